@@ -1,1 +1,38 @@
-//! (being written)
+//! What a session is.
+//!
+//! # Theory of operation
+//!
+//! ```text
+//!  http, mcp --calls--> Engine (a handle)
+//!                          |
+//!                        hub: one task. Who is awake, which thread is whose, what was asked for whom.
+//!                       /   \  mailboxes, bounded
+//!               session     session ...   one small task for each session with work, none for the others
+//!                  |
+//!               state: pure. Inputs in; writes, asks and replies out.
+//! ```
+//!
+//! A session's task takes everything that waits in its mailbox, lets the state make of it **one batch**, commits the batch,
+//! and only then acts: sends the asks, answers the callers, wakes the readers, acknowledges the lines. So what has an id is
+//! on disk before anybody sees it, a prompt is on disk before Codex hears it, and everything of one session leaves by one
+//! ordered path.
+//!
+//! A crash at any point leaves the store as of the last batch. At the next start what was running is settled
+//! ([`recovery`]) and what was waiting is held.
+//!
+//! Architecture invariant: this crate speaks to Codex through [`agent::Port`] only, and to the disk through [`store::Store`].
+//! Architecture invariant: a prompt is given to Codex once. It goes out again only when Codex, or the lack of one, says that
+//! it was not heard.
+
+mod calls;
+mod hub;
+mod policy;
+mod recovery;
+mod refusal;
+mod replay;
+mod session;
+mod state;
+
+pub use calls::{Engine, NewSession, Options, Started, Submitted};
+pub use policy::{Overrides, Policy, Strictness};
+pub use refusal::Refusal;

@@ -1,0 +1,156 @@
+//! The loop between a transport, an adapter, the engine's commands and the clock.
+
+use std::time::{Duration, Instant};
+
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver},
+    time::{sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use types::{AgentId, AskId};
+
+use crate::{
+    adapter::{Adapter, Out},
+    domain::{Ask, AskError, Message, Reply, Report, RequestId, Route, What},
+    process::Process,
+    transport::Transport,
+};
+
+/// How long the last lines of a process that is gone may take: what it started may hold its pipe open.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// What the engine told the agent.
+pub(crate) enum Command {
+    Ask { agent: AgentId, id: AskId, ask: Ask },
+    Reply { agent: AgentId, request: RequestId, reply: Reply },
+    Ack { agent: AgentId, seq: u64 },
+}
+
+/// Why the loop ended.
+pub(crate) enum End {
+    /// The process ended or closed its stdout.
+    Exited,
+    /// What it wrote can't be read.
+    Broken(String),
+    /// We were told to stop, or nobody listens any more.
+    Stopped,
+}
+
+/// A running conversation with one process.
+pub(crate) struct Connection<'a, T> {
+    pub(crate) agent: &'a AgentId,
+    pub(crate) transport: T,
+    pub(crate) adapter: Box<dyn Adapter>,
+    pub(crate) commands: &'a mut UnboundedReceiver<Command>,
+    pub(crate) messages: &'a mpsc::Sender<Message>,
+    pub(crate) stop: &'a CancellationToken,
+}
+
+impl<T: Transport> Connection<'_, T> {
+    /// Runs until the process ends or `stop` is told. Every ask has its answer when this returns.
+    pub(crate) async fn run(mut self, process: &mut Process) -> End {
+        let end = self.serve(process).await;
+        let mut out = Out::default();
+        self.adapter.gone(&mut out);
+        self.flush(0, out).await;
+        end
+    }
+
+    async fn serve(&mut self, process: &mut Process) -> End {
+        loop {
+            let wake = self.adapter.wake();
+            let mut out = Out::default();
+            let mut seq = 0;
+            tokio::select! {
+                () = self.stop.cancelled() => return End::Stopped,
+                command = self.commands.recv() => match command {
+                    Some(command) => self.command(command, &mut out),
+                    None => return End::Stopped,
+                },
+                line = self.transport.next() => match line {
+                    Ok(Some((number, line))) => {
+                        seq = number;
+                        self.adapter.line(&line, Instant::now(), &mut out);
+                    }
+                    Ok(None) => return End::Exited,
+                    Err(error) => return End::Broken(error.to_string()),
+                },
+                () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {
+                    self.adapter.tick(Instant::now(), &mut out);
+                }
+                _ = process.exited() => {
+                    self.last_lines().await;
+                    return End::Exited;
+                }
+            }
+            if !self.flush(seq, out).await {
+                return End::Stopped;
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command, out: &mut Out) {
+        match command {
+            Command::Ask { agent, id, ask } if agent == *self.agent => {
+                self.adapter.ask(id, ask, Instant::now(), out);
+            }
+            Command::Ask { id, .. } => out.answer(id, Err(AskError::Exited { heard: false })),
+            Command::Reply { agent, request, reply } if agent == *self.agent => self.adapter.reply(request, reply, out),
+            Command::Ack { agent, seq } if agent == *self.agent => self.transport.ack(seq),
+            Command::Reply { .. } | Command::Ack { .. } => {}
+        }
+    }
+
+    /// Hands on what the adapter wants. A line's number goes with its last report, or is acknowledged at once when the line
+    /// meant nothing.
+    async fn flush(&mut self, seq: u64, out: Out) -> bool {
+        for line in out.lines {
+            self.transport.send(line);
+        }
+        let count = out.reports.len();
+        if count == 0 && seq != 0 {
+            self.transport.ack(seq);
+        }
+        for (index, (route, what)) in out.reports.into_iter().enumerate() {
+            let seq = if index + 1 == count { seq } else { 0 };
+            let report = Report { agent: self.agent.clone(), seq, route, what };
+            if self.messages.send(Message::Report(report)).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn last_lines(&mut self) {
+        let until = tokio::time::Instant::now() + LAST_LINES;
+        while let Ok(Ok(Some((seq, line)))) = tokio::time::timeout_at(until, self.transport.next()).await {
+            let mut out = Out::default();
+            self.adapter.line(&line, Instant::now(), &mut out);
+            self.flush(seq, out).await;
+        }
+    }
+}
+
+/// Refuses what the engine asks while no process is up, for `time`.
+pub(crate) async fn refuse_for(
+    time: Duration,
+    commands: &mut UnboundedReceiver<Command>,
+    messages: &mpsc::Sender<Message>,
+    stop: &CancellationToken,
+) {
+    let refusing = async {
+        while let Some(command) = commands.recv().await {
+            if let Command::Ask { agent, id, .. } = command {
+                let what = What::Answer(id, Err(AskError::Exited { heard: false }));
+                let report = Report { agent, seq: 0, route: Route::Ask(id), what };
+                if messages.send(Message::Report(report)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = timeout(time, refusing) => {}
+    }
+}

@@ -1,0 +1,332 @@
+//! The words that the engine and the adapters share: what can be asked of Codex, and what it can say.
+
+use std::path::PathBuf;
+
+use types::{
+    AgentId, ApprovalPolicy, AskId, FileChange, ItemBody, ItemStatus, Role, Sandbox, ThreadId, TurnError, TurnId, Usage,
+    agent::{AgentInfo, Backend},
+};
+
+/// The engine's side of an agent. Implemented by [`crate::Agent`] and by the doubles of the engine's tests.
+///
+/// None of the calls waits: an ask is answered by a [`Message::Report`] with [`What::Answer`], always.
+pub trait Port: Send + Sync + 'static {
+    /// Asks the process `agent`. When that one is gone, the answer is [`AskError::Exited`] and it heard nothing.
+    fn ask(&self, agent: &AgentId, id: AskId, ask: Ask);
+    /// Answers a question of Codex's.
+    fn reply(&self, agent: &AgentId, request: RequestId, reply: Reply);
+    /// What the line `seq` of `agent` meant is committed.
+    fn ack(&self, agent: &AgentId, seq: u64);
+    /// What is known of the agent now.
+    fn info(&self) -> AgentInfo;
+}
+
+/// What the engine wants of Codex.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// A new thread. Answered by [`Answer::Thread`].
+    StartThread(ThreadSpec),
+    /// A thread that Codex has on record. Answered by [`Answer::Thread`].
+    ResumeThread {
+        /// Which one.
+        thread: ThreadId,
+        /// What applies to it from now on.
+        spec: ThreadSpec,
+    },
+    /// Puts messages into a thread without a turn; only where [`Capabilities::inject`]. Answered by [`Answer::Done`].
+    Inject {
+        /// Into which one.
+        thread: ThreadId,
+        /// The messages, oldest first.
+        messages: Vec<(Role, String)>,
+    },
+    /// A turn. Answered by [`Answer::Turn`] when Codex took it; what follows is reported.
+    StartTurn(TurnSpec),
+    /// Stops a turn. Answered by [`Answer::Done`]; the turn's end is reported by itself.
+    Interrupt {
+        /// The thread.
+        thread: ThreadId,
+        /// Codex's id of the turn.
+        codex_turn: String,
+    },
+}
+
+/// What applies to a thread. Sent when it starts and every time that it is resumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadSpec {
+    /// The folder to work in; absolute.
+    pub cwd: PathBuf,
+    /// The model; Codex's own default without.
+    pub model: Option<String>,
+    /// What commands may touch.
+    pub sandbox: Sandbox,
+    /// When Codex asks.
+    pub approval_policy: ApprovalPolicy,
+    /// Instructions of the caller.
+    pub developer_instructions: Option<String>,
+}
+
+/// A turn to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnSpec {
+    /// On which thread; none only when [`Answer::Thread`] named none.
+    pub thread: Option<ThreadId>,
+    /// What the caller wrote.
+    pub prompt: String,
+    /// Our id of the turn; Codex keeps it with the message where it can.
+    pub turn: TurnId,
+    /// What applies to the thread; sent with every turn.
+    pub spec: ThreadSpec,
+}
+
+/// What Codex answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The thread is loaded.
+    Thread {
+        /// Its id. `None`: this interface makes the thread together with its first turn, and names it then.
+        thread: Option<ThreadId>,
+        /// What Codex says it applied; `None` when it did not say.
+        applied: Option<Applied>,
+    },
+    /// The turn is taken. The prompt may have been heard from now on; it is recorded once its user message is completed.
+    Turn {
+        /// Codex's id of the turn.
+        codex_turn: String,
+    },
+    /// Done; there is nothing to tell.
+    Done,
+}
+
+/// What Codex says that it applied to a thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The sandbox; the text is what we don't know.
+    pub sandbox: Result<Sandbox, String>,
+    /// Whether sandboxed commands reach the network.
+    pub network: bool,
+    /// When it asks; the text is what we don't know.
+    pub approval_policy: Result<ApprovalPolicy, String>,
+}
+
+/// Why there is no answer that helps.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// The process has not loaded this thread. Nothing was heard.
+    #[error("Codex has not loaded the thread")]
+    NotLoaded,
+    /// Codex has no record of this thread, or an empty one: it can never be resumed.
+    #[error("Codex has no record of the thread ({0})")]
+    NoRecord(String),
+    /// Another process writes to this thread.
+    #[error("another Codex process is using the thread ({0})")]
+    Held(String),
+    /// The input is longer than Codex takes.
+    #[error("the input has {actual} characters and Codex takes {max}")]
+    TooLarge {
+        /// The most characters that it takes.
+        max: u64,
+        /// How many there were.
+        actual: u64,
+    },
+    /// This interface of Codex can't do it.
+    #[error("this version of Codex can't do that")]
+    NotSupported,
+    /// Codex said no, in its own words.
+    #[error("Codex refused: {0}")]
+    Refused(String),
+    /// Codex had too much to do, also after several tries.
+    #[error("Codex is overloaded")]
+    Overloaded,
+    /// There was no answer in time.
+    #[error("Codex did not answer in time")]
+    Timeout {
+        /// Whether it may have heard the question.
+        heard: bool,
+    },
+    /// The process is gone.
+    #[error("Codex ended before it answered")]
+    Exited {
+        /// Whether it may have heard the question.
+        heard: bool,
+    },
+}
+
+impl AskError {
+    /// Whether Codex may have acted on the question.
+    #[must_use]
+    pub const fn heard(&self) -> bool {
+        matches!(self, Self::Timeout { heard: true } | Self::Exited { heard: true })
+    }
+}
+
+/// What comes out of an agent, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// A process is ready.
+    Up {
+        /// Its id; what other processes had loaded means nothing to this one.
+        agent: AgentId,
+        /// The interface spoken with it.
+        backend: Backend,
+        /// What it can do.
+        capabilities: Capabilities,
+    },
+    /// A process is gone, or could not be started. Every ask to it has been answered.
+    Down {
+        /// The one that was up, if one was.
+        agent: Option<AgentId>,
+        /// What happened, for people.
+        error: String,
+        /// False when it will not be tried again soon: waiting for it makes no sense.
+        retrying: bool,
+    },
+    /// Codex said something.
+    Report(Report),
+}
+
+/// Something that Codex said, read from one line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Which process said it.
+    pub agent: AgentId,
+    /// The number of the line; to be acknowledged. Zero: it was on no line.
+    pub seq: u64,
+    /// Whom it is about.
+    pub route: Route,
+    /// What it says.
+    pub what: What,
+}
+
+/// Whom a report is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// A thread.
+    Thread(ThreadId),
+    /// Whoever asked this.
+    Ask(AskId),
+}
+
+/// What Codex says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// The answer to an ask.
+    Answer(AskId, Result<Answer, AskError>),
+    /// The thread that the ask made. Only from interfaces that name a thread with its first turn.
+    Named {
+        /// Its id.
+        thread: ThreadId,
+        /// What applies to it, when that was said.
+        applied: Option<Applied>,
+    },
+    /// Codex began the turn.
+    TurnStarted {
+        /// Codex's id of it.
+        codex_turn: String,
+    },
+    /// An item began.
+    ItemStarted {
+        /// Codex's id of it.
+        codex_id: String,
+        /// What it is, as far as it is known.
+        body: ItemBody,
+    },
+    /// Text was added to an item.
+    ItemDelta {
+        /// Codex's id of the item.
+        codex_id: String,
+        /// To which of its texts.
+        kind: DeltaKind,
+        /// The added text.
+        text: String,
+    },
+    /// An item ended.
+    ItemCompleted {
+        /// Codex's id of it.
+        codex_id: String,
+        /// How.
+        status: ItemStatus,
+        /// What it is now.
+        body: ItemBody,
+    },
+    /// Tokens of one more request to the model.
+    Usage(Usage),
+    /// Something that the reader should know.
+    Warning(String),
+    /// The turn ended.
+    TurnEnded {
+        /// Codex's id of it; `None` when the interface has none.
+        codex_turn: Option<String>,
+        /// How.
+        outcome: Outcome,
+        /// The last agent message, when it was told with the end.
+        last_message: Option<String>,
+    },
+    /// Codex asks and waits.
+    Approval(ApprovalRequest),
+}
+
+/// Which text of an item a delta adds to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeltaKind {
+    /// The message.
+    Text,
+    /// The summary of thoughts.
+    Reasoning,
+    /// A command's output.
+    Output,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should.
+    Completed,
+    /// It was stopped.
+    Interrupted,
+    /// With an error.
+    Failed(TurnError),
+}
+
+/// The id of a question of Codex's: whatever JSON it chose, as text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(pub String);
+
+/// A question of Codex's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApprovalRequest {
+    /// By which the reply finds it.
+    pub request: RequestId,
+    /// The kind, in the API's words: `command`, `fileChange`, `permissions`, `userInput`, `elicitation`.
+    pub kind: &'static str,
+    /// Codex's id of the item that it is about.
+    pub codex_item: Option<String>,
+    /// The command that it wants to run.
+    pub command: Option<String>,
+    /// Where.
+    pub cwd: Option<String>,
+    /// Why, in the model's words.
+    pub reason: Option<String>,
+    /// The files that it wants to change, where the question tells.
+    pub changes: Vec<FileChange>,
+}
+
+/// The answer to a question of Codex's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// Yes, once.
+    Accept,
+    /// No; the turn goes on.
+    Decline,
+    /// No, and the turn ends.
+    Cancel,
+}
+
+/// What an agent can do beyond threads and turns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It takes saved messages with their roles ([`Ask::Inject`]).
+    pub inject: bool,
+    /// It can stop a turn.
+    pub interrupt: bool,
+}

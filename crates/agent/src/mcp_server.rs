@@ -1,0 +1,485 @@
+//! The adapter for `codex mcp-server`, which Codex had up to 0.153, and for programs that only speak that.
+//!
+//! Two tools: `codex` makes a thread together with its first turn, `codex-reply` goes on. A call is answered when its turn has
+//! ended; in between come `codex/event` notifications, from real ones. The process forgets its threads when it ends, and so
+//! does this adapter: a thread that it has not seen is one of which there is no record, so the engine replays.
+//!
+//! What it does that no documentation tells (measured, 0.98.0 and 0.153.4): a second call on a busy thread is merged into the
+//! first and its answer goes astray, so the engine sends one at a time. A cancelled call is never answered and may make later
+//! answers go astray: after a cancel the thread is forgotten. A spec-conforming `accept` counts as a no; what counts is the
+//! field `decision`.
+
+use std::{collections::HashSet, time::Instant};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use types::{
+    ApprovalPolicy, AskId, ChangeKind, FileChange, ItemBody, ItemStatus, Sandbox, ThreadId, TurnError, TurnErrorCode, Usage,
+};
+
+use crate::{
+    adapter::{Adapter, Out},
+    domain::{
+        Answer, Applied, ApprovalRequest, Ask, AskError, Capabilities, Outcome, Reply, RequestId, Route, ThreadSpec, TurnSpec,
+        What,
+    },
+    rpc::Rpc,
+    version::Version,
+};
+
+/// From this version on only `on-request` and `never` are known.
+const SINCE_FEW_POLICIES: Version = Version(0, 153, 0);
+
+/// One call of a tool: one turn.
+struct Call {
+    thread: Option<ThreadId>,
+    /// Whether the engine has been told that Codex took it.
+    taken: bool,
+    messages: u32,
+}
+
+/// See the module.
+pub(crate) struct McpServer {
+    rpc: Rpc<Call>,
+    known: HashSet<ThreadId>,
+    few_policies: bool,
+}
+
+impl McpServer {
+    /// An adapter for a server that has answered `initialize`.
+    pub(crate) fn new(version: Option<Version>) -> Self {
+        let few_policies = version.is_some_and(|version| version >= SINCE_FEW_POLICIES);
+        Self { rpc: Rpc::new(), known: HashSet::new(), few_policies }
+    }
+
+    fn call(&mut self, id: AskId, turn: &TurnSpec, out: &mut Out) {
+        let arguments = match &turn.thread {
+            Some(thread) => json!({"threadId": thread, "prompt": turn.prompt}),
+            None => self.first_call(&turn.spec, &turn.prompt),
+        };
+        let tool = if turn.thread.is_some() { "codex-reply" } else { "codex" };
+        let line = request(id, "tools/call", &json!({"name": tool, "arguments": arguments}));
+        // A call takes as long as its turn, and the engine has a deadline for turns.
+        let call = Call { thread: turn.thread.clone(), taken: false, messages: 0 };
+        self.rpc.call(id, call, line, None, &mut out.lines);
+    }
+
+    fn first_call(&self, spec: &ThreadSpec, prompt: &str) -> Value {
+        let policy = match spec.approval_policy {
+            ApprovalPolicy::Untrusted | ApprovalPolicy::OnFailure if self.few_policies => ApprovalPolicy::OnRequest,
+            policy => policy,
+        };
+        let mut arguments = json!({
+            "prompt": prompt,
+            "cwd": spec.cwd,
+            "sandbox": spec.sandbox.as_str(),
+            "approval-policy": policy.as_str(),
+        });
+        if let Some(model) = &spec.model {
+            arguments["model"] = json!(model);
+        }
+        if let Some(instructions) = &spec.developer_instructions {
+            arguments["developer-instructions"] = json!(instructions);
+        }
+        arguments
+    }
+
+    fn answer(&mut self, id: AskId, incoming: Incoming, out: &mut Out) {
+        let Some(mut call) = self.rpc.answered(id, &mut out.lines) else {
+            tracing::debug!(%id, "an answer that nobody waits for");
+            return;
+        };
+        if let Some(error) = incoming.error {
+            let text = error.get("message").and_then(Value::as_str).unwrap_or("no reason given").to_owned();
+            if call.taken {
+                end(id, Outcome::Failed(TurnError::new(TurnErrorCode::Other, text)), None, out);
+            } else {
+                out.answer(id, Err(AskError::Refused(text)));
+            }
+            return;
+        }
+        let result: ToolResult = serde_json::from_value(incoming.result.unwrap_or_default()).unwrap_or_default();
+        let text = result.text();
+        if result.is_error && !call.taken && text.starts_with("Session not found") {
+            if let Some(thread) = &call.thread {
+                self.known.remove(thread);
+            }
+            out.answer(id, Err(AskError::NotLoaded));
+            return;
+        }
+        if let Some(thread) = result.structured_content.thread_id {
+            self.named(id, &mut call, thread, None, out);
+        }
+        take(id, &mut call, out);
+        let outcome = if result.is_error { Outcome::Failed(failure(text.clone())) } else { Outcome::Completed };
+        end(id, outcome, (!result.is_error).then_some(text), out);
+    }
+
+    fn named(&mut self, id: AskId, call: &mut Call, thread: ThreadId, applied: Option<Applied>, out: &mut Out) {
+        self.known.insert(thread.clone());
+        if call.thread.as_ref() != Some(&thread) {
+            call.thread = Some(thread.clone());
+            out.reports.push((Route::Ask(id), What::Named { thread, applied }));
+        }
+    }
+
+    fn event(&mut self, params: Event, out: &mut Out) {
+        let Some(id) = params.meta.request_id.map(AskId) else { return };
+        let Some(call) = self.rpc.get_mut(id) else { return };
+        take(id, call, out);
+        let msg = params.msg;
+        let text = |name: &str| msg.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut say = |what: What| out.reports.push((Route::Ask(id), what));
+        match msg.get("type").and_then(Value::as_str).unwrap_or_default() {
+            "session_configured" => {
+                let thread = params.meta.thread_id.or_else(|| ThreadId::parse(&text("session_id")).ok());
+                let applied = applied(&msg);
+                if let Some(thread) = thread {
+                    self.known.insert(thread.clone());
+                    call.thread = Some(thread.clone());
+                    say(What::Named { thread, applied });
+                }
+            }
+            "user_message" => {
+                let body = ItemBody::UserMessage { text: text("message"), images: Vec::new() };
+                say(What::ItemCompleted { codex_id: "user".to_owned(), status: ItemStatus::Completed, body });
+            }
+            "agent_message" => {
+                call.messages += 1;
+                let codex_id = format!("message-{}", call.messages);
+                let body = ItemBody::AgentMessage { text: text("message") };
+                say(What::ItemCompleted { codex_id, status: ItemStatus::Completed, body });
+            }
+            "exec_command_begin" => say(What::ItemStarted { codex_id: text("call_id"), body: command(&msg) }),
+            "exec_command_end" => {
+                let failed = msg.get("exit_code").and_then(Value::as_i64).unwrap_or(0) != 0;
+                let status = if failed { ItemStatus::Failed } else { ItemStatus::Completed };
+                say(What::ItemCompleted { codex_id: text("call_id"), status, body: command(&msg) });
+            }
+            "patch_apply_end" => {
+                let good = msg.get("success").and_then(Value::as_bool).unwrap_or(false);
+                let status = if good { ItemStatus::Completed } else { ItemStatus::Failed };
+                let body = ItemBody::FileChange { changes: changes(msg.get("changes")) };
+                say(What::ItemCompleted { codex_id: text("call_id"), status, body });
+            }
+            "token_count" => {
+                if let Some(last) = msg.pointer("/info/last_token_usage") {
+                    let tokens = |name: &str| last.get(name).and_then(Value::as_u64).unwrap_or(0);
+                    say(What::Usage(Usage {
+                        input_tokens: tokens("input_tokens"),
+                        cached_input_tokens: tokens("cached_input_tokens"),
+                        output_tokens: tokens("output_tokens"),
+                        reasoning_tokens: tokens("reasoning_output_tokens"),
+                    }));
+                }
+            }
+            "warning" | "stream_error" => say(What::Warning(text("message"))),
+            "turn_aborted" => {
+                // Such a call is never answered.
+                if let Some(thread) = call.thread.clone() {
+                    self.known.remove(&thread);
+                }
+                self.rpc.answered(id, &mut out.lines);
+                end(id, Outcome::Interrupted, None, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn question(&self, method: &str, id: &Value, params: &Value, out: &mut Out) {
+        let thread = params.get("threadId").and_then(Value::as_str);
+        let call = self.rpc.iter().find(|(_, call)| call.thread.as_ref().map(ThreadId::as_str) == thread).map(|(id, _)| id);
+        let (Some(call), "elicitation/create") = (call, method) else {
+            let refusal = json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "method not found"}});
+            out.lines.push(refusal.to_string().into_bytes());
+            return;
+        };
+        let patch = params.get("codex_elicitation").and_then(Value::as_str) == Some("patch-approval");
+        let words = params.get("codex_command").and_then(Value::as_array);
+        let approval = ApprovalRequest {
+            request: RequestId(id.to_string()),
+            kind: if patch { "fileChange" } else { "command" },
+            codex_item: params.get("codex_call_id").and_then(Value::as_str).map(str::to_owned),
+            command: words.map(|words| words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
+            cwd: params.get("codex_cwd").and_then(Value::as_str).map(str::to_owned),
+            reason: params.get("message").and_then(Value::as_str).map(str::to_owned),
+            changes: changes(params.get("codex_changes")),
+        };
+        out.reports.push((Route::Ask(call), What::Approval(approval)));
+    }
+}
+
+impl Adapter for McpServer {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { inject: false, interrupt: true }
+    }
+
+    fn ask(&mut self, id: AskId, ask: Ask, _now: Instant, out: &mut Out) {
+        match ask {
+            Ask::StartThread(_) => out.answer(id, Ok(Answer::Thread { thread: None, applied: None })),
+            Ask::ResumeThread { thread, .. } if self.known.contains(&thread) => {
+                out.answer(id, Ok(Answer::Thread { thread: Some(thread), applied: None }));
+            }
+            Ask::ResumeThread { .. } => {
+                let why = "codex mcp-server forgets its threads when it ends".to_owned();
+                out.answer(id, Err(AskError::NoRecord(why)));
+            }
+            Ask::Inject { .. } => out.answer(id, Err(AskError::NotSupported)),
+            Ask::StartTurn(turn) => self.call(id, &turn, out),
+            Ask::Interrupt { codex_turn, .. } => {
+                out.answer(id, Ok(Answer::Done));
+                let Some(call) = codex_turn.parse().ok().map(AskId) else { return };
+                let Some(ended) = self.rpc.answered(call, &mut out.lines) else { return };
+                if let Some(thread) = &ended.thread {
+                    self.known.remove(thread);
+                }
+                let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": call}});
+                out.lines.push(cancel.to_string().into_bytes());
+                end(call, Outcome::Interrupted, None, out);
+            }
+        }
+    }
+
+    fn reply(&mut self, request: RequestId, reply: Reply, out: &mut Out) {
+        let (decision, action) = match reply {
+            Reply::Accept => ("approved", "accept"),
+            Reply::Decline => ("denied", "decline"),
+            Reply::Cancel => ("abort", "cancel"),
+        };
+        let result = json!({"decision": decision, "action": action});
+        out.lines.push(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, request.0).into_bytes());
+    }
+
+    fn line(&mut self, line: &[u8], _now: Instant, out: &mut Out) {
+        let incoming: Incoming = match serde_json::from_slice(line) {
+            Ok(incoming) => incoming,
+            Err(error) => {
+                if !line.trim_ascii().is_empty() {
+                    let start = String::from_utf8_lossy(&line[..line.len().min(200)]);
+                    tracing::warn!(target: "codex", %error, "a line that is not JSON-RPC: {start}");
+                }
+                return;
+            }
+        };
+        match (incoming.method.as_deref(), &incoming.id) {
+            (Some("codex/event"), None) => match serde_json::from_value(incoming.params) {
+                Ok(event) => self.event(event, out),
+                Err(error) => tracing::debug!(%error, "an event that can't be read"),
+            },
+            (Some(method), Some(id)) => self.question(method, id, &incoming.params, out),
+            (None, Some(id)) => match id.as_i64() {
+                Some(number) => self.answer(AskId(number), incoming, out),
+                None => tracing::debug!(%id, "an answer to nothing of ours"),
+            },
+            _ => {}
+        }
+    }
+
+    fn tick(&mut self, now: Instant, out: &mut Out) {
+        self.rpc.tick(now, &mut out.lines);
+    }
+
+    fn wake(&self) -> Option<Instant> {
+        self.rpc.wake()
+    }
+
+    fn gone(&mut self, out: &mut Out) {
+        for ended in self.rpc.drain() {
+            if !ended.kind.taken {
+                out.answer(ended.id, Err(AskError::Exited { heard: ended.heard }));
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Incoming {
+    #[serde(default)]
+    id: Option<Value>,
+    #[serde(default)]
+    method: Option<String>,
+    #[serde(default)]
+    params: Value,
+    #[serde(default)]
+    result: Option<Value>,
+    #[serde(default)]
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "_meta", default)]
+    meta: Meta,
+    #[serde(default)]
+    msg: Value,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Meta {
+    request_id: Option<i64>,
+    thread_id: Option<ThreadId>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct ToolResult {
+    content: Vec<Value>,
+    structured_content: Structured,
+    is_error: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Structured {
+    thread_id: Option<ThreadId>,
+}
+
+impl ToolResult {
+    fn text(&self) -> String {
+        let texts: Vec<&str> = self.content.iter().filter_map(|part| part.get("text")?.as_str()).collect();
+        texts.join("\n")
+    }
+}
+
+fn request(id: AskId, method: &str, params: &Value) -> Vec<u8> {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string().into_bytes()
+}
+
+fn take(id: AskId, call: &mut Call, out: &mut Out) {
+    if !call.taken {
+        call.taken = true;
+        out.answer(id, Ok(Answer::Turn { codex_turn: id.to_string() }));
+    }
+}
+
+fn end(id: AskId, outcome: Outcome, last_message: Option<String>, out: &mut Out) {
+    let what = What::TurnEnded { codex_turn: Some(id.to_string()), outcome, last_message };
+    out.reports.push((Route::Ask(id), what));
+}
+
+fn failure(text: String) -> TurnError {
+    let code = if text.contains("401 Unauthorized") {
+        TurnErrorCode::LoginRequired
+    } else if text.contains("429 Too Many Requests") {
+        TurnErrorCode::RateLimited
+    } else if text.contains("context window") {
+        TurnErrorCode::ContextExceeded
+    } else if text.starts_with("stream disconnected") {
+        TurnErrorCode::StreamCut
+    } else {
+        TurnErrorCode::Other
+    };
+    TurnError::new(code, text)
+}
+
+/// What `session_configured` says was applied; nothing when it does not say.
+fn applied(msg: &Value) -> Option<Applied> {
+    let policy = msg.get("approval_policy")?;
+    let sandbox = msg.get("sandbox_policy")?;
+    let word = sandbox.get("type").or_else(|| sandbox.get("mode")).and_then(Value::as_str).unwrap_or_default();
+    Some(Applied {
+        sandbox: word.parse::<Sandbox>().map_err(|_| sandbox.to_string()),
+        network: sandbox.get("network_access").and_then(Value::as_bool).unwrap_or(false),
+        approval_policy: policy.as_str().and_then(|word| word.parse().ok()).ok_or_else(|| policy.to_string()),
+    })
+}
+
+fn command(msg: &Value) -> ItemBody {
+    let words = msg.get("command").and_then(Value::as_array);
+    let words: Vec<&str> = words.into_iter().flatten().filter_map(Value::as_str).collect();
+    ItemBody::CommandExecution {
+        command: words.join(" "),
+        cwd: msg.get("cwd").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        output: msg.get("aggregated_output").and_then(Value::as_str).map(str::to_owned),
+        output_truncated: None,
+        exit_code: msg.get("exit_code").and_then(Value::as_i64),
+        duration_ms: None,
+    }
+}
+
+fn changes(value: Option<&Value>) -> Vec<FileChange> {
+    let files = value.and_then(Value::as_object).into_iter().flatten();
+    files
+        .map(|(path, change)| {
+            let (kind, diff) = match change.get("type").and_then(Value::as_str) {
+                Some("add") => (ChangeKind::Add, "content"),
+                Some("delete") => (ChangeKind::Delete, "content"),
+                _ => (ChangeKind::Update, "unified_diff"),
+            };
+            let diff = change.get(diff).and_then(Value::as_str).unwrap_or_default().to_owned();
+            FileChange { path: path.clone(), kind, diff }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use types::TurnId;
+
+    use super::*;
+
+    fn turn(thread: Option<&str>) -> Ask {
+        Ask::StartTurn(TurnSpec {
+            thread: thread.map(|id| ThreadId::parse(id).unwrap()),
+            prompt: "p".into(),
+            turn: TurnId::fresh(),
+            spec: ThreadSpec {
+                cwd: "/w".into(),
+                model: Some("m".into()),
+                sandbox: Sandbox::ReadOnly,
+                approval_policy: ApprovalPolicy::Untrusted,
+                developer_instructions: None,
+            },
+        })
+    }
+
+    fn run(adapter: &mut McpServer, lines: &[&str]) -> Vec<What> {
+        let mut out = Out::default();
+        for line in lines {
+            adapter.line(line.as_bytes(), Instant::now(), &mut out);
+        }
+        out.reports.into_iter().map(|(_, what)| what).collect()
+    }
+
+    #[test]
+    fn a_stub_without_events_names_its_thread_with_the_result() {
+        let (mut adapter, mut out) = (McpServer::new(None), Out::default());
+        adapter.ask(AskId(1), turn(None), Instant::now(), &mut out);
+        let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
+        assert_eq!(sent["params"]["name"], "codex");
+        assert_eq!(sent["params"]["arguments"]["sandbox"], "read-only");
+        let result = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"hello"}],"structuredContent":{"threadId":"t1","content":"hello"}}}"#;
+        let said = run(&mut adapter, &[result]);
+        assert!(matches!(&said[0], What::Named { thread, .. } if thread.as_str() == "t1"));
+        assert!(matches!(&said[1], What::Answer(AskId(1), Ok(Answer::Turn { .. }))));
+        assert!(
+            matches!(&said[2], What::TurnEnded { outcome: Outcome::Completed, last_message: Some(text), .. } if text == "hello")
+        );
+        let mut out = Out::default();
+        adapter.ask(AskId(2), turn(Some("t1")), Instant::now(), &mut out);
+        let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
+        assert_eq!(sent["params"], json!({"name": "codex-reply", "arguments": {"threadId": "t1", "prompt": "p"}}));
+    }
+
+    #[test]
+    fn a_forgotten_thread_was_not_heard() {
+        let (mut adapter, mut out) = (McpServer::new(None), Out::default());
+        adapter.ask(AskId(1), turn(Some("t1")), Instant::now(), &mut out);
+        let said = run(
+            &mut adapter,
+            &[
+                r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"Session not found for thread_id: t1"}],"isError":true,"structuredContent":{"threadId":"t1"}}}"#,
+            ],
+        );
+        assert_eq!(said, [What::Answer(AskId(1), Err(AskError::NotLoaded))]);
+    }
+
+    #[test]
+    fn values_that_a_version_lacks_become_the_next_stricter() {
+        let (mut adapter, mut out) = (McpServer::new(Some(Version(0, 153, 4))), Out::default());
+        adapter.ask(AskId(1), turn(None), Instant::now(), &mut out);
+        let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
+        assert_eq!(sent["params"]["arguments"]["approval-policy"], "on-request");
+    }
+}

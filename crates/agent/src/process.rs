@@ -1,0 +1,259 @@
+//! One Codex process: spawned in a group of its own, watched, and ended together with everything that it started.
+//!
+//! A task owns the child from its birth to its end. When the [`Process`] is dropped, the whole group is killed; what left the
+//! group is found by the marker in its environment ([`MARKER`]). Stderr is logged, bounded, and its last lines are kept for
+//! the message that says why Codex ended.
+
+use std::{
+    collections::VecDeque,
+    io,
+    path::Path,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{ChildStdin, ChildStdout, Command},
+    sync::watch,
+    time::timeout,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use types::AgentId;
+
+use crate::{locate::Located, version::Version};
+
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod os;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod os;
+
+/// The environment variable by which a process that Codex left behind is recognised. Its value is the agent's id.
+pub(crate) const MARKER: &str = "CODEXD_AGENT";
+
+/// What must not reach Codex: a thread id that it inherits makes it go on with another conversation, and our own variables
+/// may hold a token.
+const NOT_INHERITED: [&str; 2] = ["CODEX_THREAD_ID", "CODEX_SESSION_ID"];
+
+/// What is kept of stderr, and what of it goes to the log.
+const TAIL_LINES: usize = 20;
+const LINE_BYTES: usize = 2048;
+const LOG_LINES: u32 = 200;
+const LOG_WINDOW: Duration = Duration::from_secs(10);
+
+/// How long after the end of the process its last lines of stderr may take.
+const STDERR_GRACE: Duration = Duration::from_millis(300);
+
+/// A running Codex. Dropping it kills the whole group.
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    exited: watch::Receiver<Option<String>>,
+    kill: DropGuard,
+    stderr: tokio::task::JoinHandle<()>,
+    tail: Tail,
+}
+
+#[derive(Clone, Default)]
+struct Tail(Arc<Mutex<VecDeque<String>>>);
+
+impl Tail {
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == TAIL_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    fn last(&self, count: usize) -> Vec<String> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
+    }
+}
+
+impl Process {
+    /// Starts `program subcommand` in `cwd`, an empty folder of ours, so that no repository's configuration is near.
+    pub(crate) fn spawn(
+        program: &Located,
+        subcommand: &str,
+        agent: &AgentId,
+        cwd: &Path,
+    ) -> io::Result<(Self, ChildStdout, ChildStdin)> {
+        let mut command = command(program, cwd);
+        command.arg(subcommand).env(MARKER, agent.as_str());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = group(command).spawn()?;
+        let missing = || io::Error::other("a pipe of the new process is missing");
+        let stdin = child.stdin().take().ok_or_else(missing)?;
+        let stdout = child.stdout().take().ok_or_else(missing)?;
+        let stderr = child.stderr().take().ok_or_else(missing)?;
+        let pid = child.id().ok_or_else(missing)?;
+        let tail = Tail::default();
+        let stderr = tokio::spawn(listen(stderr, tail.clone()));
+        let kill = CancellationToken::new();
+        let (tell, exited) = watch::channel(None);
+        tokio::spawn(watch_over(child, kill.clone(), tell));
+        Ok((Self { pid, exited, kill: kill.drop_guard(), stderr, tail }, stdout, stdin))
+    }
+
+    /// Completes when the process is gone, with what ended it. Can be dropped and called again.
+    pub(crate) async fn exited(&mut self) -> String {
+        match self.exited.wait_for(Option::is_some).await {
+            Ok(end) => end.clone().unwrap_or_default(),
+            Err(_) => "it is no longer watched".to_owned(),
+        }
+    }
+
+    /// Gives the process, whose stdin is closed by now, some time to end, then kills its group; says what ended it, with its
+    /// last words.
+    pub(crate) async fn finish(mut self, grace: Duration) -> String {
+        let mut end = match timeout(grace, self.exited()).await {
+            Ok(end) => end,
+            Err(_) => {
+                drop(self.kill);
+                let end = self.exited.wait_for(Option::is_some).await.map(|end| end.clone().unwrap_or_default());
+                end.unwrap_or_default()
+            }
+        };
+        let _ = timeout(STDERR_GRACE, &mut self.stderr).await;
+        self.stderr.abort();
+        let words = self.tail.last(5).join("; ");
+        if !words.is_empty() {
+            end = format!("{end}; its last words: {words}");
+        }
+        end
+    }
+}
+
+/// What every start of the program has in common.
+fn command(program: &Located, cwd: &Path) -> Command {
+    let mut command = Command::new(&program.program);
+    command.args(&program.args).current_dir(cwd);
+    for name in NOT_INHERITED {
+        command.env_remove(name);
+    }
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CODEXD_") {
+            command.env_remove(name);
+        }
+    }
+    for (name, value) in program.changes(std::env::var_os("PATH").as_deref()) {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
+fn group(command: Command) -> CommandWrap {
+    let mut wrap = CommandWrap::from(command);
+    wrap.wrap(KillOnDrop);
+    os::own_group(&mut wrap);
+    wrap
+}
+
+/// Asks the program for its version. `None` when it did not say within `limit`.
+pub(crate) async fn ask_version(program: &Located, cwd: &Path, limit: Duration) -> Option<Version> {
+    let mut command = command(program, cwd);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = group(command).spawn().ok()?;
+    let mut stdout = child.stdout().take()?;
+    let mut text = Vec::new();
+    let read = async {
+        let mut limited = tokio::io::AsyncReadExt::take(&mut stdout, 4096);
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut limited, &mut text).await;
+    };
+    let _ = timeout(limit, read).await;
+    let _ = child.start_kill();
+    let _ = timeout(limit, child.wait()).await;
+    Version::find(&String::from_utf8_lossy(&text))
+}
+
+async fn watch_over(mut child: Box<dyn ChildWrapper>, kill: CancellationToken, tell: watch::Sender<Option<String>>) {
+    let ended = tokio::select! {
+        status = child.wait() => Some(status),
+        () = kill.cancelled() => None,
+    };
+    // The leader may be gone and the rest of its group not.
+    let _ = child.start_kill();
+    let status = match ended {
+        Some(status) => status,
+        None => child.wait().await,
+    };
+    tell.send_replace(Some(describe(&status)));
+}
+
+fn describe(status: &io::Result<ExitStatus>) -> String {
+    match status {
+        Ok(status) => format!("it ended with {}", os::describe(*status)),
+        Err(error) => format!("it can't be watched ({error})"),
+    }
+}
+
+async fn listen(stderr: impl AsyncRead + Unpin, tail: Tail) {
+    let mut reader = BufReader::new(stderr);
+    let mut line = Vec::new();
+    let mut window = (Instant::now(), 0_u32);
+    loop {
+        let (taken, ended) = match reader.fill_buf().await {
+            Ok([]) | Err(_) => return,
+            Ok(chunk) => {
+                let end = chunk.iter().position(|byte| *byte == b'\n');
+                let part = &chunk[..end.unwrap_or(chunk.len())];
+                line.extend_from_slice(&part[..part.len().min(LINE_BYTES.saturating_sub(line.len()))]);
+                (end.map_or(chunk.len(), |end| end + 1), end.is_some())
+            }
+        };
+        reader.consume(taken);
+        if !ended {
+            continue;
+        }
+        let text = plain(&String::from_utf8_lossy(&line));
+        line.clear();
+        if text.trim().is_empty() {
+            continue;
+        }
+        if window.0.elapsed() > LOG_WINDOW {
+            window = (Instant::now(), 0);
+        }
+        window.1 += 1;
+        match window.1.cmp(&LOG_LINES) {
+            std::cmp::Ordering::Less => tracing::debug!(target: "codex", "{text}"),
+            std::cmp::Ordering::Equal => tracing::warn!(target: "codex", "so many lines on stderr that the rest is left out for a while"),
+            std::cmp::Ordering::Greater => {}
+        }
+        tail.push(text);
+    }
+}
+
+/// Without terminal colours and other control characters.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        if char == '\u{1b}' {
+            // `ESC [ ... letter`: the only kind that a log line has.
+            if chars.next() == Some('[') {
+                chars.by_ref().find(char::is_ascii_alphabetic);
+            }
+        } else if !char.is_control() || char == '\t' {
+            plain.push(char);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_taken_out() {
+        assert_eq!(plain("\u{1b}[2m2026\u{1b}[0m \u{1b}[31mERROR\u{1b}[0m x\r"), "2026 ERROR x");
+    }
+}

@@ -1,0 +1,256 @@
+//! One task that knows who is awake: it wakes sessions, carries mail to them, and finds out whom a line of Codex's is about.
+//!
+//! It alone sends to a session's mailbox, so it knows when one is empty: a session that asks to be put to rest is closed only
+//! if it has handled everything that was ever sent to it. Asks go through here too, so that who asked is known before the
+//! answer can come. It never waits for the disk on behalf of a session.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+
+use agent::{Answer, Ask, Message, Port, Report, Route, What};
+use store::{Batch, NewEvent, NewSession, Store, Write};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::TaskTracker;
+use types::{AgentId, AskId, Code, EventName, SessionId, ThreadId, Timestamp};
+
+use crate::{
+    Policy, Refusal,
+    session::{Birth, Mail, Task},
+    state::{Bounds, Input, Up},
+};
+
+/// Mail that one session has not taken yet; beyond that Codex is not listened to for a while.
+const MAILBOX: usize = 1024;
+
+/// So many sessions have work at once, and no more.
+const AWAKE: usize = 4096;
+
+/// What the handle asks.
+pub(crate) enum Call {
+    Deliver { session: SessionId, mail: Mail },
+    Create { session: Box<NewSession>, mail: Mail },
+    /// A count of the session's ended turns, to wait on.
+    Watch { session: SessionId, reply: oneshot::Sender<watch::Receiver<u64>> },
+}
+
+/// What a session's task tells.
+pub(crate) enum Internal {
+    Ask { session: SessionId, agent: AgentId, id: AskId, ask: Ask },
+    Retire { session: SessionId, handled: u64 },
+}
+
+struct Slot {
+    mailbox: mpsc::Sender<Mail>,
+    sent: u64,
+}
+
+/// See the module.
+pub(crate) struct Hub {
+    pub(crate) store: Store,
+    pub(crate) port: Arc<dyn Port>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) bounds: Bounds,
+    pub(crate) calls: mpsc::Receiver<Call>,
+    pub(crate) messages: mpsc::Receiver<Message>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) known: Known,
+}
+
+/// What the hub remembers.
+#[derive(Default)]
+pub(crate) struct Known {
+    slots: HashMap<SessionId, Slot>,
+    watches: HashMap<SessionId, watch::Sender<u64>>,
+    agent: Option<Up>,
+    /// Why waiting for an agent makes no sense.
+    hopeless: Option<String>,
+    /// The threads that the agent that is up has loaded, both ways.
+    sessions: HashMap<ThreadId, SessionId>,
+    threads: HashMap<SessionId, ThreadId>,
+    asks: HashMap<AskId, SessionId>,
+}
+
+impl Hub {
+    /// Runs until the agent is gone for good, then lets every session finish.
+    pub(crate) async fn run(mut self) {
+        let (tell, mut internal) = mpsc::unbounded_channel();
+        loop {
+            tokio::select! {
+                // What sessions tell comes first: it is what the others are about.
+                biased;
+                Some(note) = internal.recv() => self.internal(note),
+                message = self.messages.recv() => match message {
+                    Some(message) => self.message(message).await,
+                    None => break,
+                },
+                Some(call) = self.calls.recv() => self.call(call, &tell).await,
+            }
+        }
+        self.calls.close();
+        self.known.slots.clear();
+    }
+
+    async fn call(&mut self, call: Call, tell: &mpsc::UnboundedSender<Internal>) {
+        match call {
+            Call::Deliver { session, mail } => {
+                if !self.known.slots.contains_key(&session) {
+                    self.wake(session.clone(), Birth::Stored(session.clone()), tell);
+                }
+                self.send(&session, mail).await;
+            }
+            Call::Create { session, mail } => {
+                let id = session.session.id.clone();
+                self.wake(id.clone(), Birth::New(session), tell);
+                self.send(&id, mail).await;
+            }
+            Call::Watch { session, reply } => {
+                self.known.watches.retain(|id, watch| watch.receiver_count() > 0 || self.known.slots.contains_key(id));
+                let watch = self.known.watches.entry(session).or_insert_with(|| watch::channel(0).0);
+                let _ = reply.send(watch.subscribe());
+            }
+        }
+    }
+
+    fn wake(&mut self, id: SessionId, birth: Birth, tell: &mpsc::UnboundedSender<Internal>) {
+        if self.known.slots.len() >= AWAKE {
+            return;
+        }
+        let (mailbox, inbox) = mpsc::channel(MAILBOX);
+        let ended = self.known.watches.entry(id.clone()).or_insert_with(|| watch::channel(0).0).clone();
+        let mut first = Vec::new();
+        if let Some(up) = &self.known.agent {
+            first.push(Input::AgentUp(up.clone()));
+        } else if let Some(error) = &self.known.hopeless {
+            first.push(Input::AgentDown { error: error.clone(), retrying: false });
+        }
+        let task = Task {
+            store: self.store.clone(),
+            port: self.port.clone(),
+            policy: self.policy.clone(),
+            bounds: self.bounds,
+            hub: tell.clone(),
+            inbox,
+            ended,
+        };
+        let loaded = self.known.threads.get(&id).cloned();
+        self.tasks.spawn(task.run(birth, loaded, first));
+        self.known.slots.insert(id, Slot { mailbox, sent: 0 });
+    }
+
+    async fn send(&mut self, session: &SessionId, mail: Mail) {
+        if let Some(slot) = self.known.slots.get_mut(session) {
+            slot.sent += 1;
+            let _ = slot.mailbox.send(mail).await;
+        } else if let Mail::Submit { reply, .. } | Mail::Title { reply, .. } = mail {
+            let detail = format!("{AWAKE} sessions have work already; try again when some have finished");
+            let _ = reply.send(Err(Refusal::new(Code::Overloaded, detail)));
+        }
+    }
+
+    fn internal(&mut self, note: Internal) {
+        match note {
+            Internal::Ask { session, agent, id, ask } => {
+                self.known.asks.insert(id, session);
+                self.port.ask(&agent, id, ask);
+            }
+            Internal::Retire { session, handled } => {
+                if let Entry::Occupied(slot) = self.known.slots.entry(session)
+                    && slot.get().sent == handled
+                {
+                    let (session, _) = slot.remove_entry();
+                    if self.known.watches.get(&session).is_some_and(|watch| watch.receiver_count() == 0) {
+                        self.known.watches.remove(&session);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn message(&mut self, message: Message) {
+        match message {
+            Message::Up { agent, backend, capabilities } => {
+                self.agent_event(EventName::AgentStarted, None).await;
+                let up = Up { id: agent, backend, capabilities };
+                self.known.agent = Some(up.clone());
+                self.known.hopeless = None;
+                self.broadcast(|| Input::AgentUp(up.clone())).await;
+            }
+            Message::Down { agent, error, retrying } => {
+                if agent.is_some() {
+                    self.agent_event(EventName::AgentExited, Some(&error)).await;
+                }
+                self.known.agent = None;
+                self.known.hopeless = (!retrying).then(|| error.clone());
+                self.known.sessions.clear();
+                self.known.threads.clear();
+                self.broadcast(|| Input::AgentDown { error: error.clone(), retrying }).await;
+            }
+            Message::Report(report) => self.report(report).await,
+        }
+    }
+
+    async fn report(&mut self, report: Report) {
+        let session = match &report.route {
+            Route::Thread(thread) => self.known.sessions.get(thread).cloned(),
+            Route::Ask(id) => self.known.asks.get(id).cloned(),
+        };
+        let Some(session) = session else {
+            self.port.ack(&report.agent, report.seq);
+            return;
+        };
+        let current = self.known.agent.as_ref().is_some_and(|up| up.id == report.agent);
+        match &report.what {
+            What::Answer(id, answer) => {
+                // A call of mcp-server reports under its ask until its turn ends.
+                let goes_on = matches!(answer, Ok(Answer::Turn { .. }));
+                if !goes_on {
+                    self.known.asks.remove(id);
+                }
+                if let (Ok(Answer::Thread { thread: Some(thread), .. }), true) = (answer, current) {
+                    self.loaded(thread.clone(), session.clone());
+                }
+            }
+            What::Named { thread, .. } if current => self.loaded(thread.clone(), session.clone()),
+            What::TurnEnded { .. } => {
+                self.known.asks.retain(|_, asker| *asker != session);
+            }
+            _ => {}
+        }
+        if self.known.slots.contains_key(&session) {
+            self.send(&session, Mail::Input(Input::Report(report))).await;
+        } else {
+            // At rest: nothing that Codex says about it now is about a turn.
+            self.port.ack(&report.agent, report.seq);
+        }
+    }
+
+    fn loaded(&mut self, thread: ThreadId, session: SessionId) {
+        self.known.threads.insert(session.clone(), thread.clone());
+        self.known.sessions.insert(thread, session);
+    }
+
+    async fn broadcast(&mut self, input: impl Fn() -> Input) {
+        for slot in self.known.slots.values_mut() {
+            slot.sent += 1;
+            let _ = slot.mailbox.send(Mail::Input(input())).await;
+        }
+    }
+
+    async fn agent_event(&self, name: EventName, error: Option<&str>) {
+        let mut batch = Batch::default();
+        let detail = serde_json::json!({"agent": self.port.info(), "error": error});
+        batch.push(Write::AddEvent(Box::new(NewEvent {
+            name,
+            at: Timestamp::now(),
+            session: None,
+            turn: None,
+            item: None,
+            detail: Some(detail),
+        })));
+        if let Err(error) = self.store.commit(batch).await {
+            tracing::warn!(%error, %name, "an event of the agent can't be stored");
+        }
+    }
+}

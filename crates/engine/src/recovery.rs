@@ -1,0 +1,62 @@
+//! What the last daemon left: turns that ran are settled, turns that waited are held.
+//!
+//! Codex ended with the daemon, so nothing can come of what it was asked. A turn that ran is interrupted, with a `delivery` that
+//! says what is known: `yes` when Codex had recorded the prompt, else `unknown`, since it had been given it. A turn that
+//! waited was never heard; it stays, held, until somebody asks for something in its session again.
+
+use store::{Batch, NewEvent, Store, StoreError, TurnChange, Write};
+use types::{EventName, ItemBody, ItemStatus, SessionId, Timestamp, TurnError, TurnErrorCode, TurnId, TurnStatus};
+
+/// Settles everything. Returns how many turns were interrupted.
+pub(crate) async fn settle(store: &Store) -> Result<usize, StoreError> {
+    let at = Timestamp::now();
+    let mut interrupted = 0;
+    let mut batch = Batch::default();
+    for ask in store.pending_asks().await? {
+        batch.push(Write::SettleAsk(ask.id));
+    }
+    for session in store.unfinished_sessions().await? {
+        for stored in store.unfinished_turns(&session).await? {
+            let turn = stored.turn;
+            if turn.status == TurnStatus::Running {
+                interrupted += 1;
+                let message = "codexd ended while the turn ran, and Codex with it. The session goes on with the next prompt";
+                let change = TurnChange {
+                    status: Some(TurnStatus::Interrupted),
+                    error: Some(TurnError::new(TurnErrorCode::AgentExited, message)),
+                    ended_at: Some(at),
+                    ..TurnChange::default()
+                };
+                batch.push(Write::UpdateTurn { id: turn.id.clone(), change: Box::new(change) });
+                for mut item in turn.items {
+                    let prompt = matches!(item.body, ItemBody::UserMessage { .. });
+                    if item.status == ItemStatus::InProgress && !prompt {
+                        item.status = ItemStatus::Incomplete;
+                        let (session, turn) = (session.clone(), turn.id.clone());
+                        batch.push(Write::PutItem { session, turn, item: Box::new(item), codex_id: None });
+                    }
+                }
+                batch.push(event(EventName::TurnInterrupted, &session, &turn.id, at));
+            } else if !stored.held {
+                let change = TurnChange { held: Some(true), ..TurnChange::default() };
+                batch.push(Write::UpdateTurn { id: turn.id.clone(), change: Box::new(change) });
+                batch.push(event(EventName::TurnHeld, &session, &turn.id, at));
+            }
+        }
+    }
+    if !batch.is_empty() {
+        store.commit(batch).await?;
+    }
+    Ok(interrupted)
+}
+
+fn event(name: EventName, session: &SessionId, turn: &TurnId, at: Timestamp) -> Write {
+    Write::AddEvent(Box::new(NewEvent {
+        name,
+        at,
+        session: Some(session.clone()),
+        turn: Some(turn.clone()),
+        item: None,
+        detail: None,
+    }))
+}

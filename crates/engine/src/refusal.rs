@@ -1,0 +1,62 @@
+//! Why the engine does not do what it was asked to.
+
+use std::fmt;
+
+use store::StoreError;
+use types::{Code, SessionId, TurnId};
+
+/// A refused request. Nothing was changed by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// For programs.
+    pub code: Code,
+    /// For people: what is wrong and what to do.
+    pub detail: String,
+    /// The session that it was about.
+    pub session: Option<SessionId>,
+    /// The turn that it was about.
+    pub turn: Option<TurnId>,
+}
+
+impl Refusal {
+    /// A refusal about nothing in particular.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), session: None, turn: None }
+    }
+
+    /// There is no such session.
+    #[must_use]
+    pub fn no_session(text: &str) -> Self {
+        let shown: String = text.chars().take(64).collect();
+        Self::new(Code::NoSession, format!("there is no session {shown:?}; list them with `codexd sessions` or GET /sessions"))
+    }
+
+    pub(crate) fn of_session(mut self, session: &SessionId) -> Self {
+        self.session = Some(session.clone());
+        self
+    }
+
+    pub(crate) fn shutting_down() -> Self {
+        Self::new(Code::ShuttingDown, "codexd is stopping; try again when it is back")
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store");
+        match error {
+            StoreError::Full => Self::new(Code::StoreFull, "the disk that holds the store is full; nothing was changed. Free some space, then try again"),
+            StoreError::Closed => Self::shutting_down(),
+            error => Self::new(Code::Internal, format!("the store: {error}")),
+        }
+    }
+}

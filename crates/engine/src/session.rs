@@ -1,0 +1,302 @@
+//! The task of one session with work: mailbox, commit, then act.
+//!
+//! It is awake while a turn runs or waits, and for [`LINGER`] after that; then it asks the hub to be put to rest, and the
+//! session costs nothing but disk. What waits in the mailbox is handled together and committed as one batch.
+//!
+//! When the disk refuses a batch, callers in it are told and nothing of theirs was changed. What Codex said can't be refused:
+//! it is committed again until it is taken, and Codex's lines wait meanwhile.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use agent::Port;
+use store::{Batch, NewEvent, NewSession, NewTurn, Store, StoreError, Write};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::{sleep, sleep_until},
+};
+use types::{AskId, EventName, SessionId, ThreadId, Timestamp, TitleSource};
+
+use crate::{
+    Policy, Refusal,
+    hub::Internal,
+    state::{Bounds, Effect, Input, Now, Output, State},
+};
+
+/// How long a session stays awake when it has nothing to do: somebody who goes on at once finds it ready.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// How long the disk is given before what Codex said is committed again.
+const COMMIT_AGAIN: Duration = Duration::from_millis(500);
+
+/// The most mail that is handled as one batch.
+const BATCH: usize = 256;
+
+/// How long looking at a folder may take: it may lie on a network that is gone.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
+
+type Reply = oneshot::Sender<Result<(), Refusal>>;
+
+/// What a session's task is told.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    Submit { turn: Box<NewTurn>, reply: Reply },
+    Title { title: String, source: TitleSource, locked: bool, reply: Reply },
+    Input(Input),
+}
+
+impl Mail {
+    const fn is_call(&self) -> bool {
+        matches!(self, Self::Submit { .. } | Self::Title { .. })
+    }
+}
+
+/// Where the session comes from.
+pub(crate) enum Birth {
+    /// It is on disk.
+    Stored(SessionId),
+    /// It comes to be with the first turn, in the same batch.
+    New(Box<NewSession>),
+}
+
+/// What a task is given to live with.
+pub(crate) struct Task {
+    pub(crate) store: Store,
+    pub(crate) port: Arc<dyn Port>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) bounds: Bounds,
+    pub(crate) hub: mpsc::UnboundedSender<Internal>,
+    pub(crate) inbox: mpsc::Receiver<Mail>,
+    /// Counts the turns that ended.
+    pub(crate) ended: watch::Sender<u64>,
+}
+
+impl Task {
+    /// Lives until the hub closes the mailbox.
+    pub(crate) async fn run(mut self, birth: Birth, loaded: Option<ThreadId>, first: Vec<Input>) {
+        let id = match &birth {
+            Birth::Stored(id) => id.clone(),
+            Birth::New(new) => new.session.id.clone(),
+        };
+        let mut new = None;
+        let state = match birth {
+            Birth::Stored(id) => self.load(&id, loaded.as_ref()).await,
+            Birth::New(session) => {
+                let instructions = session.developer_instructions.clone();
+                let state = State::new(session.session.clone(), instructions, Vec::new(), self.bounds, None);
+                new = Some(session);
+                Ok(state)
+            }
+        };
+        match state {
+            Ok(state) => {
+                let mut living = Living { task: self, id, state, new, jobs: JoinSet::new(), handled: 0 };
+                living.handle(first.into_iter().map(Mail::Input).collect()).await;
+                living.live().await;
+            }
+            Err(refusal) => {
+                let mut handled = 0;
+                let _ = self.hub.send(Internal::Retire { session: id.clone(), handled });
+                while let Some(mail) = self.inbox.recv().await {
+                    if let Mail::Submit { reply, .. } | Mail::Title { reply, .. } = mail {
+                        let _ = reply.send(Err(refusal.clone()));
+                    }
+                    handled += 1;
+                    let _ = self.hub.send(Internal::Retire { session: id.clone(), handled });
+                }
+            }
+        }
+    }
+
+    async fn load(&self, id: &SessionId, loaded: Option<&ThreadId>) -> Result<State, Refusal> {
+        let stored = self.store.session(id).await?.ok_or_else(|| Refusal::no_session(id.as_str()))?;
+        let waiting = self.store.unfinished_turns(id).await?;
+        let waiting = waiting.into_iter().filter(|turn| turn.turn.status == types::TurnStatus::Queued).collect();
+        Ok(State::new(stored.session, stored.developer_instructions, waiting, self.bounds, loaded))
+    }
+}
+
+struct Living {
+    task: Task,
+    id: SessionId,
+    state: State,
+    /// Not on disk yet.
+    new: Option<Box<NewSession>>,
+    jobs: JoinSet<Input>,
+    handled: u64,
+}
+
+impl Living {
+    async fn live(&mut self) {
+        let mut mails = Vec::new();
+        let mut told_hub = None;
+        loop {
+            let wake = self.state.wake();
+            let idle = self.state.at_rest() && self.jobs.is_empty() && told_hub != Some(self.handled);
+            tokio::select! {
+                count = self.task.inbox.recv_many(&mut mails, BATCH) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.handled += count as u64;
+                }
+                Some(done) = self.jobs.join_next() => match done {
+                    Ok(input) => mails.push(Mail::Input(input)),
+                    Err(error) => tracing::error!(%error, "a job of a session"),
+                },
+                () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {
+                    mails.push(Mail::Input(Input::Tick));
+                }
+                () = sleep(LINGER), if idle => {
+                    told_hub = Some(self.handled);
+                    let _ = self.task.hub.send(Internal::Retire { session: self.id.clone(), handled: self.handled });
+                }
+            }
+            self.handle(std::mem::take(&mut mails)).await;
+        }
+    }
+
+    /// Calls and reports are committed apart: the one may be refused, the other may not.
+    async fn handle(&mut self, mails: Vec<Mail>) {
+        let mut mails = mails.into_iter().peekable();
+        while let Some(first) = mails.next() {
+            let call = first.is_call();
+            let mut group = vec![first];
+            while let Some(mail) = mails.next_if(|mail| mail.is_call() == call) {
+                group.push(mail);
+            }
+            if call { self.calls(group).await } else { self.inputs(group).await }
+        }
+    }
+
+    async fn calls(&mut self, mails: Vec<Mail>) {
+        let before = (self.state.clone(), self.new.clone());
+        let mut out = Output::default();
+        let mut replies = Vec::new();
+        for mail in mails {
+            let store = self.task.store.clone();
+            let next_ask = || store.next_ask();
+            let now = now(&next_ask);
+            let mut own = Output::default();
+            let (result, reply) = match mail {
+                Mail::Submit { turn, reply } => {
+                    if let Some(new) = &self.new {
+                        create(new, now.at, &mut own.batch);
+                    }
+                    (self.state.submit(*turn, &now, &mut own), reply)
+                }
+                Mail::Title { title, source, locked, reply } => {
+                    self.state.rename(title, source, locked, &now, &mut own);
+                    (Ok(()), reply)
+                }
+                Mail::Input(_) => continue,
+            };
+            match result {
+                Ok(()) => {
+                    self.new = None;
+                    out.batch.writes.append(&mut own.batch.writes);
+                    out.effects.append(&mut own.effects);
+                    replies.push(reply);
+                }
+                Err(refusal) => {
+                    let _ = reply.send(Err(refusal));
+                }
+            }
+        }
+        if let Err(error) = self.task.store.commit(out.batch).await {
+            (self.state, self.new) = before;
+            let refusal = Refusal::from(error).of_session(&self.id);
+            for reply in replies {
+                let _ = reply.send(Err(refusal.clone()));
+            }
+            return;
+        }
+        for reply in replies {
+            let _ = reply.send(Ok(()));
+        }
+        self.act(out.effects);
+    }
+
+    async fn inputs(&mut self, mails: Vec<Mail>) {
+        let mut out = Output::default();
+        for mail in mails {
+            if let Mail::Input(input) = mail {
+                let store = self.task.store.clone();
+                self.state.handle(input, &now(&|| store.next_ask()), &mut out);
+            }
+        }
+        out.seal(&self.id);
+        if !out.batch.is_empty() && !self.commit_surely(&out.batch).await {
+            return;
+        }
+        self.act(out.effects);
+    }
+
+    /// Commits what can't be refused. False only when the store is closed.
+    async fn commit_surely(&self, batch: &Batch) -> bool {
+        loop {
+            match self.task.store.commit(batch.clone()).await {
+                Ok(_) => return true,
+                Err(StoreError::Closed) => return false,
+                Err(error) => {
+                    tracing::error!(%error, session = %self.id, "what Codex said can't be stored; trying again");
+                    sleep(COMMIT_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Ask { agent, id, ask } => {
+                    let _ = self.task.hub.send(Internal::Ask { session: self.id.clone(), agent, id, ask });
+                }
+                Effect::Reply { agent, request, reply } => self.task.port.reply(&agent, request, reply),
+                Effect::Ack { agent, seq } => self.task.port.ack(&agent, seq),
+                Effect::Ended => self.task.ended.send_modify(|count| *count += 1),
+                Effect::CheckCwd { turn, principal } => {
+                    let (policy, cwd) = (self.task.policy.clone(), self.state.session().cwd.clone());
+                    self.jobs.spawn(async move {
+                        let look = tokio::task::spawn_blocking(move || policy.check_cwd(&principal, &cwd));
+                        let verdict = match tokio::time::timeout(LOOK_LIMIT, look).await {
+                            Ok(Ok(verdict)) => verdict.map(drop).map_err(|refusal| refusal.detail),
+                            _ => Err("the folder of the session can't be looked at".to_owned()),
+                        };
+                        Input::Checked { turn, verdict }
+                    });
+                }
+                Effect::LoadHistory { turn } => {
+                    let (store, id) = (self.task.store.clone(), self.id.clone());
+                    self.jobs.spawn(async move {
+                        let messages = store.history(&id).await.unwrap_or_else(|error| {
+                            tracing::error!(%error, session = %id, "the history can't be read");
+                            Vec::new()
+                        });
+                        Input::History { turn, messages }
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn now(next_ask: &dyn Fn() -> AskId) -> Now<'_> {
+    Now { clock: Instant::now(), at: Timestamp::now(), next_ask }
+}
+
+fn create(new: &NewSession, at: Timestamp, batch: &mut Batch) {
+    batch.push(Write::CreateSession(Box::new(new.clone())));
+    batch.push(Write::AddEvent(Box::new(NewEvent {
+        name: EventName::SessionCreated,
+        at,
+        session: Some(new.session.id.clone()),
+        turn: None,
+        item: None,
+        detail: None,
+    })));
+}
+

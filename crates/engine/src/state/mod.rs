@@ -1,0 +1,539 @@
+//! A session with work, as a pure machine: inputs in; writes, asks and replies out. No I/O, and the caller says what time
+//! it is.
+//!
+//! The path of a turn (the names are [`Phase`]s):
+//!
+//! ```text
+//!  queued -> Checking -> NoAgent -> Resuming ---------------------------> Asked -> Running -> ended
+//!            (cwd)       (waits)      | no record                          ^  |
+//!                                     v                                    |  | not loaded, and not heard
+//!                                  Starting -> Recalling -> Injecting -----+  +--> Resuming
+//!                                  (new thread) (history)   (messages)
+//! ```
+//!
+//! A thread that is loaded goes straight to `Asked`. Only in `Asked` and `Running` may Codex have heard the prompt: if it
+//! ends there, the turn is interrupted; anywhere else the turn goes back to `NoAgent` and waits for the next process.
+
+mod opening;
+mod running;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use agent::{Ask, AskError, Capabilities, Reply, Report, RequestId, ThreadSpec};
+use store::{Batch, Message, NewEvent, NewTurn, PendingAsk, SessionChange, StoredTurn, TurnChange, Write};
+use types::{
+    AgentId, ApprovalId, AskId, Code, Delivery, EventName, ItemBody, ItemId, Principal, Session, SessionId, ThreadId, Timestamp,
+    TitleSource, TurnError, TurnErrorCode, TurnId, TurnStatus, Usage, agent::Backend, auto_title,
+};
+
+use crate::Refusal;
+
+/// How long another process may hold a thread before the caller is told. A Codex that was killed has been seen to hold one
+/// for some seconds.
+const HELD_PATIENCE: Duration = Duration::from_secs(10);
+const HELD_WAIT: Duration = Duration::from_millis(250);
+
+/// How often one turn may find its thread not loaded.
+const REOPENINGS: u32 = 3;
+
+/// How long a turn that is told to stop at its deadline may take.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// Bounds of one session's work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) queue: usize,
+    pub(crate) turn: Duration,
+    pub(crate) inject_chars: usize,
+}
+
+/// What the machine may look at while it handles an input.
+pub(crate) struct Now<'a> {
+    pub(crate) clock: Instant,
+    pub(crate) at: Timestamp,
+    /// Numbers for asks.
+    pub(crate) next_ask: &'a dyn Fn() -> AskId,
+}
+
+/// A process that is up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Up {
+    pub(crate) id: AgentId,
+    pub(crate) backend: Backend,
+    pub(crate) capabilities: Capabilities,
+}
+
+/// What can happen to a session.
+#[derive(Debug)]
+pub(crate) enum Input {
+    AgentUp(Up),
+    AgentDown { error: String, retrying: bool },
+    Report(Report),
+    /// The folder of the turn that wanted to start was looked at.
+    Checked { turn: TurnId, verdict: Result<(), String> },
+    /// The history that was asked for.
+    History { turn: TurnId, messages: Vec<Message> },
+    Tick,
+}
+
+/// What the machine wants done once its writes are committed.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Effect {
+    Ask { agent: AgentId, id: AskId, ask: Ask },
+    Reply { agent: AgentId, request: RequestId, reply: Reply },
+    Ack { agent: AgentId, seq: u64 },
+    CheckCwd { turn: TurnId, principal: Principal },
+    LoadHistory { turn: TurnId },
+    /// A turn ended: whoever waits for one looks again.
+    Ended,
+}
+
+/// What came of one or more inputs: one batch, and what follows from it.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub(crate) batch: Batch,
+    pub(crate) effects: Vec<Effect>,
+    /// The last line that was understood, for the batch.
+    seen: Option<(AgentId, u64)>,
+}
+
+impl Output {
+    /// Closes the batch: what is committed includes up to which line Codex was understood.
+    pub(crate) fn seal(&mut self, session: &SessionId) {
+        if let (Some((agent, seq)), false) = (self.seen.take(), self.batch.is_empty()) {
+            self.batch.push(Write::Seen { session: session.clone(), agent, seq });
+        }
+    }
+}
+
+/// A turn that waits.
+#[derive(Debug, Clone)]
+struct Waiting {
+    turn: TurnId,
+    prompt_item: ItemId,
+    prompt: String,
+    principal: Principal,
+    held: bool,
+    /// It stood behind another one: its folder may have changed since it was accepted.
+    stale: bool,
+}
+
+/// Where the running turn is.
+#[derive(Debug, Clone, PartialEq)]
+enum Phase {
+    Checking,
+    NoAgent,
+    Resuming { since: Instant, again_at: Option<Instant> },
+    Starting,
+    Recalling,
+    Injecting { messages: Vec<(types::Role, String)> },
+    Asked,
+    Running,
+}
+
+/// The turn that is not waiting any more.
+#[derive(Debug, Clone)]
+struct Active {
+    turn: TurnId,
+    prompt_item: ItemId,
+    prompt: String,
+    principal: Principal,
+    phase: Phase,
+    /// The ask that has no answer yet.
+    ask: Option<AskId>,
+    started: bool,
+    delivery: Delivery,
+    codex_turn: Option<String>,
+    reopened: u32,
+    deadline: Instant,
+    /// It was told to stop because its time was up; by then it must have.
+    stopping: Option<Instant>,
+    items: HashMap<String, OpenItem>,
+    answered: Option<String>,
+    usage: Option<Usage>,
+}
+
+/// An item of the running turn.
+#[derive(Debug, Clone)]
+struct OpenItem {
+    id: ItemId,
+    at: Timestamp,
+    /// What it was when it began; `None` once it is complete.
+    open: Option<ItemBody>,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    session: Session,
+    developer_instructions: Option<String>,
+    bounds: Bounds,
+    agent: Option<Up>,
+    /// Why waiting for an agent makes no sense.
+    hopeless: Option<String>,
+    /// The thread is loaded in the agent that is up.
+    loaded: bool,
+    /// Codex may remember nothing of what was said: the next new thread is given it.
+    has_history: bool,
+    queue: VecDeque<Waiting>,
+    active: Option<Active>,
+    /// Warnings that were told lately; Codex repeats some with every turn.
+    warned: VecDeque<String>,
+}
+
+impl State {
+    /// A session as the store has it. `loaded` is the thread that the running agent has loaded for it.
+    pub(crate) fn new(
+        session: Session,
+        developer_instructions: Option<String>,
+        waiting: Vec<StoredTurn>,
+        bounds: Bounds,
+        loaded: Option<&ThreadId>,
+    ) -> Self {
+        let queue = waiting
+            .into_iter()
+            .map(|stored| Waiting {
+                turn: stored.turn.id,
+                prompt_item: stored.prompt_item,
+                prompt: stored.turn.prompt,
+                principal: Principal::from_name(&stored.turn.principal),
+                held: stored.held,
+                stale: true,
+            })
+            .collect();
+        Self {
+            loaded: loaded.is_some() && loaded == session.thread_id.as_ref(),
+            has_history: session.turn_count > 0,
+            session,
+            developer_instructions,
+            bounds,
+            agent: None,
+            hopeless: None,
+            queue,
+            active: None,
+            warned: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// True when nothing will happen until somebody asks for something.
+    pub(crate) fn at_rest(&self) -> bool {
+        self.active.is_none() && self.queue.iter().all(|waiting| waiting.held)
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        let active = self.active.as_ref()?;
+        let again = match &active.phase {
+            Phase::Resuming { again_at, .. } => *again_at,
+            _ => None,
+        };
+        [Some(active.stopping.unwrap_or(active.deadline)), again].into_iter().flatten().min()
+    }
+
+    /// A new turn. It waits when another one runs; what was held goes on as well.
+    pub(crate) fn submit(&mut self, turn: NewTurn, now: &Now<'_>, out: &mut Output) -> Result<(), Refusal> {
+        let waiting = self.queue.len();
+        if waiting >= self.bounds.queue {
+            let detail = format!("{waiting} turns are waiting in this session already; try again when one has ended");
+            return Err(Refusal::new(Code::QueueFull, detail).of_session(&self.session.id));
+        }
+        if let (Some(error), None) = (&self.hopeless, &self.agent) {
+            return Err(Refusal::new(Code::AgentUnavailable, format!("Codex is not running: {error}")).of_session(&self.session.id));
+        }
+        for waiting in self.queue.iter_mut().filter(|waiting| waiting.held) {
+            waiting.held = false;
+            let change = TurnChange { held: Some(false), ..TurnChange::default() };
+            out.batch.push(Write::UpdateTurn { id: waiting.turn.clone(), change: Box::new(change) });
+        }
+        let mut change = SessionChange { updated_at: Some(now.at), ..SessionChange::default() };
+        if self.session.title_source == TitleSource::Auto && !self.session.title_locked && self.session.turn_count > 0 {
+            change.title = auto_title(&turn.prompt)
+                .filter(|title| *title != self.session.title)
+                .map(|title| (title, TitleSource::Auto, false));
+        }
+        if let Some((title, ..)) = &change.title {
+            self.session.title.clone_from(title);
+        }
+        self.session.turn_count += 1;
+        self.queue.push_back(Waiting {
+            turn: turn.id.clone(),
+            prompt_item: turn.prompt_item.clone(),
+            prompt: turn.prompt.clone(),
+            principal: turn.principal.clone(),
+            held: false,
+            stale: self.active.is_some() || waiting > 0,
+        });
+        let id = turn.id.clone();
+        out.batch.push(Write::CreateTurn(Box::new(turn)));
+        out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
+        self.event(EventName::TurnQueued, Some(&id), None, None, now, out);
+        self.start_next(now, out);
+        Ok(())
+    }
+
+    /// A new title. Ends any automatic one.
+    pub(crate) fn rename(&mut self, title: String, source: TitleSource, locked: bool, now: &Now<'_>, out: &mut Output) {
+        self.session.title.clone_from(&title);
+        self.session.title_source = source;
+        self.session.title_locked = locked;
+        let change = SessionChange { title: Some((title, source, locked)), ..SessionChange::default() };
+        out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
+        self.event(EventName::SessionUpdated, None, None, None, now, out);
+    }
+
+    /// Something happened.
+    pub(crate) fn handle(&mut self, input: Input, now: &Now<'_>, out: &mut Output) {
+        match input {
+            Input::AgentUp(up) => {
+                if self.agent.as_ref() != Some(&up) {
+                    // What another process had loaded means nothing to this one.
+                    self.loaded &= self.agent.is_none();
+                    self.agent = Some(up);
+                }
+                self.hopeless = None;
+                if self.active.as_ref().is_some_and(|active| active.phase == Phase::NoAgent) {
+                    self.open(now, out);
+                }
+            }
+            Input::AgentDown { error, retrying } => self.agent_down(&error, retrying, now, out),
+            Input::Report(report) => self.report(report, now, out),
+            Input::Checked { turn, verdict } => {
+                if !self.in_phase(&turn, |phase| *phase == Phase::Checking) {
+                    return;
+                }
+                match verdict {
+                    Ok(()) => self.open(now, out),
+                    Err(why) => self.fail(TurnErrorCode::Other, why, now, out),
+                }
+            }
+            Input::History { turn, messages } => {
+                if self.in_phase(&turn, |phase| *phase == Phase::Recalling) {
+                    self.recalled(messages, now, out);
+                }
+            }
+            Input::Tick => self.tick(now, out),
+        }
+    }
+
+    fn in_phase(&self, turn: &TurnId, test: impl Fn(&Phase) -> bool) -> bool {
+        self.active.as_ref().is_some_and(|active| active.turn == *turn && test(&active.phase))
+    }
+
+    /// Takes the next waiting turn, unless one runs or the next is held.
+    fn start_next(&mut self, now: &Now<'_>, out: &mut Output) {
+        if self.active.is_some() || self.queue.front().is_none_or(|waiting| waiting.held) {
+            return;
+        }
+        let Some(waiting) = self.queue.pop_front() else { return };
+        let effect = Effect::CheckCwd { turn: waiting.turn.clone(), principal: waiting.principal.clone() };
+        self.active = Some(Active {
+            turn: waiting.turn,
+            prompt_item: waiting.prompt_item,
+            prompt: waiting.prompt,
+            principal: waiting.principal,
+            phase: Phase::Checking,
+            ask: None,
+            started: false,
+            delivery: Delivery::No,
+            codex_turn: None,
+            reopened: 0,
+            deadline: now.clock + self.bounds.turn,
+            stopping: None,
+            items: HashMap::new(),
+            answered: None,
+            usage: None,
+        });
+        if waiting.stale { out.effects.push(effect) } else { self.open(now, out) }
+    }
+
+    fn agent_down(&mut self, error: &str, retrying: bool, now: &Now<'_>, out: &mut Output) {
+        self.agent = None;
+        self.loaded = false;
+        self.hopeless = (!retrying).then(|| error.to_owned());
+        let Some(active) = &mut self.active else { return };
+        match active.phase {
+            Phase::Checking | Phase::Recalling => {}
+            Phase::Asked | Phase::Running => {
+                let message = format!("Codex ended under the turn: {error}. The session goes on with the next prompt");
+                self.interrupted(TurnErrorCode::AgentExited, message, now, out);
+            }
+            _ => active.phase = Phase::NoAgent,
+        }
+        self.give_up_if_hopeless(now, out);
+    }
+
+    /// A turn that waits for an agent that will not come fails, and so do those behind it.
+    fn give_up_if_hopeless(&mut self, now: &Now<'_>, out: &mut Output) {
+        while let (Some(error), true) =
+            (self.hopeless.clone(), self.active.as_ref().is_some_and(|active| active.phase == Phase::NoAgent))
+        {
+            self.fail(TurnErrorCode::AgentExited, format!("Codex is not running: {error}"), now, out);
+        }
+    }
+
+    fn tick(&mut self, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &mut self.active else { return };
+        if let Phase::Resuming { again_at: Some(at), .. } = active.phase
+            && at <= now.clock
+        {
+            self.open(now, out);
+            return;
+        }
+        if let Some(limit) = active.stopping {
+            if limit <= now.clock {
+                self.loaded = false;
+                let message = format!("the turn took longer than {} s and did not stop when told to", self.bounds.turn.as_secs());
+                self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
+            }
+        } else if active.deadline <= now.clock {
+            active.stopping = Some(now.clock + STOP_GRACE);
+            match (&self.session.thread_id, &active.codex_turn) {
+                (Some(thread), Some(codex_turn)) => {
+                    let ask = Ask::Interrupt { thread: thread.clone(), codex_turn: codex_turn.clone() };
+                    self.ask(ask, "interrupt", now, out);
+                }
+                _ => {
+                    let message = format!("the turn did not begin within {} s", self.bounds.turn.as_secs());
+                    self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
+                }
+            }
+        }
+    }
+
+    /// Asks Codex; on disk first, since it is an effect of the batch that holds it.
+    fn ask(&mut self, ask: Ask, meaning: &str, now: &Now<'_>, out: &mut Output) -> Option<AskId> {
+        let agent = self.agent.as_ref()?.id.clone();
+        let id = (now.next_ask)();
+        out.batch.push(Write::AddAsk(Box::new(PendingAsk {
+            id,
+            agent: agent.clone(),
+            session: self.session.id.clone(),
+            turn: self.active.as_ref().map(|active| active.turn.clone()),
+            meaning: meaning.to_owned(),
+            at: now.at,
+        })));
+        out.effects.push(Effect::Ask { agent, id, ask });
+        Some(id)
+    }
+
+    fn spec(&self) -> ThreadSpec {
+        ThreadSpec {
+            cwd: self.session.cwd.clone(),
+            model: self.session.model.clone(),
+            sandbox: self.session.sandbox,
+            approval_policy: self.session.approval_policy,
+            developer_instructions: self.developer_instructions.clone(),
+        }
+    }
+
+    fn event(
+        &self,
+        name: EventName,
+        turn: Option<&TurnId>,
+        item: Option<&ItemId>,
+        detail: Option<serde_json::Value>,
+        now: &Now<'_>,
+        out: &mut Output,
+    ) {
+        out.batch.push(Write::AddEvent(Box::new(NewEvent {
+            name,
+            at: now.at,
+            session: Some(self.session.id.clone()),
+            turn: turn.cloned(),
+            item: item.cloned(),
+            detail,
+        })));
+    }
+
+    fn fail(&mut self, code: TurnErrorCode, message: String, now: &Now<'_>, out: &mut Output) {
+        self.end(TurnStatus::Failed, Some(TurnError::new(code, message)), now, out);
+    }
+
+    fn interrupted(&mut self, code: TurnErrorCode, message: String, now: &Now<'_>, out: &mut Output) {
+        self.end(TurnStatus::Interrupted, Some(TurnError::new(code, message)), now, out);
+    }
+
+    /// An ask failed in a way that ends the turn.
+    fn fail_ask(&mut self, error: &AskError, now: &Now<'_>, out: &mut Output) {
+        match error {
+            AskError::Timeout { .. } => self.fail(TurnErrorCode::AgentTimeout, error.to_string(), now, out),
+            AskError::Exited { heard: true } => {
+                let message = "Codex ended under the turn. The session goes on with the next prompt".to_owned();
+                self.interrupted(TurnErrorCode::AgentExited, message, now, out);
+            }
+            AskError::Held(_) => {
+                let message = format!("{error}; end that process, or try again later");
+                let error = TurnError { retryable: true, ..TurnError::new(TurnErrorCode::Other, message) };
+                self.end(TurnStatus::Failed, Some(error), now, out);
+            }
+            AskError::Overloaded => {
+                let error = TurnError { retryable: true, ..TurnError::new(TurnErrorCode::Other, error.to_string()) };
+                self.end(TurnStatus::Failed, Some(error), now, out);
+            }
+            _ => self.fail(TurnErrorCode::Other, error.to_string(), now, out),
+        }
+    }
+
+    /// The turn ends. After a lost one the waiting ones are held, until somebody asks for something again.
+    fn end(&mut self, status: TurnStatus, error: Option<TurnError>, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = self.active.take() else { return };
+        self.close_items(&active, now, out);
+        if let Some(ask) = active.ask {
+            out.batch.push(Write::SettleAsk(ask));
+        }
+        let name = match status {
+            TurnStatus::Completed => EventName::TurnCompleted,
+            TurnStatus::Failed => EventName::TurnFailed,
+            _ => EventName::TurnInterrupted,
+        };
+        if active.usage.is_some() {
+            self.event(EventName::TurnUsage, Some(&active.turn), None, None, now, out);
+        }
+        let change = TurnChange {
+            status: Some(status),
+            delivery: Some(active.delivery),
+            error,
+            usage: active.usage,
+            ended_at: Some(now.at),
+            ..TurnChange::default()
+        };
+        out.batch.push(Write::UpdateTurn { id: active.turn.clone(), change: Box::new(change) });
+        let change = SessionChange { updated_at: Some(now.at), ..SessionChange::default() };
+        out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
+        self.event(name, Some(&active.turn), None, None, now, out);
+        out.effects.push(Effect::Ended);
+        self.has_history |= active.delivery != Delivery::No;
+        if status == TurnStatus::Interrupted {
+            self.hold(now, out);
+        } else {
+            self.start_next(now, out);
+        }
+    }
+
+    fn hold(&mut self, now: &Now<'_>, out: &mut Output) {
+        let held: Vec<TurnId> = self.queue.iter().filter(|waiting| !waiting.held).map(|waiting| waiting.turn.clone()).collect();
+        for waiting in &mut self.queue {
+            waiting.held = true;
+        }
+        for turn in held {
+            let change = TurnChange { held: Some(true), ..TurnChange::default() };
+            out.batch.push(Write::UpdateTurn { id: turn.clone(), change: Box::new(change) });
+            self.event(EventName::TurnHeld, Some(&turn), None, None, now, out);
+        }
+    }
+}
+
+/// A fresh id for something that was refused on nobody's word.
+fn refused_approval() -> ApprovalId {
+    ApprovalId::fresh()
+}
+
+#[cfg(test)]
+mod tests;

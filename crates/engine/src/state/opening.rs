@@ -1,0 +1,217 @@
+//! From a turn that wants to run to a thread that can run it: loaded, else resumed, else a new one that is given the saved
+//! messages. Which one happened is an event.
+
+
+use agent::{Answer, Applied, Ask, AskError, TurnSpec};
+use serde_json::json;
+use store::{Message, SessionChange, TurnChange, Write};
+use types::{Delivery, EventName, Resumed, ResumedHow, Role, ThreadId, TurnErrorCode, TurnStatus};
+
+use super::{Effect, HELD_PATIENCE, HELD_WAIT, Now, Output, Phase, REOPENINGS, State};
+use crate::{policy, replay};
+
+impl State {
+    /// Brings the active turn a step nearer to Codex, with what is known now.
+    pub(super) fn open(&mut self, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &self.active else { return };
+        let since = match active.phase {
+            Phase::Resuming { since, .. } => since,
+            _ => now.clock,
+        };
+        if self.agent.is_none() {
+            self.enter(Phase::NoAgent, None);
+            self.give_up_if_hopeless(now, out);
+            return;
+        }
+        match self.session.thread_id.clone() {
+            Some(thread) if self.loaded => self.start_turn(Some(thread), None, now, out),
+            Some(thread) => {
+                let ask = self.ask(Ask::ResumeThread { thread, spec: self.spec() }, "resume", now, out);
+                self.enter(Phase::Resuming { since, again_at: None }, ask);
+            }
+            None => {
+                let ask = self.ask(Ask::StartThread(self.spec()), "start", now, out);
+                self.enter(Phase::Starting, ask);
+            }
+        }
+    }
+
+    /// Codex answered while the thread was being opened.
+    pub(super) fn opened(&mut self, answer: Result<Answer, AskError>, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &self.active else { return };
+        let phase = active.phase.clone();
+        match (phase, answer) {
+            // Whatever it was: the prompt was not with it, so the next process may be asked afresh.
+            (_, Err(AskError::Exited { .. })) => {
+                self.enter(Phase::NoAgent, None);
+                self.give_up_if_hopeless(now, out);
+            }
+            (Phase::Resuming { .. }, Ok(Answer::Thread { applied, .. })) => {
+                if self.refuse_widened(applied.as_ref(), now, out) {
+                    return;
+                }
+                self.loaded = true;
+                self.resumed(ResumedHow::Resumed, now, out);
+                self.start_turn(self.session.thread_id.clone(), None, now, out);
+            }
+            (Phase::Resuming { .. }, Err(AskError::NoRecord(why))) => {
+                tracing::info!(session = %self.session.id, why, "the thread is gone; a new one is given the saved messages");
+                self.session.thread_id = None;
+                self.open(now, out);
+            }
+            (Phase::Resuming { since, .. }, Err(AskError::Held(_))) if since + HELD_PATIENCE > now.clock => {
+                self.enter(Phase::Resuming { since, again_at: Some(now.clock + HELD_WAIT) }, None);
+            }
+            (Phase::Starting, Ok(Answer::Thread { thread, applied })) => {
+                if self.refuse_widened(applied.as_ref(), now, out) {
+                    return;
+                }
+                if let Some(thread) = thread {
+                    self.adopt(thread, now, out);
+                }
+                if self.has_history {
+                    self.enter(Phase::Recalling, None);
+                    if let Some(active) = &self.active {
+                        out.effects.push(Effect::LoadHistory { turn: active.turn.clone() });
+                    }
+                } else {
+                    self.start_turn(self.session.thread_id.clone(), None, now, out);
+                }
+            }
+            (Phase::Injecting { messages }, Ok(_)) => {
+                self.replayed(messages.len(), now, out);
+                self.start_turn(self.session.thread_id.clone(), None, now, out);
+            }
+            (Phase::Injecting { messages }, Err(AskError::NotSupported)) => self.start_marked(&messages, now, out),
+            (_, Err(error)) => self.fail_ask(&error, now, out),
+            (phase, Ok(answer)) => tracing::warn!(?phase, ?answer, "an answer that does not fit"),
+        }
+    }
+
+    /// The saved messages are here.
+    pub(super) fn recalled(&mut self, history: Vec<Message>, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &self.active else { return };
+        let messages = replay::select(history, &active.turn, self.bounds.inject_chars);
+        let Some(agent) = &self.agent else {
+            self.session.thread_id = None;
+            self.enter(Phase::NoAgent, None);
+            self.give_up_if_hopeless(now, out);
+            return;
+        };
+        match self.session.thread_id.clone() {
+            Some(thread) if agent.capabilities.inject && !messages.is_empty() => {
+                let ask = self.ask(Ask::Inject { thread, messages: messages.clone() }, "inject", now, out);
+                self.enter(Phase::Injecting { messages }, ask);
+            }
+            _ => self.start_marked(&messages, now, out),
+        }
+    }
+
+    fn start_marked(&mut self, messages: &[(Role, String)], now: &Now<'_>, out: &mut Output) {
+        self.replayed(messages.len(), now, out);
+        let Some(active) = &self.active else { return };
+        let prompt = replay::marked(messages, &active.prompt);
+        self.start_turn(self.session.thread_id.clone(), Some(prompt), now, out);
+    }
+
+    fn start_turn(&mut self, thread: Option<ThreadId>, prompt: Option<String>, now: &Now<'_>, out: &mut Output) {
+        let (Some(active), Some(agent)) = (&self.active, &self.agent) else { return };
+        let turn = active.turn.clone();
+        let prompt = prompt.unwrap_or_else(|| active.prompt.clone());
+        let mut change = TurnChange { agent: Some(agent.id.clone()), delivery: Some(Delivery::Unknown), ..TurnChange::default() };
+        if !active.started {
+            change.status = Some(TurnStatus::Running);
+            change.started_at = Some(now.at);
+            self.event(EventName::TurnStarted, Some(&turn), None, None, now, out);
+        }
+        out.batch.push(Write::UpdateTurn { id: turn.clone(), change: Box::new(change) });
+        let spec = TurnSpec { thread, prompt, turn, spec: self.spec() };
+        let ask = self.ask(Ask::StartTurn(spec), "turn", now, out);
+        self.enter(Phase::Asked, ask);
+        if let Some(active) = &mut self.active {
+            active.started = true;
+            active.delivery = Delivery::Unknown;
+        }
+    }
+
+    /// Codex answered whether it takes the turn.
+    pub(super) fn taken(&mut self, answer: Result<Answer, AskError>, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &mut self.active else { return };
+        match answer {
+            Ok(answer) => {
+                active.phase = Phase::Running;
+                if let Answer::Turn { codex_turn } = answer {
+                    active.codex_turn = Some(codex_turn.clone());
+                    if let Some(thread) = self.session.thread_id.clone() {
+                        let change = TurnChange { codex: Some((thread, codex_turn)), ..TurnChange::default() };
+                        out.batch.push(Write::UpdateTurn { id: active.turn.clone(), change: Box::new(change) });
+                    }
+                }
+            }
+            Err(error) => {
+                if !error.heard() {
+                    active.delivery = Delivery::No;
+                }
+                match error {
+                    AskError::NotLoaded if active.reopened < REOPENINGS => {
+                        active.reopened += 1;
+                        self.loaded = false;
+                        self.open(now, out);
+                    }
+                    AskError::Exited { heard: false } => {
+                        self.enter(Phase::NoAgent, None);
+                        self.give_up_if_hopeless(now, out);
+                    }
+                    error => {
+                        // Whatever Codex did with it: the next turn asks for the thread first.
+                        self.loaded &= !error.heard();
+                        self.fail_ask(&error, now, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The session has a new thread.
+    pub(super) fn adopt(&mut self, thread: ThreadId, now: &Now<'_>, out: &mut Output) {
+        let Some(backend) = self.agent.as_ref().map(|agent| agent.backend) else { return };
+        self.loaded = true;
+        if self.session.thread_id.as_ref() == Some(&thread) {
+            return;
+        }
+        self.session.thread_id = Some(thread.clone());
+        out.batch.push(Write::AddThread { thread, session: self.session.id.clone(), backend, at: now.at });
+    }
+
+    /// Fails the turn when Codex says that it applied more than was allowed.
+    pub(super) fn refuse_widened(&mut self, applied: Option<&Applied>, now: &Now<'_>, out: &mut Output) -> bool {
+        let Some(wider) = applied.and_then(|applied| policy::widened(&self.spec(), applied)) else { return false };
+        let message = format!("Codex applied {wider}; the turn was not started. Look for what sets it in Codex's own configuration");
+        self.loaded = false;
+        self.fail(TurnErrorCode::PolicyWidened, message, now, out);
+        true
+    }
+
+    fn replayed(&mut self, messages: usize, now: &Now<'_>, out: &mut Output) {
+        tracing::info!(session = %self.session.id, messages, "replayed");
+        self.resumed(ResumedHow::Replayed, now, out);
+    }
+
+    fn resumed(&mut self, how: ResumedHow, now: &Now<'_>, out: &mut Output) {
+        let resumed = Resumed { how, at: now.at };
+        self.session.resumed = Some(resumed);
+        let change = SessionChange { resumed: Some(resumed), ..SessionChange::default() };
+        out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
+        let turn = self.active.as_ref().map(|active| active.turn.clone());
+        let detail = json!({"how": how, "threadId": self.session.thread_id});
+        self.event(EventName::SessionResumed, turn.as_ref(), None, Some(detail), now, out);
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase, ask: Option<types::AskId>) {
+        if let Some(active) = &mut self.active {
+            active.phase = phase;
+            active.ask = ask;
+        }
+    }
+}
+

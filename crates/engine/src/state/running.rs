@@ -1,0 +1,235 @@
+//! What Codex reports while a turn runs: items, tokens, questions, the end.
+
+use agent::{ApprovalRequest, Ask, Outcome, Reply, Report, What};
+use store::{TurnChange, Write};
+use types::{Delivery, EventName, Item, ItemBody, ItemId, ItemStatus, TurnErrorCode, TurnStatus, Usage};
+
+use super::{Active, Effect, Now, OpenItem, Output, Phase, State, refused_approval};
+
+/// So many warnings are remembered, so that one that comes with every turn is told once.
+const WARNINGS: usize = 16;
+
+impl State {
+    pub(super) fn report(&mut self, report: Report, now: &Now<'_>, out: &mut Output) {
+        let Report { agent, seq, what, .. } = report;
+        let before = out.batch.writes.len();
+        let current = self.agent.as_ref().is_some_and(|up| up.id == agent);
+        match what {
+            What::Answer(id, answer) => {
+                out.batch.push(Write::SettleAsk(id));
+                let Some(active) = &mut self.active else { return self.done(&agent, seq, before, out) };
+                if active.ask == Some(id) {
+                    active.ask = None;
+                    if active.phase == Phase::Asked { self.taken(answer, now, out) } else { self.opened(answer, now, out) }
+                } else if let Err(error) = answer {
+                    tracing::debug!(%id, %error, "an ask that nobody waits for failed");
+                }
+            }
+            // What a process that is gone said last is still true of the turn that it ran.
+            what => self.told(what, current, now, out),
+        }
+        self.done(&agent, seq, before, out);
+    }
+
+    /// The line is understood. One that meant nothing durable is acknowledged with what comes next, or at once.
+    fn done(&self, agent: &types::AgentId, seq: u64, before: usize, out: &mut Output) {
+        if seq == 0 {
+            return;
+        }
+        if out.batch.writes.len() > before {
+            out.seen = Some((agent.clone(), seq));
+        }
+        out.effects.push(Effect::Ack { agent: agent.clone(), seq });
+    }
+
+    fn told(&mut self, what: What, current: bool, now: &Now<'_>, out: &mut Output) {
+        match what {
+            What::Named { thread, applied } if current => {
+                // This interface says what it applied when the turn runs already: stop it, not only ours.
+                let running = self.active.as_ref().and_then(|active| active.codex_turn.clone());
+                if self.refuse_widened(applied.as_ref(), now, out) {
+                    if let Some(codex_turn) = running {
+                        self.ask(Ask::Interrupt { thread, codex_turn }, "interrupt", now, out);
+                    }
+                } else {
+                    self.adopt(thread, now, out);
+                }
+            }
+            What::TurnStarted { codex_turn } => {
+                if let Some(active) = &mut self.active
+                    && active.phase == Phase::Asked
+                {
+                    active.codex_turn = Some(codex_turn);
+                }
+            }
+            What::ItemStarted { codex_id, body } => self.item_started(codex_id, body, now, out),
+            What::ItemCompleted { codex_id, status, body } => self.item_completed(codex_id, status, body, now, out),
+            What::Usage(tokens) => {
+                if let Some(active) = &mut self.active {
+                    let sum = active.usage.get_or_insert_default();
+                    *sum = Usage {
+                        input_tokens: sum.input_tokens + tokens.input_tokens,
+                        cached_input_tokens: sum.cached_input_tokens + tokens.cached_input_tokens,
+                        output_tokens: sum.output_tokens + tokens.output_tokens,
+                        reasoning_tokens: sum.reasoning_tokens + tokens.reasoning_tokens,
+                    };
+                }
+            }
+            What::Warning(message) => self.warn(message, now, out),
+            What::Approval(request) => self.refuse_approval(request, now, out),
+            What::TurnEnded { codex_turn, outcome, last_message } => {
+                self.turn_ended(codex_turn.as_deref(), outcome, last_message, now, out);
+            }
+            // Deltas pass by: nobody watches a turn yet, and what is complete comes with the item.
+            What::ItemDelta { .. } | What::Named { .. } | What::Answer(..) => {}
+        }
+    }
+
+    fn item_started(&mut self, codex_id: String, body: ItemBody, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &mut self.active else { return };
+        if is_prompt(active, &body) {
+            return;
+        }
+        let id = ItemId::fresh();
+        active.items.insert(codex_id.clone(), OpenItem { id: id.clone(), at: now.at, open: Some(body.clone()) });
+        let turn = active.turn.clone();
+        self.put(Item { id: id.clone(), status: ItemStatus::InProgress, at: now.at, body }, Some(codex_id), out);
+        self.event(EventName::ItemStarted, Some(&turn), Some(&id), None, now, out);
+    }
+
+    fn item_completed(&mut self, codex_id: String, status: ItemStatus, body: ItemBody, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &mut self.active else { return };
+        let turn = active.turn.clone();
+        if is_prompt(active, &body) {
+            self.delivered(now, out);
+            return;
+        }
+        if let ItemBody::AgentMessage { text } = &body {
+            active.answered = Some(text.clone());
+        }
+        let known = active.items.get_mut(&codex_id).map(|item| {
+            item.open = None;
+            (item.id.clone(), item.at)
+        });
+        let (id, at) = known.unwrap_or_else(|| {
+            let id = ItemId::fresh();
+            active.items.insert(codex_id.clone(), OpenItem { id: id.clone(), at: now.at, open: None });
+            (id, now.at)
+        });
+        self.put(Item { id: id.clone(), status, at, body }, Some(codex_id), out);
+        self.event(EventName::ItemCompleted, Some(&turn), Some(&id), None, now, out);
+    }
+
+    /// Codex has recorded the prompt: from now on it is part of the thread.
+    fn delivered(&mut self, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &mut self.active else { return };
+        active.delivery = Delivery::Yes;
+        let (turn, id) = (active.turn.clone(), active.prompt_item.clone());
+        // Its text is what the caller wrote, also where Codex was given more.
+        let body = ItemBody::UserMessage { text: active.prompt.clone(), images: Vec::new() };
+        let change = TurnChange { delivery: Some(Delivery::Yes), ..TurnChange::default() };
+        out.batch.push(Write::UpdateTurn { id: turn.clone(), change: Box::new(change) });
+        self.put(Item { id: id.clone(), status: ItemStatus::Completed, at: now.at, body }, None, out);
+        self.event(EventName::TurnDelivered, Some(&turn), None, None, now, out);
+        self.event(EventName::ItemCompleted, Some(&turn), Some(&id), None, now, out);
+    }
+
+    fn warn(&mut self, message: String, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &self.active else { return };
+        let turn = active.turn.clone();
+        if self.warned.contains(&message) {
+            return;
+        }
+        if self.warned.len() == WARNINGS {
+            self.warned.pop_front();
+        }
+        self.warned.push_back(message.clone());
+        let id = ItemId::fresh();
+        let body = ItemBody::Warning { message };
+        self.put(Item { id: id.clone(), status: ItemStatus::Completed, at: now.at, body }, None, out);
+        self.event(EventName::ItemCompleted, Some(&turn), Some(&id), None, now, out);
+    }
+
+    /// Nobody can answer yet, so the answer is no, and the turn says so.
+    fn refuse_approval(&mut self, request: ApprovalRequest, now: &Now<'_>, out: &mut Output) {
+        let Some(agent) = self.agent.as_ref().map(|agent| agent.id.clone()) else { return };
+        out.effects.push(Effect::Reply { agent, request: request.request, reply: Reply::Decline });
+        let Some(active) = &self.active else { return };
+        let id = refused_approval();
+        let change = TurnChange { declined: Some(id.clone()), ..TurnChange::default() };
+        out.batch.push(Write::UpdateTurn { id: active.turn.clone(), change: Box::new(change) });
+        let what = request.command.map_or_else(|| format!("for {}", request.kind), |command| format!("to run `{command}`"));
+        let why = request.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        self.warn(format!("Codex asked {what}{why}. It was declined: this codexd has no way to answer yet [{id}]"), now, out);
+    }
+
+    fn turn_ended(
+        &mut self,
+        codex_turn: Option<&str>,
+        outcome: Outcome,
+        last_message: Option<String>,
+        now: &Now<'_>,
+        out: &mut Output,
+    ) {
+        let Some(active) = &mut self.active else { return };
+        if !matches!(active.phase, Phase::Asked | Phase::Running) {
+            return;
+        }
+        if let (Some(ours), Some(theirs)) = (active.codex_turn.as_deref(), codex_turn)
+            && ours != theirs
+        {
+            tracing::debug!(ours, theirs, "the end of another turn");
+            return;
+        }
+        let stopped = active.stopping.is_some();
+        if outcome == Outcome::Completed && active.delivery != Delivery::Yes {
+            // An interface that does not say that it recorded the prompt: the answer says it.
+            self.delivered(now, out);
+        }
+        match outcome {
+            Outcome::Completed => {
+                let missing = last_message.filter(|text| {
+                    !text.is_empty() && self.active.as_ref().is_some_and(|active| active.answered.as_ref() != Some(text))
+                });
+                if let Some(text) = missing {
+                    let body = ItemBody::AgentMessage { text };
+                    self.item_completed("answer".to_owned(), ItemStatus::Completed, body, now, out);
+                }
+                self.end(TurnStatus::Completed, None, now, out);
+            }
+            Outcome::Failed(error) => self.end(TurnStatus::Failed, Some(error), now, out),
+            Outcome::Interrupted if stopped => {
+                let message = format!("the turn took longer than {} s", self.bounds.turn.as_secs());
+                self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
+            }
+            Outcome::Interrupted => self.end(TurnStatus::Interrupted, None, now, out),
+        }
+    }
+
+    /// What Codex began and will not finish.
+    pub(super) fn close_items(&self, active: &Active, now: &Now<'_>, out: &mut Output) {
+        let mut open: Vec<_> = active.items.iter().filter_map(|(codex_id, item)| Some((codex_id, item, item.open.as_ref()?))).collect();
+        open.sort_by(|a, b| a.1.id.cmp(&b.1.id));
+        for (codex_id, item, body) in open {
+            let whole = Item { id: item.id.clone(), status: ItemStatus::Incomplete, at: item.at, body: body.clone() };
+            self.put_for(&active.turn, whole, Some(codex_id.clone()), out);
+            self.event(EventName::ItemCompleted, Some(&active.turn), Some(&item.id), None, now, out);
+        }
+    }
+
+    fn put(&self, item: Item, codex_id: Option<String>, out: &mut Output) {
+        if let Some(active) = &self.active {
+            self.put_for(&active.turn, item, codex_id, out);
+        }
+    }
+
+    fn put_for(&self, turn: &types::TurnId, item: Item, codex_id: Option<String>, out: &mut Output) {
+        let session = self.session.id.clone();
+        out.batch.push(Write::PutItem { session, turn: turn.clone(), item: Box::new(item), codex_id });
+    }
+}
+
+/// The first user message of a turn is its prompt, which has its item already.
+fn is_prompt(active: &Active, body: &ItemBody) -> bool {
+    matches!(body, ItemBody::UserMessage { .. }) && active.delivery != Delivery::Yes
+}

@@ -1,0 +1,304 @@
+//! Writes as SQL. Each function runs inside the writer's transaction and its batch's savepoint, so it may stop in the
+//! middle: nothing of the batch stays then. A write that points to something unknown is refused, never dropped.
+
+use rusqlite::{Connection, OptionalExtension as _, named_params, params};
+use types::{Delivery, EventId, Item, ItemBody, ItemId, ItemStatus, SessionId, TurnId, TurnStatus};
+
+use crate::{
+    Batch, Committed, NewEvent, NewSession, NewTurn, SessionChange, StoreError, TurnChange, Write,
+    rows::{item_columns, item_status},
+    write::PendingAsk,
+};
+
+/// Applies the writes of a batch in their order.
+pub(crate) fn apply(conn: &Connection, batch: &Batch) -> Result<Committed, StoreError> {
+    let mut committed = Committed::default();
+    for write in &batch.writes {
+        match write {
+            Write::CreateSession(new) => create_session(conn, new)?,
+            Write::UpdateSession { id, change } => update_session(conn, id, change)?,
+            Write::AddThread { thread, session, backend, at } => {
+                let n = session_row(conn, session)?;
+                add_thread(conn, n, thread.as_str(), Some(backend.as_str()), at.as_millis())?;
+                conn.prepare_cached("UPDATE sessions SET thread_id = ?2, backend = ?3 WHERE n = ?1")?
+                    .execute(params![n, thread.as_str(), backend.as_str()])?;
+            }
+            Write::CreateTurn(new) => create_turn(conn, new)?,
+            Write::UpdateTurn { id, change } => update_turn(conn, id, change)?,
+            Write::PutItem { session, turn, item, codex_id } => {
+                put_item(conn, session, turn, item, codex_id.as_deref())?;
+            }
+            Write::AddEvent(new) => committed.events.push(add_event(conn, new)?),
+            Write::AddAsk(ask) => add_ask(conn, ask)?,
+            Write::SettleAsk(id) => {
+                // An answer may come twice, from the agent and from its end: the second one finds nothing.
+                conn.prepare_cached("DELETE FROM asks WHERE id = ?1")?.execute([id.0])?;
+            }
+            Write::Seen { session, agent, seq } => {
+                let seq = i64::try_from(*seq).map_err(|_| refused("line numbers end at 2^63"))?;
+                // The number of one process only grows, also when batches of its lines overtake each other.
+                let changed = conn
+                    .prepare_cached(
+                        "UPDATE sessions SET seen_agent = ?2, \
+                         seen_seq = CASE WHEN seen_agent IS ?2 THEN max(seen_seq, ?3) ELSE ?3 END WHERE id = ?1",
+                    )?
+                    .execute(params![session.as_str(), agent.as_str(), seq])?;
+                found(changed, "session", session.as_str())?;
+            }
+        }
+    }
+    Ok(committed)
+}
+
+fn create_session(conn: &Connection, new: &NewSession) -> Result<(), StoreError> {
+    let session = &new.session;
+    let cwd = session.cwd.to_str().ok_or_else(|| refused("the folder's name is not UTF-8"))?;
+    conn.prepare_cached(
+        "INSERT INTO sessions (id, title, title_source, title_locked, cwd, model, sandbox, approval_policy, thread_id, \
+         backend, forked_from, labels, resumed_how, resumed_at, created_at, updated_at, archived_at, principal, origin, \
+         developer_instructions) VALUES (:id, :title, :title_source, :title_locked, :cwd, :model, :sandbox, \
+         :approval_policy, :thread_id, :backend, :forked_from, :labels, :resumed_how, :resumed_at, :created_at, \
+         :updated_at, :archived_at, :principal, :origin, :developer_instructions)",
+    )?
+    .execute(named_params! {
+        ":id": session.id.as_str(),
+        ":title": session.title,
+        ":title_source": session.title_source.as_str(),
+        ":title_locked": session.title_locked,
+        ":cwd": cwd,
+        ":model": session.model,
+        ":sandbox": session.sandbox.as_str(),
+        ":approval_policy": session.approval_policy.as_str(),
+        ":thread_id": session.thread_id.as_ref().map(|id| id.as_str()),
+        ":backend": session.backend,
+        ":forked_from": session.forked_from.as_ref().map(SessionId::as_str),
+        ":labels": json(&session.labels)?,
+        ":resumed_how": session.resumed.map(|resumed| resumed.how.as_str()),
+        ":resumed_at": session.resumed.map(|resumed| resumed.at.as_millis()),
+        ":created_at": session.created_at.as_millis(),
+        ":updated_at": session.updated_at.as_millis(),
+        ":archived_at": session.archived_at.map(|at| at.as_millis()),
+        ":principal": new.principal.name(),
+        ":origin": new.origin.as_str(),
+        ":developer_instructions": new.developer_instructions,
+    })?;
+    // A session that is imported or forked begins with a thread.
+    if let Some(thread) = &session.thread_id {
+        let n = session_row(conn, &session.id)?;
+        add_thread(conn, n, thread.as_str(), session.backend.as_deref(), session.created_at.as_millis())?;
+    }
+    Ok(())
+}
+
+fn update_session(conn: &Connection, id: &SessionId, change: &SessionChange) -> Result<(), StoreError> {
+    let n = session_row(conn, id)?;
+    let (title, source, locked) = match &change.title {
+        Some((title, source, locked)) => (Some(title), Some(source.as_str()), Some(*locked)),
+        None => (None, None, None),
+    };
+    let cwd = match &change.cwd {
+        Some(cwd) => Some(cwd.to_str().ok_or_else(|| refused("the folder's name is not UTF-8"))?),
+        None => None,
+    };
+    conn.prepare_cached(
+        "UPDATE sessions SET title = coalesce(:title, title), title_source = coalesce(:source, title_source), \
+         title_locked = coalesce(:locked, title_locked), cwd = coalesce(:cwd, cwd), \
+         resumed_how = coalesce(:how, resumed_how), resumed_at = coalesce(:resumed_at, resumed_at), \
+         updated_at = coalesce(:updated_at, updated_at) WHERE n = :n",
+    )?
+    .execute(named_params! {
+        ":n": n,
+        ":title": title,
+        ":source": source,
+        ":locked": locked,
+        ":cwd": cwd,
+        ":how": change.resumed.map(|resumed| resumed.how.as_str()),
+        ":resumed_at": change.resumed.map(|resumed| resumed.at.as_millis()),
+        ":updated_at": change.updated_at.map(|at| at.as_millis()),
+    })?;
+    match &change.thread {
+        None => {}
+        Some(None) => {
+            conn.prepare_cached("UPDATE sessions SET thread_id = NULL, backend = NULL WHERE n = ?1")?.execute([n])?;
+        }
+        Some(Some(thread)) => {
+            let changed = conn
+                .prepare_cached(
+                    "UPDATE sessions SET thread_id = t.thread_id, backend = t.backend FROM threads t \
+                     WHERE sessions.n = ?1 AND t.session = ?1 AND t.thread_id = ?2",
+                )?
+                .execute(params![n, thread.as_str()])?;
+            found(changed, "thread of the session", thread.as_str())?;
+        }
+    }
+    Ok(())
+}
+
+/// A thread belongs to one session for ever; the same one may be added to it again.
+fn add_thread(conn: &Connection, n: i64, thread: &str, backend: Option<&str>, at: i64) -> Result<(), StoreError> {
+    let changed = conn
+        .prepare_cached(
+            "INSERT INTO threads (thread_id, session, backend, at) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (thread_id) DO UPDATE SET backend = coalesce(excluded.backend, backend) \
+             WHERE session = excluded.session",
+        )?
+        .execute(params![thread, n, backend, at])?;
+    if changed == 0 {
+        return Err(refused(format!("thread {thread} belongs to another session")));
+    }
+    Ok(())
+}
+
+fn create_turn(conn: &Connection, new: &NewTurn) -> Result<(), StoreError> {
+    let session = session_row(conn, &new.session)?;
+    conn.prepare_cached(
+        "INSERT INTO turns (id, session, status, delivery, origin, principal, created_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        new.id.as_str(),
+        session,
+        TurnStatus::Queued.as_str(),
+        Delivery::No.as_str(),
+        new.origin.as_str(),
+        new.principal.name(),
+        new.created_at.as_millis(),
+    ])?;
+    conn.prepare_cached("UPDATE sessions SET turn_count = turn_count + 1 WHERE n = ?1")?.execute([session])?;
+    // The turn is new, so this is its first item: that is how the prompt is found.
+    let prompt = Item {
+        id: new.prompt_item.clone(),
+        status: ItemStatus::InProgress,
+        at: new.created_at,
+        body: ItemBody::UserMessage { text: new.prompt.clone(), images: Vec::new() },
+    };
+    put_item(conn, &new.session, &new.id, &prompt, None)
+}
+
+fn update_turn(conn: &Connection, id: &TurnId, change: &TurnChange) -> Result<(), StoreError> {
+    let (thread, codex_turn) = change.codex.as_ref().map_or((None, None), |(thread, turn)| (Some(thread), Some(turn)));
+    let changed = conn
+        .prepare_cached(
+            "UPDATE turns SET status = coalesce(:status, status), held = coalesce(:held, held), \
+             delivery = coalesce(:delivery, delivery), codex_thread = coalesce(:thread, codex_thread), \
+             codex_turn = coalesce(:codex_turn, codex_turn), agent = coalesce(:agent, agent), \
+             error = coalesce(:error, error), usage = coalesce(:usage, usage), \
+             declined = iif(:declined IS NULL, declined, json_insert(declined, '$[#]', :declined)), \
+             started_at = coalesce(:started_at, started_at), ended_at = coalesce(:ended_at, ended_at) WHERE id = :id",
+        )?
+        .execute(named_params! {
+            ":id": id.as_str(),
+            ":status": change.status.map(TurnStatus::as_str),
+            ":held": change.held,
+            ":delivery": change.delivery.map(Delivery::as_str),
+            ":thread": thread.map(|thread| thread.as_str()),
+            ":codex_turn": codex_turn,
+            ":agent": change.agent.as_ref().map(|agent| agent.as_str()),
+            ":error": change.error.as_ref().map(json).transpose()?,
+            ":usage": change.usage.as_ref().map(json).transpose()?,
+            ":declined": change.declined.as_ref().map(|approval| approval.as_str()),
+            ":started_at": change.started_at.map(|at| at.as_millis()),
+            ":ended_at": change.ended_at.map(|at| at.as_millis()),
+        })?;
+    found(changed, "turn", id.as_str())
+}
+
+fn put_item(
+    conn: &Connection,
+    session: &SessionId,
+    turn: &TurnId,
+    item: &Item,
+    codex_id: Option<&str>,
+) -> Result<(), StoreError> {
+    let (text, body) = item_columns(&item.body).map_err(|error| refused(error.to_string()))?;
+    // No row comes of a turn that is not there or not in that session, nor of an item of another turn.
+    let changed = conn
+        .prepare_cached(
+            "INSERT INTO items (turn, session, id, kind, status, at, codex_id, text, body) \
+             SELECT t.n, t.session, :id, :kind, :status, :at, :codex_id, :text, :body \
+             FROM turns t JOIN sessions s ON s.n = t.session WHERE t.id = :turn AND s.id = :session \
+             ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, status = excluded.status, at = excluded.at, \
+             codex_id = coalesce(excluded.codex_id, codex_id), text = excluded.text, body = excluded.body \
+             WHERE turn = excluded.turn",
+        )?
+        .execute(named_params! {
+            ":id": item.id.as_str(),
+            ":kind": item.body.kind(),
+            ":status": item_status(item.status),
+            ":at": item.at.as_millis(),
+            ":codex_id": codex_id,
+            ":text": text,
+            ":body": body,
+            ":turn": turn.as_str(),
+            ":session": session.as_str(),
+        })?;
+    if changed == 0 {
+        let (item, turn) = (&item.id, turn.as_str());
+        return Err(refused(format!("item {item} is another turn's, or session {session} has no turn {turn}")));
+    }
+    Ok(())
+}
+
+fn add_event(conn: &Connection, new: &NewEvent) -> Result<EventId, StoreError> {
+    let session = new.session.as_ref().map(|id| session_row(conn, id)).transpose()?;
+    let turn = new.turn.as_ref().map(|id| turn_row(conn, id)).transpose()?;
+    let item = new.item.as_ref().map(|id| item_row(conn, id)).transpose()?;
+    conn.prepare_cached(
+        "INSERT INTO events (name, at, session, turn, item, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        new.name.as_str(),
+        new.at.as_millis(),
+        session,
+        turn,
+        item,
+        new.detail.as_ref().map(json).transpose()?,
+    ])?;
+    Ok(EventId(conn.last_insert_rowid()))
+}
+
+fn add_ask(conn: &Connection, ask: &PendingAsk) -> Result<(), StoreError> {
+    let session = session_row(conn, &ask.session)?;
+    conn.prepare_cached("INSERT INTO asks (id, agent, session, turn, meaning, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![
+            ask.id.0,
+            ask.agent.as_str(),
+            session,
+            ask.turn.as_ref().map(TurnId::as_str),
+            ask.meaning,
+            ask.at.as_millis(),
+        ])?;
+    Ok(())
+}
+
+fn session_row(conn: &Connection, id: &SessionId) -> Result<i64, StoreError> {
+    row_of(conn, "SELECT n FROM sessions WHERE id = ?1", "session", id.as_str())
+}
+
+fn turn_row(conn: &Connection, id: &TurnId) -> Result<i64, StoreError> {
+    row_of(conn, "SELECT n FROM turns WHERE id = ?1", "turn", id.as_str())
+}
+
+fn item_row(conn: &Connection, id: &ItemId) -> Result<i64, StoreError> {
+    row_of(conn, "SELECT n FROM items WHERE id = ?1", "item", id.as_str())
+}
+
+fn row_of(conn: &Connection, sql: &str, what: &str, id: &str) -> Result<i64, StoreError> {
+    let row = conn.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
+    row.ok_or_else(|| refused(format!("there is no {what} {id}")))
+}
+
+fn found(changed: usize, what: &str, id: &str) -> Result<(), StoreError> {
+    if changed == 0 {
+        return Err(refused(format!("there is no {what} {id}")));
+    }
+    Ok(())
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| refused(error.to_string()))
+}
+
+fn refused(why: impl Into<String>) -> StoreError {
+    StoreError::Constraint(why.into())
+}

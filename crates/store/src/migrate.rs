@@ -1,0 +1,94 @@
+//! The file: how it is opened and set, and how an older one becomes today's.
+//!
+//! `PRAGMA user_version` is the number of migrations that a file has seen. Each runs in a transaction with its number, so
+//! a crash leaves the file at the version before or the one after. A file with a higher number than this program knows is
+//! not touched at all: an older program must not write what it does not understand.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{OpenError, owner::private_file};
+
+/// All of them, oldest first. A released one is never changed; what it did is on people's disks.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_sessions.sql")];
+
+/// How long a connection waits for a lock that another program (`sqlite3`, a backup tool) holds.
+const BUSY_MILLIS: u64 = 5_000;
+
+/// The page caches, in KiB. What is not in them is still in the system's; the daemon should rest at some 12 MB.
+const WRITER_CACHE_KIB: i64 = 2_048;
+const READER_CACHE_KIB: i64 = 1_024;
+
+/// After a checkpoint the log shrinks to this many bytes.
+const LOG_BYTES: i64 = 16 << 20;
+
+/// Opens the file for the writer: makes it when it is missing, migrates it when it is old.
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    // Made here and not by SQLite, so that it is private from its first moment; SQLite gives the log the same rights.
+    private_file(path).map_err(|source| OpenError::NotWritable { path: path.to_owned(), source })?;
+    let failed = |error: rusqlite::Error| OpenError::from_sqlite(path, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = Connection::open_with_flags(path, flags).map_err(failed)?;
+    set(&conn, WRITER_CACHE_KIB).map_err(failed)?;
+    let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    let known = MIGRATIONS.len() as i64;
+    if found > known {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+    }
+    if found == 0 && conn.query_row("SELECT count(*) > 0 FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)? {
+        return Err(OpenError::NotADatabase { path: path.to_owned() });
+    }
+    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
+    if mode != "wal" {
+        return Err(OpenError::NoWal { path: path.to_owned() });
+    }
+    conn.execute_batch("PRAGMA synchronous = FULL").map_err(failed)?;
+    if cfg!(target_os = "macos") {
+        // Its fsync does not reach the disk.
+        conn.execute_batch("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1").map_err(failed)?;
+    }
+    conn.pragma_update(None, "journal_size_limit", LOG_BYTES).map_err(failed)?;
+    migrate(&mut conn, found).map_err(failed)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+/// Opens the file for reading only.
+pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    set(&conn, READER_CACHE_KIB)?;
+    conn.execute_batch("PRAGMA query_only = 1")?;
+    conn.set_prepared_statement_cache_capacity(32);
+    Ok(conn)
+}
+
+fn set(conn: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
+    conn.busy_timeout(std::time::Duration::from_millis(BUSY_MILLIS))?;
+    conn.pragma_update(None, "cache_size", -cache_kib)?;
+    // Memory-mapped pages count as the daemon's, and a failing disk would end it by a signal.
+    conn.query_row("PRAGMA mmap_size = 0", [], |_| Ok(())).or_else(no_rows)?;
+    // What is sorted may be somebody's prompts: not into files elsewhere.
+    conn.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON")
+}
+
+fn no_rows(error: rusqlite::Error) -> rusqlite::Result<()> {
+    match error {
+        rusqlite::Error::QueryReturnedNoRows => Ok(()),
+        other => Err(other),
+    }
+}
+
+fn migrate(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    for (version, sql) in (1_i64..).zip(MIGRATIONS) {
+        if version > found {
+            let transaction = conn.transaction()?;
+            transaction.execute_batch(sql)?;
+            transaction.pragma_update(None, "user_version", version)?;
+            transaction.commit()?;
+            tracing::info!(version, "migrated the store");
+        }
+    }
+    Ok(())
+}

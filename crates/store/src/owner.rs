@@ -1,0 +1,104 @@
+//! Who has the store: one process at a time.
+//!
+//! The lock is the system's, on `store.lock`: it ends with the process, however that ends, so nothing has to be cleaned
+//! up after a crash. `owner.json` beside it only tells others who it is; it is never trusted for more, and a stale one is
+//! overwritten. The lock file itself stays: removing it would let two processes lock two files of the same name.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use types::Timestamp;
+
+use crate::OpenError;
+
+/// Says who has the store.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Note {
+    pid: u32,
+    started_at: Timestamp,
+}
+
+/// The lock, held for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    note: PathBuf,
+    /// Closed after the note is gone, which releases the lock.
+    _lock: File,
+}
+
+impl Owner {
+    /// Takes the lock of this folder, or says who has it. Makes the folder when it is missing.
+    pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
+        let refused = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::NotWritable { path, source }
+        };
+        make_private_dir(dir).map_err(refused(dir))?;
+        let lock_path = dir.join("store.lock");
+        let note_path = dir.join("owner.json");
+        let lock = private_file(&lock_path).map_err(refused(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let note = fs::read(&note_path).ok().and_then(|json| serde_json::from_slice::<Note>(&json).ok());
+                let (pid, since) = note.map_or((None, None), |note| (Some(note.pid), Some(note.started_at)));
+                return Err(OpenError::Owned { dir: dir.to_owned(), pid, since });
+            }
+            Err(TryLockError::Error(source)) => return Err(refused(&lock_path)(source)),
+        }
+        let owner = Self { note: note_path, _lock: lock };
+        owner.write_note().map_err(refused(&owner.note))?;
+        Ok(owner)
+    }
+
+    /// Written beside and moved, so that a reader sees a whole note.
+    fn write_note(&self) -> io::Result<()> {
+        let note = Note { pid: std::process::id(), started_at: Timestamp::now() };
+        let part = self.note.with_extension("json.part");
+        fs::write(&part, serde_json::to_vec(&note)?)?;
+        fs::rename(part, &self.note)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.note) {
+            tracing::debug!(%error, "failed to remove the owner's note");
+        }
+    }
+}
+
+/// A file that only this user can read; an existing one keeps what is in it.
+pub(crate) fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        let file = options.mode(0o600).open(path)?;
+        // One that was made with wider rights, by a copy or a restored backup, gets ours.
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        }
+        Ok(file)
+    }
+    #[cfg(not(unix))]
+    options.open(path)
+}
+
+/// The folder, for this user only when it is made here. One that exists keeps its rights: it may be the user's own.
+fn make_private_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(dir)
+}

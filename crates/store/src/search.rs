@@ -1,0 +1,380 @@
+//! Search: all words of the query, each as a case-insensitive substring of the session's title or of one of its messages.
+//!
+//! The words need not stand in the same message. Sessions whose title has all words come first, then the others, each
+//! group by its latest activity; archived sessions are left out. There is no query language: every character of a query
+//! is looked for as it is, and only white space separates.
+//!
+//! How: the trigram indexes name candidates, and what is on disk decides. For each word the newest messages and titles
+//! whose trigrams may hold it are listed; the word with the fewest of them leads; its sessions are looked at from the most
+//! recent on, until enough are found. So a search costs what it returns, not what is stored, and it is bounded:
+//! - A word that more than [`CANDIDATES`] messages have is looked for in the newest of those. It is exact beside a rarer
+//!   word, and for all-common words the newest messages that have them together are listed too.
+//! - Words of one or two characters go by the trigrams that begin with them. A single ASCII character is in nearly every
+//!   message: it leads only when there is nothing else, and then over the newest messages.
+//! - At most [`MESSAGES_READ`] messages are read, [`WORDS`] words and [`QUERY_CHARS`] characters looked at.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, params};
+use types::{SessionId, Timestamp, TurnId};
+
+use crate::{
+    Found, StoreError,
+    read::{all, one},
+    rows,
+};
+
+/// The most messages, and the most titles, that a word may name as candidates.
+const CANDIDATES: u32 = 2_000;
+/// The most messages that one search reads.
+const MESSAGES_READ: usize = 10_000;
+/// The most words that are looked for.
+const WORDS: usize = 32;
+/// The most of a query that is looked at.
+const QUERY_CHARS: usize = 4_096;
+/// The most results.
+const RESULTS: u32 = 200;
+/// The most trigrams of one word that are asked for; the text itself decides in the end.
+const TRIGRAMS: usize = 8;
+/// The most trigrams that a short word is followed into.
+const TERMS: u32 = 512;
+/// The rows at the end of the history that are looked through when nothing can be looked up.
+const NEWEST_ROWS: u32 = 20_000;
+/// The length of a snippet, in characters, and how many of them stand before the hit.
+const SNIPPET_CHARS: usize = 160;
+const SNIPPET_BEFORE: usize = 40;
+
+/// Sessions by their row, each with the rows of its messages that may have a word; none where its title may.
+type Rows = HashMap<i64, HashSet<i64>>;
+
+/// Where a word may be.
+struct Candidates {
+    rows: Rows,
+    /// False when there may be more.
+    complete: bool,
+}
+
+/// A session that may be a result.
+struct Candidate {
+    row: i64,
+    id: SessionId,
+    title: String,
+    updated_at: Timestamp,
+}
+
+/// Where a session was hit outside its title.
+struct Hit {
+    turn: TurnId,
+    text: String,
+    words: usize,
+}
+
+/// The sessions that have all words of a query, best first.
+pub(crate) fn search(conn: &Connection, query: &str, limit: u32) -> Result<Vec<Found>, StoreError> {
+    let words = words_of(query);
+    let limit = limit.min(RESULTS) as usize;
+    if words.is_empty() || limit == 0 {
+        return Ok(Vec::new());
+    }
+    let (mut lead, others) = candidates(conn, &words)?;
+    let (in_title, mut rest): (Vec<_>, Vec<_>) = sessions(conn, lead.keys().copied())?
+        .into_iter()
+        .partition(|candidate| has_all(&fold(&candidate.title), &words));
+    rest.retain(|candidate| others.iter().all(|other| other.contains(&candidate.row)));
+
+    let mut results = Vec::new();
+    for candidate in in_title.into_iter().take(limit) {
+        results.extend(found(conn, &candidate.id, None, &candidate.title, &words, 1.0)?);
+    }
+    let mut budget = MESSAGES_READ;
+    for candidate in rest {
+        if results.len() >= limit || budget == 0 {
+            break;
+        }
+        let rows = lead.remove(&candidate.row).unwrap_or_default();
+        if let Some(hit) = examine(conn, &candidate, rows, &words, &mut budget)? {
+            results.extend(found(conn, &candidate.id, Some(hit.turn), &hit.text, &words, 0.5)?);
+        }
+    }
+    Ok(results)
+}
+
+/// The words as they are compared. One that is part of another adds nothing.
+fn words_of(query: &str) -> Vec<String> {
+    let query: String = query.chars().take(QUERY_CHARS).collect();
+    let mut words: Vec<String> = query.split_whitespace().take(WORDS).map(fold).collect();
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    let mut kept: Vec<String> = Vec::new();
+    for word in words {
+        if !kept.iter().any(|longer| longer.contains(&word)) {
+            kept.push(word);
+        }
+    }
+    kept
+}
+
+/// The sessions of the word that has the fewest, and for each other word that could be listed whole the sessions that it
+/// leaves.
+fn candidates(conn: &Connection, words: &[String]) -> Result<(Rows, Vec<HashSet<i64>>), StoreError> {
+    let mut whole = Vec::new();
+    let mut parts = Vec::new();
+    for word in words {
+        let listed = list(conn, word)?;
+        if listed.complete { whole.push(listed.rows) } else { parts.push(listed.rows) }
+    }
+    whole.sort_by_key(HashMap::len);
+    if !whole.is_empty() {
+        let lead = whole.remove(0);
+        return Ok((lead, whole.iter().map(|rows| rows.keys().copied().collect()).collect()));
+    }
+    // All are common. The newest places of one, and the newest places of all together.
+    let together: Vec<String> = words.iter().flat_map(|word| trigrams(word)).collect();
+    let mut lead = parts.into_iter().next().unwrap_or_default();
+    if words.len() > 1 && !together.is_empty() {
+        matching(conn, &expression(&together), &mut lead)?;
+    }
+    Ok((lead, Vec::new()))
+}
+
+/// Where a word may be, newest first when there is more than is listed.
+fn list(conn: &Connection, word: &str) -> Result<Candidates, StoreError> {
+    let mut rows = Rows::new();
+    let trigrams = trigrams(word);
+    if !trigrams.is_empty() {
+        let complete = matching(conn, &expression(&trigrams), &mut rows)?;
+        return Ok(Candidates { rows, complete });
+    }
+    let begin: String = longest_piece(word).to_owned();
+    if begin.is_empty() || (begin.len() == 1 && begin.is_ascii()) {
+        newest(conn, &mut rows)?;
+        return Ok(Candidates { rows, complete: false });
+    }
+    let mut complete = true;
+    let end = format!("{begin}\u{10FFFF}");
+    for table in ["messages_terms", "titles_terms"] {
+        let sql = format!("SELECT term FROM {table} WHERE term >= ?1 AND term <= ?2 LIMIT ?3");
+        let terms = all(conn, &sql, params![begin, end, TERMS], |row| row.get::<_, String>(0))?;
+        complete &= terms.len() < TERMS as usize;
+        for term in terms {
+            complete &= matching(conn, &expression(&[term]), &mut rows)?;
+        }
+    }
+    Ok(Candidates { rows, complete })
+}
+
+/// Adds the newest messages and titles that match an expression; true when these are all.
+fn matching(conn: &Connection, expression: &str, rows: &mut Rows) -> Result<bool, StoreError> {
+    let sql = "SELECT i.session, i.n FROM (SELECT rowid AS n FROM messages_fts WHERE messages_fts MATCH ?1 \
+        ORDER BY rowid DESC LIMIT ?2) h CROSS JOIN items i ON i.n = h.n";
+    let messages = all(conn, sql, params![expression, CANDIDATES], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let sql = "SELECT rowid FROM titles_fts WHERE titles_fts MATCH ?1 ORDER BY rowid DESC LIMIT ?2";
+    let titles = all(conn, sql, params![expression, CANDIDATES], |row| row.get(0))?;
+    let complete = messages.len().max(titles.len()) < CANDIDATES as usize;
+    for (session, message) in messages {
+        rows.entry(session).or_default().insert(message);
+    }
+    for session in titles {
+        rows.entry(session).or_default();
+    }
+    Ok(complete)
+}
+
+/// Adds the newest messages, and the sessions that were active last, whatever they hold.
+fn newest(conn: &Connection, rows: &mut Rows) -> Result<(), StoreError> {
+    let sql = "SELECT session, n FROM (SELECT session, n, text IS NOT NULL AS message FROM items ORDER BY n DESC LIMIT ?1) \
+        WHERE message LIMIT ?2";
+    for (session, message) in all(conn, sql, [NEWEST_ROWS, CANDIDATES], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        rows.entry(session).or_default().insert(message);
+    }
+    let sql = "SELECT n FROM sessions WHERE archived_at IS NULL ORDER BY updated_at DESC LIMIT ?1";
+    for session in all(conn, sql, [CANDIDATES], |row| row.get(0))? {
+        rows.entry(session).or_default();
+    }
+    Ok(())
+}
+
+/// The sessions of these rows that are not archived, latest activity first.
+fn sessions(conn: &Connection, rows: impl Iterator<Item = i64>) -> Result<Vec<Candidate>, StoreError> {
+    let sql = "SELECT id, title, updated_at FROM sessions WHERE n = ?1 AND archived_at IS NULL";
+    let mut candidates = Vec::new();
+    for n in rows {
+        candidates.extend(one(conn, sql, [n], |row| {
+            Ok(Candidate {
+                row: n,
+                id: rows::id(row, 0, SessionId::parse)?,
+                title: row.get(1)?,
+                updated_at: Timestamp::from_millis(row.get(2)?),
+            })
+        })?);
+    }
+    candidates.sort_by_key(|candidate| std::cmp::Reverse((candidate.updated_at, candidate.row)));
+    Ok(candidates)
+}
+
+/// Reads a session's messages until all words are found. The hit is the one with the most words, the newest of equals;
+/// none when a word is missing.
+fn examine(
+    conn: &Connection,
+    candidate: &Candidate,
+    rows: HashSet<i64>,
+    words: &[String],
+    budget: &mut usize,
+) -> Result<Option<Hit>, StoreError> {
+    let title = fold(&candidate.title);
+    let mut missing: Vec<&String> = words.iter().filter(|word| !title.contains(*word)).collect();
+    let mut best: Option<Hit> = None;
+    let mut look = |turn: TurnId, text: String| {
+        let folded = fold(&text);
+        let hits = words.iter().filter(|word| folded.contains(*word)).count();
+        missing.retain(|word| !folded.contains(*word));
+        if hits > best.as_ref().map_or(0, |best| best.words) {
+            best = Some(Hit { turn, text, words: hits });
+        }
+        missing.is_empty() && best.is_some()
+    };
+
+    let sql = "SELECT t.id, i.text FROM items i JOIN turns t ON t.n = i.turn WHERE i.n = ?1";
+    let mut newest_first: Vec<i64> = rows.iter().copied().collect();
+    newest_first.sort_unstable_by_key(|n| std::cmp::Reverse(*n));
+    let mut complete = false;
+    for n in newest_first {
+        if complete || *budget == 0 {
+            break;
+        }
+        *budget -= 1;
+        let message = one(conn, sql, [n], |row| Ok((rows::id(row, 0, TurnId::parse)?, row.get(1)?)))?;
+        complete = message.is_some_and(|(turn, text)| look(turn, text));
+    }
+    if !complete && words.len() > 1 {
+        // The other words may be in messages that don't have the leading one.
+        let mut statement = conn.prepare_cached(
+            "SELECT t.id, i.text, i.n FROM turns t JOIN items i ON i.turn = t.n AND i.text IS NOT NULL \
+             WHERE t.session = ?1 ORDER BY t.n DESC, i.n DESC",
+        )?;
+        let mut messages = statement.query([candidate.row])?;
+        while !complete && *budget > 0 {
+            let Some(row) = messages.next()? else { break };
+            if !rows.contains(&row.get(2)?) {
+                *budget -= 1;
+                complete = look(rows::id(row, 0, TurnId::parse)?, row.get(1)?);
+            }
+        }
+    }
+    Ok(if complete { best } else { None })
+}
+
+/// A result, unless its session went away.
+fn found(
+    conn: &Connection,
+    id: &SessionId,
+    turn: Option<TurnId>,
+    text: &str,
+    words: &[String],
+    score: f64,
+) -> Result<Option<Found>, StoreError> {
+    let Some(stored) = crate::read::session(conn, id)? else { return Ok(None) };
+    Ok(Some(Found { session: stored.session, turn, snippet: snippet(text, words), score }))
+}
+
+/// Some characters around the first hit, on one line.
+fn snippet(text: &str, words: &[String]) -> String {
+    let folded = fold(text);
+    let first = words.iter().filter_map(|word| folded.find(word)).min().unwrap_or(0);
+    // Folding keeps the number of characters, so that a place in one is a place in the other.
+    let hit = folded.get(..first).map_or(0, |before| before.chars().count());
+    let start = hit.saturating_sub(SNIPPET_BEFORE);
+    let mut rest = text.chars().skip(start);
+    let mut snippet = String::from(if start > 0 { "…" } else { "" });
+    snippet.extend(rest.by_ref().take(SNIPPET_CHARS).map(|c| if c.is_whitespace() || c.is_control() { ' ' } else { c }));
+    if rest.next().is_some() {
+        snippet.push('…');
+    }
+    snippet
+}
+
+fn has_all(folded: &str, words: &[String]) -> bool {
+    words.iter().all(|word| folded.contains(word))
+}
+
+/// The trigrams to ask the index for, spread over the word; none when it is too short. The index leaves NULs out.
+fn trigrams(word: &str) -> Vec<String> {
+    let chars: Vec<char> = longest_piece(word).chars().collect();
+    let all: Vec<String> = chars.windows(3).map(|trigram| trigram.iter().collect()).collect();
+    let step = all.len().div_ceil(TRIGRAMS).max(1);
+    let last = all.last().cloned().filter(|_| all.len() % step != 1 && step > 1);
+    let mut spread: Vec<String> = all.into_iter().step_by(step).chain(last).collect();
+    spread.sort_unstable();
+    spread.dedup();
+    spread
+}
+
+fn longest_piece(word: &str) -> &str {
+    word.split('\0').max_by_key(|piece| piece.chars().count()).unwrap_or_default()
+}
+
+/// All of these trigrams, each as a quoted text: nothing in it is an operator.
+fn expression(trigrams: &[String]) -> String {
+    let quoted: Vec<String> = trigrams.iter().map(|trigram| format!("\"{}\"", trigram.replace('"', "\"\""))).collect();
+    quoted.join(" AND ")
+}
+
+/// The text without the difference of cases, character by character, as the index folds it (SQLite's `unicode61` tables).
+/// What has no single counterpart stays as it is.
+fn fold(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.chars().map(fold_char).collect() }
+}
+
+fn fold_char(c: char) -> char {
+    if c.is_ascii() {
+        return c.to_ascii_lowercase();
+    }
+    // By way of the upper case, so that the two small sigmas and the long s meet their siblings.
+    single(single(c, char::to_uppercase), char::to_lowercase)
+}
+
+fn single<I: Iterator<Item = char>>(c: char, convert: impl Fn(char) -> I) -> char {
+    let mut converted = convert(c);
+    match (converted.next(), converted.next()) {
+        (Some(other), None) => other,
+        _ => c,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn folding_keeps_characters_apart() {
+        assert_eq!(fold("ÄÖÜ ΣΑΣ ςſ İß"), "äöü σασ σs İß");
+    }
+
+    #[test]
+    fn a_snippet_is_cut_at_characters() {
+        let words = vec!["needle".to_owned()];
+        let cut = snippet(&format!("{}\nNeedle {}", "日".repeat(500), "本".repeat(500)), &words);
+        assert!(cut.starts_with('…') && cut.ends_with('…') && cut.contains(" Needle 本"), "{cut}");
+        assert_eq!(cut.chars().count(), SNIPPET_CHARS + 2);
+        assert_eq!(snippet("one\ttwo needle", &words), "one two needle");
+    }
+
+    #[test]
+    fn a_word_within_a_word_is_not_looked_for_twice() {
+        assert_eq!(words_of(" Foo foobar  FOO x"), ["foobar", "x"]);
+        assert_eq!(words_of(" \n\t "), Vec::<String>::new());
+    }
+
+    proptest! {
+        #[test]
+        fn folding_keeps_the_number_of_characters(text in any::<String>()) {
+            prop_assert_eq!(fold(&text).chars().count(), text.chars().count());
+        }
+
+        #[test]
+        fn a_long_word_has_few_trigrams(word in "\\PC{3,60}") {
+            let trigrams = trigrams(&fold(&word));
+            prop_assert!(!trigrams.is_empty() && trigrams.len() <= TRIGRAMS + 1);
+        }
+    }
+}

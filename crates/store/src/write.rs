@@ -1,0 +1,202 @@
+//! What can be written: facts of the domain, as data. A [`Batch`] is committed whole or not at all.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use types::{
+    AgentId, ApprovalId, AskId, Delivery, EventId, EventName, Item, ItemId, Origin, Principal, Resumed, Session, SessionId,
+    ThreadId, Timestamp, TitleSource, TurnError, TurnId, TurnStatus, Usage, agent::Backend,
+};
+
+/// Writes that belong together, in order. Either all of them are on disk or none.
+#[derive(Debug, Default, Clone)]
+pub struct Batch {
+    /// The writes, in order.
+    pub writes: Vec<Write>,
+}
+
+impl Batch {
+    /// Adds a write.
+    pub fn push(&mut self, write: Write) {
+        self.writes.push(write);
+    }
+
+    /// True when there is nothing to commit.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+}
+
+/// One write.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// A new session.
+    CreateSession(Box<NewSession>),
+    /// Some fields of a session.
+    UpdateSession {
+        /// Which one.
+        id: SessionId,
+        /// What is new about it; absent fields stay.
+        change: Box<SessionChange>,
+    },
+    /// A thread that a session has, or had. The newest is its current one.
+    AddThread {
+        /// Codex's id.
+        thread: ThreadId,
+        /// Whose it is.
+        session: SessionId,
+        /// By which interface it was made.
+        backend: Backend,
+        /// Since when.
+        at: Timestamp,
+    },
+    /// A new turn, queued, with its prompt as its first item.
+    CreateTurn(Box<NewTurn>),
+    /// Some fields of a turn.
+    UpdateTurn {
+        /// Which one.
+        id: TurnId,
+        /// What is new about it; absent fields stay.
+        change: Box<TurnChange>,
+    },
+    /// An item as it is now; the same id again replaces it and keeps its place.
+    PutItem {
+        /// Its session.
+        session: SessionId,
+        /// Its turn.
+        turn: TurnId,
+        /// The item.
+        item: Box<Item>,
+        /// What Codex calls it, unique only within its thread and process.
+        codex_id: Option<String>,
+    },
+    /// A numbered event.
+    AddEvent(Box<NewEvent>),
+    /// What Codex is about to be asked.
+    AddAsk(Box<PendingAsk>),
+    /// Codex has answered, or never will.
+    SettleAsk(AskId),
+    /// Everything that this process of Codex wrote for this session up to this line means nothing new any more.
+    Seen {
+        /// The session.
+        session: SessionId,
+        /// The process.
+        agent: AgentId,
+        /// The number of the line, as the transport counts.
+        seq: u64,
+    },
+}
+
+/// A session with what callers don't see of it.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// What callers see. `status` and `turn_count` are not stored: they follow from the turns.
+    pub session: Session,
+    /// Who made it.
+    pub principal: Principal,
+    /// Which way it came.
+    pub origin: Origin,
+    /// Instructions of the caller that are given to each of its threads.
+    pub developer_instructions: Option<String>,
+}
+
+/// What changes of a session. `None` leaves a field as it is.
+#[derive(Debug, Default, Clone)]
+pub struct SessionChange {
+    /// Its title, where that came from, and whether it is locked now.
+    pub title: Option<(String, TitleSource, bool)>,
+    /// Its folder.
+    pub cwd: Option<PathBuf>,
+    /// Its current thread. `Some(None)` means that it has none any more.
+    pub thread: Option<Option<ThreadId>>,
+    /// How its thread came back.
+    pub resumed: Option<Resumed>,
+    /// When something last happened in it.
+    pub updated_at: Option<Timestamp>,
+}
+
+/// A turn as it begins: queued and undelivered.
+#[derive(Debug, Clone)]
+pub struct NewTurn {
+    /// Its id.
+    pub id: TurnId,
+    /// Its session.
+    pub session: SessionId,
+    /// The id of the item that holds its prompt.
+    pub prompt_item: ItemId,
+    /// The prompt.
+    pub prompt: String,
+    /// Who asked.
+    pub principal: Principal,
+    /// Which way.
+    pub origin: Origin,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// What changes of a turn. `None` leaves a field as it is.
+#[derive(Debug, Default, Clone)]
+pub struct TurnChange {
+    /// How far it is.
+    pub status: Option<TurnStatus>,
+    /// Whether it is held back in the queue.
+    pub held: Option<bool>,
+    /// Whether Codex has recorded its prompt.
+    pub delivery: Option<Delivery>,
+    /// The thread it ran on and Codex's own id of it.
+    pub codex: Option<(ThreadId, String)>,
+    /// The process that was asked.
+    pub agent: Option<AgentId>,
+    /// Why it did not complete.
+    pub error: Option<TurnError>,
+    /// Tokens.
+    pub usage: Option<Usage>,
+    /// An approval that was not given.
+    pub declined: Option<ApprovalId>,
+    /// When Codex was asked.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// An event before it has its number.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// What happened.
+    pub name: EventName,
+    /// When.
+    pub at: Timestamp,
+    /// In which session.
+    pub session: Option<SessionId>,
+    /// In which turn.
+    pub turn: Option<TurnId>,
+    /// To which item.
+    pub item: Option<ItemId>,
+    /// What can't be read from the thing pointed to.
+    pub detail: Option<serde_json::Value>,
+}
+
+/// A request to Codex that has no answer yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingAsk {
+    /// Its number, also on the wire.
+    pub id: AskId,
+    /// Which process is asked.
+    pub agent: AgentId,
+    /// For which session.
+    pub session: SessionId,
+    /// For which turn.
+    pub turn: Option<TurnId>,
+    /// What it means, in the engine's words.
+    pub meaning: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// What a commit gave.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The numbers of the batch's events, in their order.
+    pub events: Vec<EventId>,
+}

@@ -1,0 +1,171 @@
+//! The writer: one thread, one connection, one transaction at a time.
+//!
+//! It takes all batches that wait and commits them together, since a commit costs one sync of the disk however much is in
+//! it: while one group is being synced, the next one gathers. Each batch has a savepoint, so that a bad one fails alone.
+//! When the disk fails or is full the whole group fails, each of its callers is told, and the thread goes on: the next
+//! group may fare better. Nobody is answered before the disk has it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+use types::EventId;
+
+use crate::{Batch, Committed, StoreError, apply::apply, owner::Owner};
+
+/// The most batches of one transaction; a bound on how long the first of them waits for the last.
+const GROUP: usize = 256;
+
+/// The most batches that wait. Over it, `commit` waits for its place.
+pub(crate) const WAITING: usize = 1_024;
+
+/// What a batch's caller waits for.
+type Answer = oneshot::Sender<Result<Committed, StoreError>>;
+
+/// What the writer is asked.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Commit this.
+    Commit(Batch, Answer),
+    /// End when everything that waits is committed, and say so when the lock is released.
+    Close(oneshot::Sender<()>),
+}
+
+/// Numbers that are read without asking the writer.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    /// The highest event id that is committed.
+    pub(crate) last_event: AtomicI64,
+    /// The next id of a request to Codex.
+    pub(crate) next_ask: AtomicI64,
+    /// Transactions that were committed.
+    pub(crate) commits: AtomicU64,
+}
+
+impl Counters {
+    /// As the file has them. AUTOINCREMENT remembers the highest ids ever given, also when their rows are gone.
+    pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        let highest = |table: &str| {
+            conn.query_row("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?1", [table], |row| {
+                row.get::<_, i64>(0)
+            })
+        };
+        Ok(Self {
+            last_event: AtomicI64::new(highest("events")?),
+            next_ask: AtomicI64::new(highest("asks")? + 1),
+            commits: AtomicU64::new(0),
+        })
+    }
+}
+
+/// The connection that writes, with what it keeps up to date.
+pub(crate) struct Writer {
+    pub(crate) conn: Connection,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Writer {
+    /// Runs on its own thread until it is closed or nobody can ask it any more, then releases the store.
+    pub(crate) fn start(self, jobs: mpsc::Receiver<Job>, owner: Owner) -> std::io::Result<()> {
+        thread::Builder::new().name("store-writer".to_owned()).spawn(move || self.run(jobs, owner)).map(|_| ())
+    }
+
+    fn run(mut self, mut jobs: mpsc::Receiver<Job>, owner: Owner) {
+        let mut closers = Vec::new();
+        let mut group = Vec::new();
+        while let Some(job) = jobs.blocking_recv() {
+            let mut next = Some(job);
+            while let Some(job) = next {
+                match job {
+                    Job::Commit(batch, answer) => group.push((batch, answer)),
+                    Job::Close(done) => {
+                        // What was sent is still committed; what comes now is refused.
+                        jobs.close();
+                        closers.push(done);
+                    }
+                }
+                next = if group.len() < GROUP { jobs.try_recv().ok() } else { None };
+            }
+            if !group.is_empty() {
+                self.commit(std::mem::take(&mut group));
+            }
+        }
+        // The last connection of a file empties its log into it. A reader may still be at work; then the reader does.
+        if let Err((_, error)) = self.conn.close() {
+            tracing::warn!(%error, "failed to close the store");
+        }
+        drop(owner);
+        for done in closers {
+            let _ = done.send(());
+        }
+    }
+
+    /// Commits a group and answers each of its callers.
+    fn commit(&mut self, group: Vec<(Batch, Answer)>) {
+        let results = self.transact(group.iter().map(|(batch, _)| batch));
+        match results {
+            Ok(results) => {
+                for ((_, answer), result) in group.into_iter().zip(results) {
+                    // Who stopped waiting reads it from the store.
+                    let _ = answer.send(result);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, batches = group.len(), "failed to commit");
+                for (_, answer) in group {
+                    let _ = answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// One transaction. The outer error is that of all batches, an inner one that of a batch alone.
+    pub(crate) fn transact<'a>(
+        &mut self,
+        batches: impl Iterator<Item = &'a Batch>,
+    ) -> Result<Vec<Result<Committed, StoreError>>, StoreError> {
+        let results = self.try_transact(batches);
+        // Some failures end the transaction by themselves, and then there is nothing to roll back.
+        if results.is_err() && !self.conn.is_autocommit() && self.run_sql("ROLLBACK").is_err() {
+            tracing::error!("failed to roll back; the next commit will fail too");
+        }
+        results
+    }
+
+    fn try_transact<'a>(
+        &mut self,
+        batches: impl Iterator<Item = &'a Batch>,
+    ) -> Result<Vec<Result<Committed, StoreError>>, StoreError> {
+        self.run_sql("BEGIN IMMEDIATE")?;
+        let mut results = Vec::new();
+        let mut last_event = None;
+        for batch in batches {
+            self.run_sql("SAVEPOINT batch")?;
+            let result = apply(&self.conn, batch);
+            match &result {
+                Ok(committed) => last_event = committed.events.last().copied().or(last_event),
+                Err(error) if error.is_everybodys() => return Err(error.clone()),
+                Err(_) => self.run_sql("ROLLBACK TO batch")?,
+            }
+            self.run_sql("RELEASE batch")?;
+            results.push(result);
+        }
+        self.run_sql("COMMIT")?;
+        self.counters.commits.fetch_add(1, Ordering::Relaxed);
+        if let Some(EventId(id)) = last_event {
+            self.counters.last_event.store(id, Ordering::Release);
+        }
+        Ok(results)
+    }
+
+    fn run_sql(&self, sql: &str) -> Result<(), StoreError> {
+        self.conn.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,518 @@
+//! `app-server`: the dispatch of requests, and what belongs to no thread.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::faults::Faults;
+use crate::pump::{Out, Server};
+use crate::sessions::{Missing, Record, Sessions, injected};
+use crate::shapes::{self, now_ms};
+use crate::threads::{Context, Thread};
+
+/// The longest input text, in characters.
+const LONGEST_INPUT: usize = 1 << 20;
+
+/// The methods of 0.169.0 that the double has.
+const METHODS: &[&str] = &[
+    "initialize",
+    "thread/start",
+    "thread/resume",
+    "thread/archive",
+    "thread/delete",
+    "thread/unsubscribe",
+    "thread/name/set",
+    "thread/unarchive",
+    "thread/compact/start",
+    "thread/backgroundTerminals/clean",
+    "thread/list",
+    "thread/loaded/list",
+    "thread/read",
+    "thread/turns/list",
+    "thread/inject_items",
+    "turn/start",
+    "turn/steer",
+    "turn/interrupt",
+    "model/list",
+    "account/read",
+];
+
+/// A JSON-RPC error.
+struct Refusal {
+    code: i32,
+    message: String,
+    data: Option<Value>,
+}
+
+type Answer = Result<Value, Refusal>;
+
+fn refuse<T>(message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { code: -32600, message: message.into(), data: None })
+}
+
+/// The server.
+pub(crate) struct AppServer {
+    home: PathBuf,
+    version: String,
+    faults: Faults,
+    sessions: Sessions,
+    initialized: bool,
+    experimental: bool,
+    opted_out: HashSet<String>,
+    threads: HashMap<String, Thread>,
+    asked: HashMap<u64, String>,
+    next_request: u64,
+    timers: BinaryHeap<Reverse<(Instant, String)>>,
+}
+
+impl AppServer {
+    pub(crate) fn new(home: PathBuf, version: String, faults: Faults) -> Self {
+        Self {
+            sessions: Sessions::new(&home),
+            home,
+            version,
+            faults,
+            initialized: false,
+            experimental: false,
+            opted_out: HashSet::new(),
+            threads: HashMap::new(),
+            asked: HashMap::new(),
+            next_request: 0,
+            timers: BinaryHeap::new(),
+        }
+    }
+
+    /// Does something with a loaded thread, and saves what comes of it.
+    fn with_thread<T>(
+        &mut self,
+        id: &str,
+        out: &mut Out,
+        action: impl FnOnce(&mut Thread, &mut Context<'_>) -> T,
+    ) -> Option<T> {
+        let thread = self.threads.get_mut(id)?;
+        let mut context = Context {
+            out,
+            faults: &self.faults,
+            sessions: &self.sessions,
+            opted_out: &self.opted_out,
+            asked: &mut self.asked,
+            next_request: &mut self.next_request,
+            timers: &mut self.timers,
+        };
+        let result = action(thread, &mut context);
+        thread.save(&self.sessions);
+        Some(result)
+    }
+
+    fn notify(&self, out: &mut Out, method: &str, params: &Value) {
+        if !self.opted_out.contains(method) {
+            out.send(&json!({"method": method, "params": params, "emittedAtMs": now_ms()}));
+        }
+    }
+
+    fn request(&mut self, id: &Value, method: &str, params: &Value, out: &mut Out) {
+        if method == "initialize" && self.faults.hang_at_initialize {
+            return;
+        }
+        let answer = if method != "initialize" && !self.initialized {
+            refuse("Not initialized")
+        } else if method != "initialize" && self.faults.overloaded > 0 {
+            self.faults.overloaded -= 1;
+            Err(Refusal { code: -32001, message: "Server overloaded; retry later.".to_owned(), data: None })
+        } else {
+            self.answer(id, method, params, out)
+        };
+        match answer {
+            // The reply has been sent in its place among the notifications.
+            Ok(Value::Null) => {}
+            Ok(result) => out.send(&json!({"id": id, "result": result})),
+            Err(Refusal { code, message, data }) => {
+                let mut error = json!({"code": code, "message": message});
+                if let Some(data) = data {
+                    error["data"] = data;
+                }
+                out.send(&json!({"error": error, "id": id}));
+            }
+        }
+    }
+
+    fn answer(&mut self, id: &Value, method: &str, params: &Value, out: &mut Out) -> Answer {
+        match method {
+            "initialize" => self.initialize(id, params, out),
+            "thread/start" => self.start(id, params, out),
+            "thread/resume" => self.resume(id, params, out),
+            "turn/start" => self.turn_start(id, params, out),
+            "turn/steer" => self.turn_steer(id, params, out),
+            "turn/interrupt" => self.turn_interrupt(id, params, out),
+            "thread/inject_items" => self.inject(params, out),
+            "thread/unsubscribe" => {
+                let thread = required(params, "threadId")?;
+                let known = self.with_thread(thread, out, |thread, _| thread.subscribed = false);
+                Ok(json!({"status": if known.is_some() { "unsubscribed" } else { "notLoaded" }}))
+            }
+            "thread/archive" | "thread/unarchive" | "thread/delete" => self.file_away(id, method, params, out),
+            "thread/name/set" => self.name(id, params, out),
+            "thread/compact/start" => {
+                let thread = required(params, "threadId")?;
+                let done = self.with_thread(thread, out, |thread, context| {
+                    context.reply(id, &json!({}));
+                    thread.compact(context);
+                });
+                done.map_or_else(|| not_found(thread), |()| Ok(Value::Null))
+            }
+            "thread/loaded/list" => {
+                let ids: Vec<&String> = self.threads.keys().collect();
+                Ok(json!({"data": ids, "nextCursor": null}))
+            }
+            "thread/list" => Ok(self.list()),
+            "thread/read" => {
+                let thread = self.peek(params)?;
+                let with_turns = params["includeTurns"] == true;
+                Ok(json!({"thread": thread.shown(&self.sessions, &self.version, with_turns)}))
+            }
+            "thread/turns/list" => {
+                let limit = params["limit"].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(25);
+                let thread = self.peek(params)?;
+                let newest: Vec<&Value> = thread.turns.iter().rev().take(limit).collect();
+                Ok(json!({"data": newest, "nextCursor": null, "backwardsCursor": null}))
+            }
+            "thread/backgroundTerminals/clean" if !self.experimental => {
+                refuse("thread/backgroundTerminals/clean requires experimentalApi capability")
+            }
+            "thread/backgroundTerminals/clean" => Ok(json!({})),
+            "model/list" => Ok(shapes::models()),
+            "account/read" => {
+                Ok(json!({"account": null, "userId": null, "requiresOpenaiAuth": false, "workspaceRouting": null}))
+            }
+            unknown => {
+                let known: Vec<String> = METHODS.iter().map(|method| format!("`{method}`")).collect();
+                let known = known.join(", ");
+                refuse(format!("Invalid request: unknown variant `{unknown}`, expected one of {known}"))
+            }
+        }
+    }
+
+    fn initialize(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
+        if self.initialized {
+            return refuse("Already initialized");
+        }
+        let info = &params["clientInfo"];
+        let (Some(name), Some(version)) = (info["name"].as_str(), info["version"].as_str()) else {
+            return refuse("Invalid request: missing field `clientInfo`");
+        };
+        let capabilities = &params["capabilities"];
+        self.initialized = true;
+        self.experimental = capabilities["experimentalApi"] == true;
+        let opted_out = capabilities["optOutNotificationMethods"].as_array().map_or(&[][..], Vec::as_slice);
+        self.opted_out = opted_out.iter().filter_map(|method| Some(method.as_str()?.to_owned())).collect();
+        let agent = format!("{name}/{} (Debian 12.0.0; x86_64) xterm ({name}; {version})", self.version);
+        let platform = if cfg!(windows) { ("windows", "windows") } else { ("unix", std::env::consts::OS) };
+        out.send(&json!({"id": id, "result": {"userAgent": agent, "codexHome": self.home,
+            "platformFamily": platform.0, "platformOs": platform.1}}));
+        let status = json!({"status": "disabled", "serverName": "vm", "installationId": shapes::new_id(),
+            "environmentId": null});
+        self.notify(out, "remoteControl/status/changed", &status);
+        Ok(Value::Null)
+    }
+
+    fn start(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
+        let sandbox = sandbox_of(params)?.or_else(|| shapes::sandbox("read-only")).unwrap_or_default();
+        let approval = approval_of(params)?.unwrap_or_else(|| json!("on-request"));
+        let here = std::env::current_dir().unwrap_or_default();
+        let cwd = here.join(params["cwd"].as_str().unwrap_or_default()).to_string_lossy().into_owned();
+        let model = params["model"].as_str().unwrap_or("fake-model").to_owned();
+        let thread = Thread::new(cwd, model, sandbox, approval, params["ephemeral"] == true);
+        let name = thread.id.clone();
+        let version = self.version.clone();
+        self.threads.insert(name.clone(), thread);
+        self.with_thread(&name, out, |thread, context| {
+            let result = thread.opened(context, &version, false);
+            context.reply(id, &result);
+            context.notify("thread/started", &json!({"thread": result["thread"]}));
+        });
+        Ok(Value::Null)
+    }
+
+    fn resume(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
+        let name = thread_id(params, "invalid session id")?.to_owned();
+        let (sandbox, approval) = (sandbox_of(params)?, approval_of(params)?);
+        let with_turns = params["excludeTurns"] != true;
+        let loaded = self.threads.contains_key(&name);
+        if !loaded {
+            let (file, records) = self.sessions.open(&name).or_else(|missing| refuse_missing(&name, &missing))?;
+            let mut thread = Thread::from_records(&name, records, Some(file));
+            // The policy that is named counts only here: a loaded thread keeps what is in force, as measured.
+            thread.sandbox = sandbox.unwrap_or(thread.sandbox);
+            thread.approval = approval.unwrap_or(thread.approval);
+            self.threads.insert(name.clone(), thread);
+        }
+        let version = self.version.clone();
+        self.with_thread(&name, out, |thread, context| {
+            thread.subscribed = true;
+            if with_turns {
+                let summary = "Full-history hydration is deprecated for paginated threads; use `excludeTurns: true`, \
+                               then page with `thread/turns/list` and `thread/items/list`.";
+                context.notify("deprecationNotice", &json!({"summary": summary, "details": null}));
+            }
+            if !loaded {
+                thread.notify_status(context, &thread.status());
+            }
+            let mut result = thread.opened(context, &version, with_turns);
+            for field in ["initialTurnsPage", "turnsBackwardsCursor", "itemsBackwardsCursor"] {
+                result[field] = Value::Null;
+            }
+            context.reply(id, &result);
+            if !thread.turns.is_empty() {
+                context.notify("thread/goal/cleared", &json!({"threadId": thread.id}));
+            }
+        });
+        Ok(Value::Null)
+    }
+
+    fn turn_start(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
+        let name = thread_id(params, "invalid thread id")?;
+        check_input(params)?;
+        approval_of(params)?;
+        let done = self.with_thread(name, out, |thread, context| thread.start_turn(id, params, context));
+        done.map_or_else(|| not_found(name), |()| Ok(Value::Null))
+    }
+
+    fn turn_steer(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
+        let name = thread_id(params, "invalid thread id")?;
+        let expected = required(params, "expectedTurnId")?;
+        check_input(params)?;
+        let done = self.with_thread(name, out, |thread, context| {
+            let Some(turn) = &thread.turn else {
+                return refuse("no active turn to steer");
+            };
+            if turn.id != expected {
+                return refuse(format!("expected active turn id `{expected}` but found `{}`", turn.id));
+            }
+            context.reply(id, &json!({"turnId": expected}));
+            thread.steer(params, context);
+            Ok(Value::Null)
+        });
+        done.unwrap_or_else(|| not_found(name))
+    }
+
+    fn turn_interrupt(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
+        let name = thread_id(params, "invalid thread id")?;
+        let expected = required(params, "turnId")?;
+        let done = self.with_thread(name, out, |thread, context| {
+            let Some(turn) = &thread.turn else {
+                return refuse("no active turn to interrupt");
+            };
+            if turn.id != expected {
+                return refuse(format!("expected active turn id {expected} but found {}", turn.id));
+            }
+            context.reply(id, &json!({}));
+            thread.interrupt(context);
+            Ok(Value::Null)
+        });
+        done.unwrap_or_else(|| not_found(name))
+    }
+
+    fn inject(&mut self, params: &Value, out: &mut Out) -> Answer {
+        let name = thread_id(params, "invalid thread id")?;
+        let Some(items) = params["items"].as_array() else {
+            return refuse("Invalid request: missing field `items`");
+        };
+        let done = self.with_thread(name, out, |thread, _| {
+            for item in items {
+                let (role, text) = (item["role"].as_str().unwrap_or_default(), shapes::input_text(&item["content"]));
+                if let Some(said) = injected(role, text) {
+                    thread.keep(Record::Injected { role: said.role.to_owned(), text: said.text.clone() });
+                    thread.memory.push(said);
+                }
+            }
+        });
+        done.map_or_else(|| not_found(name), |()| Ok(json!({})))
+    }
+
+    fn file_away(&mut self, id: &Value, method: &str, params: &Value, out: &mut Out) -> Answer {
+        let name = thread_id(params, "invalid thread id")?;
+        let (done, notification) = match method {
+            "thread/archive" => (self.sessions.archive(name), "thread/archived"),
+            "thread/unarchive" => (self.sessions.unarchive(name), "thread/unarchived"),
+            _ => (self.sessions.delete(name), "thread/deleted"),
+        };
+        done.or_else(|missing| refuse_missing(name, &missing))?;
+        if method != "thread/unarchive" && self.threads.remove(name).is_some() {
+            let gone = json!({"threadId": name, "status": {"type": "notLoaded"}});
+            self.notify(out, "thread/status/changed", &gone);
+        }
+        let result = if method == "thread/unarchive" {
+            let records = self.sessions.peek(name).or_else(|missing| refuse_missing(name, &missing))?;
+            let mut shown = Thread::from_records(name, records, None).shown(&self.sessions, &self.version, false);
+            shown["status"] = json!({"type": "notLoaded"});
+            json!({"thread": shown})
+        } else {
+            json!({})
+        };
+        out.send(&json!({"id": id, "result": result}));
+        self.notify(out, notification, &json!({"threadId": name}));
+        Ok(Value::Null)
+    }
+
+    fn name(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
+        let thread = thread_id(params, "invalid thread id")?;
+        let name = required(params, "name")?;
+        let record = || Record::Name { name: name.to_owned() };
+        let done = self.with_thread(thread, out, |thread, _| {
+            thread.name = Some(name.to_owned());
+            thread.keep(record());
+        });
+        if done.is_none() {
+            let (file, _) = self.sessions.open(thread).or_else(|missing| refuse_missing(thread, &missing))?;
+            // A name that cannot be written is lost, no more.
+            let _ = crate::sessions::append(&file, &[record()]);
+        }
+        out.send(&json!({"id": id, "result": {}}));
+        self.notify(out, "thread/name/updated", &json!({"threadId": thread, "threadName": name}));
+        Ok(Value::Null)
+    }
+
+    fn list(&self) -> Value {
+        let threads = self.sessions.ids().into_iter().filter_map(|id| {
+            let records = self.sessions.peek(&id).ok()?;
+            Some(Thread::from_records(&id, records, None).shown(&self.sessions, &self.version, false))
+        });
+        let threads: Vec<Value> = threads.collect();
+        json!({"data": threads, "readStates": {}, "nextCursor": null, "backwardsCursor": null})
+    }
+
+    /// The thread as its file has it, loaded or not.
+    fn peek(&self, params: &Value) -> Result<Thread, Refusal> {
+        let name = thread_id(params, "invalid thread id")?;
+        let records = self.sessions.peek(name).or_else(|missing| refuse_missing(name, &missing))?;
+        Ok(Thread::from_records(name, records, None))
+    }
+}
+
+impl Server for AppServer {
+    fn start(&mut self, out: &mut Out) {
+        if self.faults.garbage {
+            out.raw(b"not json at all");
+            out.raw(b"{\"half\": \xff\xfe");
+            out.raw(b"[]");
+        }
+    }
+
+    fn line(&mut self, line: &str, out: &mut Out) {
+        let Ok(message) = serde_json::from_str::<Value>(line) else {
+            // The real one logs an error and lives on.
+            return;
+        };
+        let id = &message["id"];
+        match message["method"].as_str() {
+            Some(method) if !id.is_null() => self.request(id, method, &message["params"], out),
+            // `initialized` and other notifications need nothing.
+            Some(_) => {}
+            None => {
+                let thread = id.as_u64().and_then(|request| self.asked.remove(&request));
+                if let Some(thread) = thread {
+                    self.with_thread(&thread, out, |thread, context| thread.answered(&message, context));
+                }
+            }
+        }
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    fn wake(&mut self, out: &mut Out) {
+        let now = Instant::now();
+        while self.wake_at().is_some_and(|at| at <= now) {
+            if let Some(Reverse((_, thread))) = self.timers.pop() {
+                self.with_thread(&thread, out, |thread, context| thread.woken(now, context));
+            }
+        }
+    }
+}
+
+fn required<'a>(params: &'a Value, field: &str) -> Result<&'a str, Refusal> {
+    params[field].as_str().map_or_else(|| refuse(format!("Invalid request: missing field `{field}`")), Ok)
+}
+
+/// The thread's id, which must look like a UUID.
+fn thread_id<'a>(params: &'a Value, complaint: &str) -> Result<&'a str, Refusal> {
+    let id = required(params, "threadId")?;
+    match id.char_indices().find(|(_, c)| !c.is_ascii_hexdigit() && *c != '-') {
+        None => Ok(id),
+        Some((at, c)) => refuse(format!(
+            "{complaint}: invalid character: expected an optional prefix of `urn:uuid:` followed by [0-9a-fA-F-], \
+             found `{c}` at {}",
+            at + 1
+        )),
+    }
+}
+
+fn check_input(params: &Value) -> Result<(), Refusal> {
+    let Some(parts) = params["input"].as_array() else {
+        return refuse("Invalid request: missing field `input`");
+    };
+    let chars = parts.iter().filter_map(|part| part["text"].as_str()).map(|text| text.chars().count()).sum::<usize>();
+    if chars <= LONGEST_INPUT {
+        return Ok(());
+    }
+    Err(Refusal {
+        code: -32602,
+        message: format!("Input exceeds the maximum length of {LONGEST_INPUT} characters."),
+        data: Some(json!({"input_error_code": "input_too_large", "max_chars": LONGEST_INPUT, "actual_chars": chars})),
+    })
+}
+
+fn sandbox_of(params: &Value) -> Result<Option<Value>, Refusal> {
+    let Some(word) = params["sandbox"].as_str() else {
+        return Ok(None);
+    };
+    shapes::sandbox(word).map(Some).map_or_else(
+        || {
+            refuse(format!(
+                "Invalid request: unknown variant `{word}`, expected one of `read-only`, `workspace-write`, \
+                 `danger-full-access`"
+            ))
+        },
+        Ok,
+    )
+}
+
+fn approval_of(params: &Value) -> Result<Option<Value>, Refusal> {
+    match params["approvalPolicy"].as_str() {
+        Some("untrusted" | "on-request" | "never") => Ok(Some(params["approvalPolicy"].clone())),
+        Some(word) => refuse(format!(
+            "Invalid request: unknown variant `{word}`, expected one of `untrusted`, `on-request`, `granular`, `never`"
+        )),
+        None if params["approvalPolicy"].is_object() => Ok(Some(params["approvalPolicy"].clone())),
+        None => Ok(None),
+    }
+}
+
+fn not_found<T>(thread: &str) -> Result<T, Refusal> {
+    refuse(format!("thread not found: {thread}"))
+}
+
+fn refuse_missing<T>(thread: &str, missing: &Missing) -> Result<T, Refusal> {
+    match missing {
+        Missing::NoRollout => refuse(format!("no rollout found for thread id {thread}")),
+        Missing::Locked => refuse(format!("thread {thread} already has an active writer")),
+        Missing::Archived => {
+            refuse(format!("session {thread} is archived. Run `codex unarchive {thread}` to unarchive it first."))
+        }
+        Missing::Empty(path) => {
+            let path = path.display();
+            Err(Refusal {
+                code: -32603,
+                message: format!(
+                    "failed to read thread: thread-store internal error: failed to read session metadata {path}: \
+                     rollout at {path} is empty"
+                ),
+                data: None,
+            })
+        }
+    }
+}

@@ -1,0 +1,480 @@
+//! `mcp-server`: the MCP server that Codex had until 0.153, as 0.153.4 behaved.
+//!
+//! Two tools, `codex` and `codex-reply`. What happens in a turn comes as `codex/event` notifications that carry the call's id; the call's
+//! answer comes last, or never: not after `notifications/cancelled`, not after the decision `abort`, and not for the first of two calls on
+//! a busy thread (the second is steered into the running turn and gets the answer). Threads are in memory only.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::time::Instant;
+
+use fake_model::Step;
+use fake_model::answers::Said;
+use serde_json::{Value, json};
+
+use crate::faults::{Faults, Stage};
+use crate::pump::{Out, Server};
+use crate::script::{Ending, Plan, output_of, plan};
+use crate::shapes::{new_id, shell};
+
+/// The server.
+pub(crate) struct McpServer {
+    version: String,
+    faults: Faults,
+    initialized: bool,
+    threads: HashMap<String, Thread>,
+    /// Open questions to the client: request id to thread.
+    asked: HashMap<u64, String>,
+    next_request: u64,
+    timers: BinaryHeap<Reverse<(Instant, String)>>,
+}
+
+struct Thread {
+    id: String,
+    cwd: String,
+    memory: Vec<Said>,
+    turn: Option<Turn>,
+}
+
+struct Turn {
+    id: String,
+    /// The call that the answer is for.
+    call: Value,
+    begun: Instant,
+    plan: Plan,
+    told: Vec<String>,
+    item: String,
+    text: Option<String>,
+    question: Option<Step>,
+    due: Option<Instant>,
+}
+
+impl McpServer {
+    pub(crate) fn new(version: String, faults: Faults) -> Self {
+        Self {
+            version,
+            faults,
+            initialized: false,
+            threads: HashMap::new(),
+            asked: HashMap::new(),
+            next_request: 0,
+            timers: BinaryHeap::new(),
+        }
+    }
+
+    fn request(&mut self, id: &Value, method: &str, params: &Value, out: &mut Out) {
+        match method {
+            "initialize" if self.faults.hang_at_initialize => {}
+            "initialize" if self.initialized => error(out, id, -32600, "initialize called more than once"),
+            "initialize" => {
+                self.initialized = true;
+                let client = &params["clientInfo"];
+                let (name, version) = (client["name"].as_str(), client["version"].as_str());
+                let (name, version) = (name.unwrap_or_default(), version.unwrap_or_default());
+                let agent = format!("codex_cli_rs/{} (Debian 12.0.0; x86_64) xterm ({name}; {version})", self.version);
+                result(
+                    out,
+                    id,
+                    &json!({"protocolVersion": params["protocolVersion"],
+                    "capabilities": {"tools": {"listChanged": true}},
+                    "serverInfo": {"name": "codex-mcp-server", "title": "Codex", "version": self.version,
+                        "user_agent": agent}}),
+                );
+            }
+            "ping" => result(out, id, &json!({})),
+            "tools/list" => result(out, id, &json!({"tools": tools()})),
+            "tools/call" => self.call(id, params, out),
+            // The real one never answers these.
+            "resources/list" | "prompts/list" => {}
+            unknown => error(out, id, -32601, &format!("method not found: {unknown}")),
+        }
+    }
+
+    fn call(&mut self, call: &Value, params: &Value, out: &mut Out) {
+        let arguments = &params["arguments"];
+        let name = params["name"].as_str().unwrap_or_default();
+        if !matches!(name, "codex" | "codex-reply") {
+            return result(out, call, &failed(&format!("Unknown tool '{name}'"), None));
+        }
+        let Some(prompt) = arguments["prompt"].as_str() else {
+            let text = "Failed to parse configuration for Codex tool: missing field `prompt`";
+            return result(out, call, &failed(text, None));
+        };
+        if name == "codex" {
+            let policy = arguments["approval-policy"].as_str().unwrap_or("on-request");
+            if !matches!(policy, "on-request" | "never") {
+                let text = format!(
+                    "Failed to parse configuration for Codex tool: unknown variant `{policy}`, expected `on-request` or \
+                     `never`"
+                );
+                return result(out, call, &failed(&text, None));
+            }
+            let here = std::env::current_dir().unwrap_or_default();
+            let cwd = here.join(arguments["cwd"].as_str().unwrap_or_default()).to_string_lossy().into_owned();
+            let thread = Thread { id: new_id(), cwd, memory: Vec::new(), turn: None };
+            let id = thread.id.clone();
+            let configured = json!({"type": "session_configured", "session_id": id, "thread_id": id,
+                "model": arguments["model"].as_str().unwrap_or("fake-model"), "model_provider_id": "fake",
+                "approval_policy": policy, "cwd": thread.cwd, "rollout_path": format!("/fake/rollout-{id}.jsonl")});
+            event(out, call, &id, "", &configured);
+            event(
+                out,
+                call,
+                &id,
+                "",
+                &json!({"type": "mcp_startup_complete", "ready": [], "failed": [], "cancelled": []}),
+            );
+            self.threads.insert(id.clone(), thread);
+            return self.start(&id, call, prompt, out);
+        }
+        let given = arguments["threadId"].as_str().or_else(|| arguments["conversationId"].as_str());
+        let Some(id) = given else {
+            let text = "Failed to parse thread_id: either threadId or conversationId must be provided";
+            return result(out, call, &failed(text, None));
+        };
+        if self.threads.contains_key(id) {
+            self.start(id, call, prompt, out);
+        } else {
+            result(out, call, &failed(&format!("Session not found for thread_id: {id}"), Some(id)));
+        }
+    }
+
+    /// Starts a turn, or steers the one in progress.
+    fn start(&mut self, thread: &str, call: &Value, prompt: &str, out: &mut Out) {
+        let Some(thread) = self.threads.get_mut(thread) else { return };
+        if self.faults.exit_at_turn == Some(Stage::Request) && self.faults.strikes() {
+            out.exit = Some(1);
+            return;
+        }
+        let plan = plan(prompt, &thread.memory, &self.faults);
+        let busy = thread.turn.is_some();
+        let turn = thread.turn.take().map_or_else(new_id, |turn| turn.id);
+        thread.turn = Some(Turn {
+            id: turn,
+            call: call.clone(),
+            begun: Instant::now(),
+            plan,
+            told: Vec::new(),
+            item: new_id(),
+            text: None,
+            question: None,
+            due: None,
+        });
+        if !busy {
+            let id = thread.turn_id();
+            thread.event(out, &json!({"type": "task_started", "turn_id": id, "model_context_window": 258_400}));
+        }
+        let content = json!([{"type": "text", "text": prompt, "text_elements": []}]);
+        let item = json!({"type": "UserMessage", "id": new_id(), "content": content});
+        thread.item(out, "item_started", &item);
+        thread.item(out, "item_completed", &item);
+        thread.event(out, &json!({"type": "user_message", "message": prompt, "images": [], "text_elements": []}));
+        thread.memory.push(Said { role: "user", text: prompt.to_owned() });
+        let id = thread.id.clone();
+        self.advance(&id, out);
+    }
+
+    /// Goes on until the turn has to wait or has ended.
+    fn advance(&mut self, thread: &str, out: &mut Out) {
+        let Some(thread) = self.threads.get_mut(thread) else { return };
+        loop {
+            let Some(turn) = &mut thread.turn else { return };
+            if turn.question.is_some() || turn.due.is_some() {
+                return;
+            }
+            if let Some(text) = turn.plan.reasoning.take() {
+                thread.event(out, &json!({"type": "agent_reasoning", "text": text}));
+                continue;
+            }
+            if let Some(step) = turn.plan.steps.pop_front() {
+                if matches!(&step, Step::Run { escalate: true, .. }) {
+                    let request = self.next_request;
+                    self.next_request += 1;
+                    self.asked.insert(request, thread.id.clone());
+                    thread.ask(request, step, out);
+                } else {
+                    thread.do_step(&step, out);
+                }
+                continue;
+            }
+            match &mut turn.plan.ending {
+                Ending::Hang => return,
+                Ending::Told => {
+                    let deltas = [turn.told.join("\n")].into();
+                    turn.plan.ending = Ending::Say { deltas, pause: None };
+                }
+                Ending::SayAtOnce(text) => {
+                    let text = std::mem::take(text);
+                    thread.say(&text, false, out);
+                    return thread.complete(out);
+                }
+                Ending::Fail(failure) => {
+                    let (message, info) = (failure.message.clone(), failure.info.clone());
+                    return thread.fail(&message, &info, out);
+                }
+                Ending::Say { deltas, pause } => {
+                    let next = deltas.pop_front();
+                    let wait = pause.filter(|_| !deltas.is_empty());
+                    let Some(delta) = next else {
+                        return thread.complete(out);
+                    };
+                    thread.say(&delta, true, out);
+                    if let (Some(wait), Some(turn)) = (wait, &mut thread.turn) {
+                        let due = Instant::now() + wait;
+                        turn.due = Some(due);
+                        self.timers.push(Reverse((due, thread.id.clone())));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The client has answered an elicitation. An error leaves the turn stuck for good, as measured.
+    fn answered(&mut self, response: &Value, out: &mut Out) {
+        let request = response["id"].as_u64();
+        let Some(id) = request.and_then(|request| self.asked.remove(&request)) else { return };
+        let Some(thread) = self.threads.get_mut(&id) else { return };
+        if response["result"].is_null() {
+            return;
+        }
+        let Some(step) = thread.turn.as_mut().and_then(|turn| turn.question.take()) else { return };
+        match response["result"]["decision"].as_str() {
+            Some("approved" | "approved_for_session") => thread.do_step(&step, out),
+            Some("abort") => return thread.abort(out),
+            decision => {
+                let why = if decision == Some("denied") { "rejected by user" } else { "approval request failed" };
+                thread.tell(format!(
+                    "ran: exec_command failed: CreateProcess {{ message: \"Rejected(\\\"{why}\\\")\" }}"
+                ));
+            }
+        }
+        self.advance(&id, out);
+    }
+
+    fn cancelled(&mut self, call: &Value, out: &mut Out) {
+        let running = |thread: &&mut Thread| thread.turn.as_ref().is_some_and(|turn| turn.call == *call);
+        if let Some(thread) = self.threads.values_mut().find(running) {
+            thread.abort(out);
+        }
+    }
+}
+
+impl Thread {
+    fn turn_id(&self) -> String {
+        self.turn.as_ref().map_or(String::new(), |turn| turn.id.clone())
+    }
+
+    fn event(&self, out: &mut Out, msg: &Value) {
+        if let Some(turn) = &self.turn {
+            event(out, &turn.call, &self.id, &turn.id, msg);
+        }
+    }
+
+    fn item(&self, out: &mut Out, kind: &str, item: &Value) {
+        self.event(out, &json!({"type": kind, "thread_id": self.id, "turn_id": self.turn_id(), "item": item}));
+    }
+
+    fn tell(&mut self, what: String) {
+        if let Some(turn) = &mut self.turn {
+            turn.told.push(what);
+        }
+    }
+
+    fn ask(&mut self, request: u64, step: Step, out: &mut Out) {
+        let Some(turn) = &mut self.turn else { return };
+        let Step::Run { command, .. } = &step else { return };
+        let call = format!("call_{}", new_id());
+        let shown = shell(command);
+        let argv = json!(["/bin/bash", "-lc", command]);
+        let asked = json!({"type": "exec_approval_request", "call_id": call, "turn_id": turn.id, "command": argv,
+            "cwd": self.cwd, "parsed_cmd": [{"type": "unknown", "cmd": command}]});
+        let params = json!({"message": format!("Allow Codex to run `{shown}` in `{}`?", self.cwd),
+            "requestedSchema": {"type": "object", "properties": {}}, "threadId": self.id,
+            "codex_elicitation": "exec-approval", "codex_mcp_tool_call_id": id_text(&turn.call),
+            "codex_event_id": turn.id, "codex_call_id": call, "codex_command": argv, "codex_cwd": self.cwd,
+            "codex_parsed_cmd": [{"type": "unknown", "cmd": command}]});
+        turn.question = Some(step);
+        self.event(out, &asked);
+        out.send(&json!({"jsonrpc": "2.0", "id": request, "method": "elicitation/create", "params": params}));
+    }
+
+    fn do_step(&mut self, step: &Step, out: &mut Out) {
+        let call = format!("call_{}", new_id());
+        match step {
+            Step::Run { command, .. } => {
+                let argv = json!(["/bin/bash", "-lc", command]);
+                let output = output_of(command);
+                self.event(
+                    out,
+                    &json!({"type": "exec_command_begin", "call_id": call, "turn_id": self.turn_id(),
+                    "command": argv, "cwd": self.cwd}),
+                );
+                self.event(
+                    out,
+                    &json!({"type": "exec_command_end", "call_id": call, "turn_id": self.turn_id(),
+                    "command": argv, "cwd": self.cwd, "stdout": output, "stderr": "", "aggregated_output": output,
+                    "exit_code": 0, "status": "completed"}),
+                );
+                self.tell(format!("ran: {}", output.trim_end()));
+            }
+            Step::Patch { file, text } => {
+                let mut changes = json!({});
+                changes[file] = json!({"type": "add", "content": format!("{text}\n")});
+                self.event(
+                    out,
+                    &json!({"type": "patch_apply_begin", "call_id": call, "turn_id": self.turn_id(),
+                    "auto_approved": true, "changes": changes}),
+                );
+                self.event(
+                    out,
+                    &json!({"type": "patch_apply_end", "call_id": call, "turn_id": self.turn_id(),
+                    "stdout": "", "stderr": "", "success": true, "changes": changes, "status": "completed"}),
+                );
+                self.tell("patched".to_owned());
+            }
+        }
+    }
+
+    fn say(&mut self, delta: &str, as_delta: bool, out: &mut Out) {
+        let Some(turn) = &mut self.turn else { return };
+        let first = turn.text.is_none();
+        turn.text.get_or_insert_default().push_str(delta);
+        let item = turn.item.clone();
+        if first {
+            self.item(out, "item_started", &json!({"type": "AgentMessage", "id": item, "content": []}));
+        }
+        if as_delta {
+            self.event(
+                out,
+                &json!({"type": "agent_message_content_delta", "thread_id": self.id,
+                "turn_id": self.turn_id(), "item_id": item, "delta": delta}),
+            );
+        }
+    }
+
+    fn complete(&mut self, out: &mut Out) {
+        let Some(turn) = &mut self.turn else { return };
+        let text = turn.text.take().unwrap_or_default();
+        let item = json!({"type": "AgentMessage", "id": turn.item, "content": [{"type": "Text", "text": text}]});
+        let (call, took) = (turn.call.clone(), turn.begun.elapsed().as_millis());
+        let took = u64::try_from(took).unwrap_or(u64::MAX);
+        self.item(out, "item_completed", &item);
+        self.event(out, &json!({"type": "agent_message", "message": text}));
+        let usage = json!({"input_tokens": 100, "cached_input_tokens": 40, "output_tokens": text.len().div_ceil(4),
+            "reasoning_output_tokens": 0, "total_tokens": 100 + text.len().div_ceil(4)});
+        self.event(
+            out,
+            &json!({"type": "token_count", "info": {"total_token_usage": usage, "last_token_usage": usage,
+            "model_context_window": 258_400}, "rate_limits": null}),
+        );
+        self.event(
+            out,
+            &json!({"type": "task_complete", "turn_id": self.turn_id(), "last_agent_message": text,
+            "duration_ms": took}),
+        );
+        result(
+            out,
+            &call,
+            &json!({"content": [{"type": "text", "text": text}],
+            "structuredContent": {"threadId": self.id, "content": text}}),
+        );
+        self.memory.push(Said { role: "assistant", text });
+        self.turn = None;
+    }
+
+    fn fail(&mut self, message: &str, info: &Value, out: &mut Out) {
+        self.event(out, &json!({"type": "error", "message": message, "codex_error_info": info}));
+        if let Some(turn) = self.turn.take() {
+            result(out, &turn.call, &failed(message, Some(&self.id)));
+        }
+    }
+
+    /// Ends the turn; its call is never answered.
+    fn abort(&mut self, out: &mut Out) {
+        self.event(out, &json!({"type": "turn_aborted", "turn_id": self.turn_id(), "reason": "interrupted"}));
+        self.turn = None;
+    }
+}
+
+impl Server for McpServer {
+    fn start(&mut self, out: &mut Out) {
+        if self.faults.garbage {
+            out.raw(b"not json at all");
+            out.raw(b"{\"half\": \xff\xfe");
+        }
+    }
+
+    fn line(&mut self, line: &str, out: &mut Out) {
+        let Ok(message) = serde_json::from_str::<Value>(line) else {
+            return;
+        };
+        let (id, params) = (&message["id"], &message["params"]);
+        match message["method"].as_str() {
+            Some(method) if !id.is_null() => self.request(id, method, params, out),
+            Some("notifications/cancelled") => self.cancelled(&params["requestId"], out),
+            Some(_) => {}
+            None => self.answered(&message, out),
+        }
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    fn wake(&mut self, out: &mut Out) {
+        let now = Instant::now();
+        while self.wake_at().is_some_and(|at| at <= now) {
+            let Some(Reverse((_, id))) = self.timers.pop() else { return };
+            let turn = self.threads.get_mut(&id).and_then(|thread| thread.turn.as_mut());
+            if let Some(turn) = turn.filter(|turn| turn.due.is_some_and(|due| due <= now)) {
+                turn.due = None;
+                self.advance(&id, out);
+            }
+        }
+    }
+}
+
+fn event(out: &mut Out, call: &Value, thread: &str, turn: &str, msg: &Value) {
+    out.send(&json!({"jsonrpc": "2.0", "method": "codex/event", "params": {
+        "_meta": {"requestId": call, "threadId": thread}, "id": turn, "msg": msg}}));
+}
+
+fn result(out: &mut Out, id: &Value, result: &Value) {
+    out.send(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
+}
+
+fn error(out: &mut Out, id: &Value, code: i32, message: &str) {
+    out.send(&json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}));
+}
+
+/// A tool's result that is an error.
+fn failed(text: &str, thread: Option<&str>) -> Value {
+    let mut failed = json!({"content": [{"type": "text", "text": text}], "isError": true});
+    if let Some(thread) = thread {
+        failed["structuredContent"] = json!({"threadId": thread, "content": text});
+    }
+    failed
+}
+
+/// A request id as text: a string without its quotes.
+fn id_text(id: &Value) -> String {
+    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+}
+
+fn tools() -> Value {
+    let output = json!({"type": "object", "properties": {"threadId": {"type": "string"}, "content": {"type": "string"}},
+        "required": ["threadId", "content"]});
+    let text = json!({"type": "string"});
+    json!([
+        {"name": "codex", "title": "Codex", "inputSchema": {"type": "object", "additionalProperties": false,
+            "properties": {
+                "approval-policy": {"type": "string", "enum": ["on-request", "never"]},
+                "base-instructions": text, "compact-prompt": text, "config": {"type": "object"}, "cwd": text,
+                "developer-instructions": text, "model": text, "prompt": text,
+                "sandbox": {"type": "string", "enum": ["read-only", "workspace-write", "danger-full-access"]}},
+            "required": ["prompt"]}, "outputSchema": output},
+        {"name": "codex-reply", "title": "Codex Reply", "inputSchema": {"type": "object",
+            "properties": {"conversationId": text, "prompt": text, "threadId": text},
+            "required": ["prompt"]}, "outputSchema": output},
+    ])
+}

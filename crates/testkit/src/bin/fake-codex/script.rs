@@ -1,0 +1,123 @@
+//! What a prompt makes the double do: the fake model's words, without a model.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use fake_model::answers::{self, Said};
+use fake_model::{Answer, Script, Step};
+use serde_json::{Value, json};
+
+use crate::faults::Faults;
+
+/// What a turn does, from here to its end.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) steps: VecDeque<Step>,
+    pub(crate) reasoning: Option<String>,
+    pub(crate) ending: Ending,
+}
+
+/// How a turn ends.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// With a message in these deltas; with a pause they come one by one.
+    Say {
+        deltas: VecDeque<String>,
+        pause: Option<Duration>,
+    },
+    /// With a message that has no deltas.
+    SayAtOnce(String),
+    /// With a message that tells what the steps did.
+    Told,
+    Fail(Failure),
+    /// Not at all.
+    Hang,
+}
+
+/// A failed call of the model.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    /// `codexErrorInfo`.
+    pub(crate) info: Value,
+    /// Whether Codex tries once more before it gives up.
+    pub(crate) retried: bool,
+}
+
+/// The plan of a prompt on a thread where that was said before.
+pub(crate) fn plan(prompt: &str, earlier: &[Said], faults: &Faults) -> Plan {
+    let script = Script::parse(prompt);
+    let mut steps = VecDeque::from(script.steps);
+    let ending = match script.answer {
+        Some(Answer::Recall) => say(&answers::recall(earlier)),
+        Some(Answer::Say(text)) => say(&text),
+        Some(Answer::Big(bytes)) => say(&answers::big(bytes)),
+        Some(Answer::Slow { deltas, pause }) => Ending::Say {
+            deltas: (1..=deltas).map(|n| if n == 1 { n.to_string() } else { format!(" {n}") }).collect(),
+            pause: Some(pause),
+        },
+        Some(Answer::Fail(status)) => Ending::Fail(http_failure(status)),
+        Some(Answer::Context) => Ending::Fail(Failure {
+            message:
+                "Codex ran out of room in the model's context window. Start a new thread or clear earlier history \
+                      before retrying."
+                    .to_owned(),
+            info: json!("contextWindowExceeded"),
+            retried: false,
+        }),
+        Some(Answer::Cut) => Ending::Fail(Failure {
+            message: "stream disconnected before completion: stream closed before response.completed".to_owned(),
+            info: json!("other"),
+            retried: true,
+        }),
+        Some(Answer::Hang) => Ending::Hang,
+        None if !steps.is_empty() => Ending::Told,
+        None if script.reasoning.is_some() => say("reasoned"),
+        None => match faults.big_line {
+            Some(bytes) => Ending::SayAtOnce(answers::big(bytes)),
+            None => say(&answers::echo(prompt)),
+        },
+    };
+    if faults.approval {
+        steps.push_front(Step::Run { command: "echo hi".to_owned(), escalate: true });
+    }
+    Plan { steps, reasoning: script.reasoning, ending }
+}
+
+fn say(text: &str) -> Ending {
+    Ending::Say { deltas: answers::deltas(text).into_iter().map(str::to_owned).collect(), pause: None }
+}
+
+/// What 0.169.0 makes of an HTTP status.
+fn http_failure(status: u16) -> Failure {
+    match status {
+        400 => Failure {
+            message: json!({"error": {"message": "scripted failure 400", "type": "scripted", "code": "scripted"}})
+                .to_string(),
+            info: json!("other"),
+            retried: false,
+        },
+        429 => Failure {
+            message: "exceeded retry limit, last status: 429 Too Many Requests".to_owned(),
+            info: json!({"responseTooManyFailedAttempts": {"httpStatusCode": 429}}),
+            retried: false,
+        },
+        500.. => Failure {
+            message: "We\u{2019}re currently experiencing high demand, which may cause temporary errors.".to_owned(),
+            info: json!("internalServerError"),
+            retried: true,
+        },
+        _ => Failure {
+            message: format!(
+                "unexpected status {status}: scripted failure {status}, url: http://127.0.0.1/v1/responses"
+            ),
+            info: json!({"httpConnectionFailed": {"httpStatusCode": status}}),
+            retried: false,
+        },
+    }
+}
+
+/// What the answer says about a command that "ran".
+pub(crate) fn output_of(command: &str) -> String {
+    format!("fake output of {command}\n")
+}

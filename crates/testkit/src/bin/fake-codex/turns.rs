@@ -1,0 +1,497 @@
+//! A turn: plays its plan as far as it goes without waiting, in the order of messages of the real one.
+
+use std::cmp::Reverse;
+use std::time::Instant;
+
+use fake_model::Step;
+use serde_json::{Value, json};
+
+use crate::faults::Stage;
+use crate::script::{Ending, Failure, Plan, output_of, plan};
+use crate::sessions::Record;
+use crate::shapes::{self, now_ms};
+use crate::threads::{Context, Thread};
+
+/// A turn in progress.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) id: String,
+    /// Milliseconds since 1970.
+    started: u64,
+    items: Vec<Value>,
+    plan: Plan,
+    /// What the steps did, for the answer.
+    told: Vec<String>,
+    message: Option<Message>,
+    question: Option<Question>,
+    due: Option<Instant>,
+}
+
+/// The agent's message that is being written.
+#[derive(Debug)]
+struct Message {
+    id: String,
+    started: u64,
+    text: String,
+}
+
+/// A request for approval that has no answer yet.
+#[derive(Debug)]
+struct Question {
+    request: u64,
+    step: Step,
+    item: Value,
+}
+
+impl Turn {
+    pub(crate) fn is_asking(&self) -> bool {
+        self.question.is_some()
+    }
+
+    /// The turn in progress as `thread/resume` shows it.
+    pub(crate) fn shown(&self) -> Value {
+        let mut shown = shapes::turn_in_progress(&self.id, Some(self.started / 1000));
+        shown["items"] = json!(self.items);
+        shown["itemsView"] = json!("full");
+        shown
+    }
+}
+
+impl Thread {
+    /// `turn/start`: starts a turn, or steers the one in progress. The reply to `request` comes out in its place in the order.
+    pub(crate) fn start_turn(&mut self, request: &Value, params: &Value, context: &mut Context<'_>) {
+        if params["sandboxPolicy"].is_object() {
+            self.sandbox = shapes::policy(&params["sandboxPolicy"]);
+        }
+        if !params["approvalPolicy"].is_null() {
+            self.approval = params["approvalPolicy"].clone();
+        }
+        if let Some(turn) = &self.turn {
+            let id = turn.id.clone();
+            context.reply(request, &json!({"turn": shapes::turn_in_progress(&id, None)}));
+            self.steer(params, context);
+            return;
+        }
+        if strikes(context, Stage::Request) {
+            return;
+        }
+        if context.faults.garbage {
+            context.out.raw(b"WARNING: this line is not JSON {");
+        }
+        self.notify(
+            context,
+            "warning",
+            &json!({"threadId": self.id, "message": "Model metadata for `fake-model` not found. Defaulting to fallback \
+                    metadata; this can degrade performance and cause issues."}),
+        );
+        let started = now_ms();
+        let id = shapes::new_id();
+        context.reply(request, &json!({"turn": shapes::turn_in_progress(&id, None)}));
+        if strikes(context, Stage::Reply) {
+            return;
+        }
+        let prompt = shapes::input_text(&params["input"]);
+        self.turn = Some(Turn {
+            id: id.clone(),
+            started,
+            items: Vec::new(),
+            plan: plan(&prompt, &self.memory, context.faults),
+            told: Vec::new(),
+            message: None,
+            question: None,
+            due: None,
+        });
+        self.notify_status(context, &self.status());
+        let shown = shapes::turn_in_progress(&id, Some(started / 1000));
+        self.notify(context, "turn/started", &json!({"threadId": self.id, "turn": shown}));
+        if strikes(context, Stage::Started) {
+            return;
+        }
+        self.hear(params, context);
+        if !strikes(context, Stage::User) {
+            self.advance(context);
+        }
+    }
+
+    /// Adds input to the turn in progress. The message being written is cut off and never completes, as measured.
+    pub(crate) fn steer(&mut self, params: &Value, context: &mut Context<'_>) {
+        let prompt = shapes::input_text(&params["input"]);
+        let plan = plan(&prompt, &self.memory, context.faults);
+        self.hear(params, context);
+        if let Some(turn) = &mut self.turn {
+            turn.plan = plan;
+            turn.message = None;
+            turn.due = None;
+        }
+        self.advance(context);
+    }
+
+    /// The user's message, started and completed.
+    fn hear(&mut self, params: &Value, context: &mut Context<'_>) {
+        let mut parts = params["input"].as_array().cloned().unwrap_or_default();
+        if parts.is_empty() {
+            return;
+        }
+        for part in &mut parts {
+            if part["type"] == "text" && part["text_elements"].is_null() {
+                part["text_elements"] = json!([]);
+            }
+        }
+        let item = shapes::user_message(&params["clientUserMessageId"], &parts);
+        self.item_started(&item, context);
+        self.item_completed(item, context);
+    }
+
+    /// `turn/interrupt`, or a decision that ends the turn.
+    pub(crate) fn interrupt(&mut self, context: &mut Context<'_>) {
+        let question = self.turn.as_mut().and_then(|turn| turn.question.take());
+        self.end("interrupted", &Value::Null, context);
+        if let Some(question) = question {
+            context.asked.remove(&question.request);
+            self.notify(
+                context,
+                "serverRequest/resolved",
+                &json!({"threadId": self.id, "requestId": question.request}),
+            );
+        }
+    }
+
+    /// The client has answered a request for approval.
+    pub(crate) fn answered(&mut self, response: &Value, context: &mut Context<'_>) {
+        let Some(turn) = &mut self.turn else { return };
+        let Some(question) = turn.question.take() else { return };
+        let Question { request, step, mut item } = question;
+        self.notify(context, "serverRequest/resolved", &json!({"threadId": self.id, "requestId": request}));
+        let decision = &response["result"]["decision"];
+        let accepted = matches!(decision.as_str(), Some("accept" | "acceptForSession")) || decision.is_object();
+        if accepted {
+            self.notify_status(context, &self.status());
+            self.do_step(&step, item, context);
+            return self.advance(context);
+        }
+        let declined = matches!(decision.as_str(), Some("decline" | "cancel"));
+        item["status"] = json!(if declined { "declined" } else { "failed" });
+        self.item_completed(item, context);
+        self.notify_status(context, &self.status());
+        if decision == "cancel" {
+            return self.end("interrupted", &Value::Null, context);
+        }
+        let why = if declined { "rejected by user" } else { "approval request failed" };
+        self.tell(match step {
+            Step::Run { .. } => {
+                format!("ran: exec_command failed: CreateProcess {{ message: \"Rejected(\\\"{why}\\\")\" }}")
+            }
+            Step::Patch { .. } => format!("patch failed: patch {why}"),
+        });
+        self.advance(context);
+    }
+
+    /// The time for the next delta has come, unless the turn has gone another way since.
+    pub(crate) fn woken(&mut self, now: Instant, context: &mut Context<'_>) {
+        if let Some(turn) = &mut self.turn
+            && turn.due.is_some_and(|due| due <= now)
+        {
+            turn.due = None;
+            self.advance(context);
+        }
+    }
+
+    /// Goes on until the turn has to wait or has ended.
+    fn advance(&mut self, context: &mut Context<'_>) {
+        loop {
+            let Some(turn) = &mut self.turn else { return };
+            if turn.question.is_some() || turn.due.is_some() {
+                return;
+            }
+            if let Some(text) = turn.plan.reasoning.take() {
+                self.reason(&text, context);
+                continue;
+            }
+            if let Some(step) = turn.plan.steps.pop_front() {
+                self.begin_step(step, context);
+                continue;
+            }
+            match &mut turn.plan.ending {
+                Ending::Hang => return,
+                Ending::Told => {
+                    let deltas = [turn.told.join("\n")].into();
+                    turn.plan.ending = Ending::Say { deltas, pause: None };
+                }
+                Ending::SayAtOnce(text) => {
+                    let text = std::mem::take(text);
+                    self.begin_message(context);
+                    if let Some(message) = self.turn.as_mut().and_then(|turn| turn.message.as_mut()) {
+                        message.text = text;
+                    }
+                    return self.end_message(context);
+                }
+                Ending::Fail(failure) => {
+                    let failure = std::mem::replace(
+                        failure,
+                        Failure { message: String::new(), info: Value::Null, retried: false },
+                    );
+                    return self.fail(&failure, context);
+                }
+                Ending::Say { deltas, pause } => {
+                    let next = deltas.pop_front();
+                    let wait = pause.filter(|_| !deltas.is_empty());
+                    let Some(delta) = next else {
+                        if turn.message.is_none() {
+                            self.begin_message(context);
+                        }
+                        return self.end_message(context);
+                    };
+                    if turn.message.is_none() {
+                        self.begin_message(context);
+                    }
+                    self.say(&delta, context);
+                    if let (Some(wait), Some(turn)) = (wait, &mut self.turn) {
+                        let due = Instant::now() + wait;
+                        turn.due = Some(due);
+                        context.timers.push(Reverse((due, self.id.clone())));
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin_step(&mut self, step: Step, context: &mut Context<'_>) {
+        let id = format!("call_{}", shapes::new_id());
+        let never = self.approval == "never" && !context.faults.approval;
+        let item = match &step {
+            Step::Run { command, .. } => shapes::command(&id, command, &self.cwd),
+            Step::Patch { file, text } => {
+                let path = std::path::Path::new(&self.cwd).join(file);
+                shapes::file_change(&id, &path.to_string_lossy(), text)
+            }
+        };
+        let asks = match &step {
+            Step::Run { escalate, .. } => *escalate || self.approval == "untrusted",
+            Step::Patch { .. } => self.sandbox["type"] == "readOnly",
+        };
+        if asks && never {
+            self.used(10, context);
+            return self.tell(match step {
+                Step::Run { .. } => {
+                    "ran: approval policy is Never; reject command \u{2014} you cannot ask for escalated \
+                                     permissions if the approval policy is Never"
+                        .to_owned()
+                }
+                Step::Patch { .. } => "patch failed: writing is blocked by read-only sandbox".to_owned(),
+            });
+        }
+        if asks {
+            return self.ask(step, item, context);
+        }
+        self.item_started(&item, context);
+        self.do_step(&step, item, context);
+    }
+
+    fn ask(&mut self, step: Step, item: Value, context: &mut Context<'_>) {
+        let Some(turn) = &mut self.turn else { return };
+        let request = *context.next_request;
+        *context.next_request += 1;
+        context.asked.insert(request, self.id.clone());
+        let mut params = json!({"threadId": self.id, "turnId": turn.id, "itemId": item["id"],
+            "startedAtMs": item["startedAtMs"], "reason": null});
+        turn.question = Some(Question { request, step: step.clone(), item: item.clone() });
+        let method = match &step {
+            Step::Run { command, .. } => {
+                let words: Vec<&str> = command.split_whitespace().collect();
+                params["kind"] = json!("command");
+                params["environmentId"] = json!("local");
+                params["reason"] = json!("the fake model wants it");
+                params["command"] = item["command"].clone();
+                params["cwd"] = item["cwd"].clone();
+                params["commandActions"] = item["commandActions"].clone();
+                params["proposedExecpolicyAmendment"] = json!(words);
+                params["availableDecisions"] =
+                    json!(["accept", {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": words}}, "cancel"]);
+                self.notify_status(context, &self.status());
+                self.item_started(&item, context);
+                "item/commandExecution/requestApproval"
+            }
+            Step::Patch { .. } => {
+                params["grantRoot"] = Value::Null;
+                self.item_started(&item, context);
+                self.notify_status(context, &self.status());
+                "item/fileChange/requestApproval"
+            }
+        };
+        context.out.send(&json!({"method": method, "id": request, "params": params}));
+    }
+
+    /// Does a step that needs no approval, or has it.
+    fn do_step(&mut self, step: &Step, mut item: Value, context: &mut Context<'_>) {
+        item["status"] = json!("completed");
+        match step {
+            Step::Run { command, .. } => {
+                let output = output_of(command);
+                item["aggregatedOutput"] = json!(output);
+                item["exitCode"] = json!(0);
+                item["durationMs"] = json!(0);
+                self.item_completed(item, context);
+                self.tell(format!("ran: {}", output.trim_end()));
+            }
+            Step::Patch { file, text } => {
+                self.item_completed(item, context);
+                let turn = self.turn.as_ref().map_or("", |turn| &turn.id);
+                let diff = json!({"threadId": self.id, "turnId": turn, "diff": shapes::diff(file, text)});
+                self.notify(context, "turn/diff/updated", &diff);
+                self.tell("patched".to_owned());
+            }
+        }
+        self.used(10, context);
+    }
+
+    fn tell(&mut self, what: String) {
+        if let Some(turn) = &mut self.turn {
+            turn.told.push(what);
+        }
+    }
+
+    fn reason(&mut self, text: &str, context: &mut Context<'_>) {
+        let id = format!("rs_{}", shapes::new_id());
+        let started = now_ms();
+        self.item_started(&shapes::reasoning(&id, &[], started, None), context);
+        let turn = self.turn.as_ref().map_or("", |turn| &turn.id);
+        let mut part = json!({"threadId": self.id, "turnId": turn, "itemId": id, "summaryIndex": 0});
+        self.notify(context, "item/reasoning/summaryPartAdded", &part);
+        part["delta"] = json!(text);
+        self.notify(context, "item/reasoning/summaryTextDelta", &part);
+        self.item_completed(shapes::reasoning(&id, &[text], started, Some(now_ms())), context);
+    }
+
+    fn begin_message(&mut self, context: &mut Context<'_>) {
+        let Some(turn) = &mut self.turn else { return };
+        let message = Message { id: format!("msg_{}", shapes::new_id()), started: now_ms(), text: String::new() };
+        let item = shapes::agent_message(&message.id, "", message.started, None);
+        turn.message = Some(message);
+        self.item_started(&item, context);
+    }
+
+    fn say(&mut self, delta: &str, context: &mut Context<'_>) {
+        let Some(turn) = &mut self.turn else { return };
+        let Some(message) = &mut turn.message else { return };
+        message.text.push_str(delta);
+        let params = json!({"threadId": self.id, "turnId": turn.id, "itemId": message.id, "delta": delta});
+        self.notify(context, "item/agentMessage/delta", &params);
+    }
+
+    /// Completes the message, and the turn with it.
+    fn end_message(&mut self, context: &mut Context<'_>) {
+        let message = self.turn.as_mut().and_then(|turn| turn.message.take());
+        let Some(Message { id, started, text }) = message else { return };
+        self.item_completed(shapes::agent_message(&id, &text, started, Some(now_ms())), context);
+        self.used(text.len().div_ceil(4) as u64, context);
+        if !strikes(context, Stage::Answer) {
+            self.end("completed", &Value::Null, context);
+        }
+    }
+
+    fn fail(&mut self, failure: &Failure, context: &mut Context<'_>) {
+        let turn = self.turn.as_ref().map_or(String::new(), |turn| turn.id.clone());
+        if failure.retried {
+            let disconnected = json!({"responseStreamDisconnected": {"httpStatusCode": null}});
+            let error = shapes::turn_error("Reconnecting... 1/1", &disconnected, Some(&failure.message));
+            let params = json!({"error": error, "willRetry": true, "threadId": self.id, "turnId": turn});
+            self.notify(context, "error", &params);
+        }
+        let error = shapes::turn_error(&failure.message, &failure.info, None);
+        self.notify_status(context, &json!({"type": "systemError"}));
+        let params = json!({"error": error, "willRetry": false, "threadId": self.id, "turnId": turn});
+        self.notify(context, "error", &params);
+        self.end("failed", &error, context);
+    }
+
+    /// `thread/compact/start`: a turn of one item.
+    pub(crate) fn compact(&mut self, context: &mut Context<'_>) {
+        let started = now_ms();
+        self.turn = Some(Turn {
+            id: shapes::new_id(),
+            started,
+            items: Vec::new(),
+            plan: plan("", &[], context.faults),
+            told: Vec::new(),
+            message: None,
+            question: None,
+            due: None,
+        });
+        let id = self.turn.as_ref().map_or(String::new(), |turn| turn.id.clone());
+        self.notify_status(context, &self.status());
+        let shown = shapes::turn_in_progress(&id, Some(started / 1000));
+        self.notify(context, "turn/started", &json!({"threadId": self.id, "turn": shown}));
+        let item = json!({"type": "contextCompaction", "id": shapes::new_id(), "startedAtMs": started,
+            "completedAtMs": now_ms()});
+        self.item_started(&item, context);
+        self.item_completed(item, context);
+        self.end("completed", &Value::Null, context);
+    }
+
+    fn end(&mut self, status: &str, error: &Value, context: &mut Context<'_>) {
+        let Some(turn) = self.turn.take() else { return };
+        let completed = now_ms();
+        let mut ended = json!({"id": turn.id, "rootTurnId": turn.id, "items": [], "itemsView": "notLoaded",
+            "status": status, "error": error, "startedAt": turn.started / 1000, "completedAt": completed / 1000,
+            "durationMs": completed.saturating_sub(turn.started)});
+        if status != "failed" {
+            self.notify_status(context, &json!({"type": "idle"}));
+        }
+        let answer = turn.items.iter().rfind(|item| item["type"] == "agentMessage");
+        if let Some(answer) = answer.filter(|_| status == "completed") {
+            ended["items"] = json!([answer]);
+            ended["itemsView"] = json!("summary");
+        }
+        self.notify(context, "turn/completed", &json!({"threadId": self.id, "turn": ended}));
+        self.keep(Record::Ended {
+            turn: turn.id,
+            status: status.to_owned(),
+            error: error.clone(),
+            completed: completed / 1000,
+        });
+        ended["items"] = Value::Array(turn.items);
+        ended["itemsView"] = json!("full");
+        self.turns.push(ended);
+    }
+
+    fn used(&mut self, output: u64, context: &mut Context<'_>) {
+        self.calls += 1;
+        self.output_tokens += output;
+        let turn = self.turn.as_ref().map_or("", |turn| &turn.id);
+        let usage = shapes::token_usage(self.calls, self.output_tokens, output);
+        let params = json!({"threadId": self.id, "turnId": turn, "tokenUsage": usage});
+        self.notify(context, "thread/tokenUsage/updated", &params);
+        self.notify(context, "account/rateLimits/updated", &json!({"rateLimits": shapes::rate_limits()}));
+    }
+
+    fn item_started(&self, item: &Value, context: &mut Context<'_>) {
+        let Some(turn) = &self.turn else { return };
+        let mut item = item.clone();
+        item["completedAtMs"] = Value::Null;
+        let started = item["startedAtMs"].clone();
+        let params = json!({"item": item, "threadId": self.id, "turnId": turn.id, "startedAtMs": started});
+        self.notify(context, "item/started", &params);
+    }
+
+    fn item_completed(&mut self, mut item: Value, context: &mut Context<'_>) {
+        let Some(turn) = &mut self.turn else { return };
+        let now = now_ms();
+        item["completedAtMs"] = json!(now);
+        self.memory.extend(shapes::said(&item));
+        turn.items.push(item.clone());
+        let (id, started) = (turn.id.clone(), turn.started / 1000);
+        let params = json!({"item": item, "threadId": self.id, "turnId": id, "contentTokenCount": null,
+            "completedAtMs": now});
+        self.notify(context, "item/completed", &params);
+        self.keep(Record::Item { turn: id, started, item });
+    }
+}
+
+/// Whether the fault `exit-at-turn` ends the process at this stage.
+fn strikes(context: &mut Context<'_>, stage: Stage) -> bool {
+    let strikes = context.faults.exit_at_turn == Some(stage) && context.faults.strikes();
+    if strikes {
+        context.out.exit = Some(1);
+    }
+    strikes
+}

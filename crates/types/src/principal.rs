@@ -1,0 +1,85 @@
+//! Who asks, and by which way.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a principal may do. Ordered for display only; each is given by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// See sessions, turns and events.
+    Read,
+    /// Start and continue sessions.
+    Run,
+    /// Answer what Codex asks in turns that others started.
+    Approve,
+    /// Answer what Codex asks in turns that the same principal started.
+    ApproveOwn,
+    /// Grants and the agent itself.
+    Admin,
+}
+
+/// Who asks. Kept on every turn, approval and audit line.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind", content = "name")]
+pub enum Principal {
+    /// The user of this machine, by the socket.
+    Local,
+    /// Whoever holds the token of this name.
+    Grant(String),
+    /// Anybody on loopback; only with `--no-auth` or when called the old way without a token.
+    Anonymous,
+}
+
+impl Principal {
+    /// The name in turns, approvals and logs: `local`, `anonymous`, or `token:NAME`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.to_string()
+    }
+
+    /// From [`Principal::name`], as the store keeps it.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "local" => Self::Local,
+            "anonymous" => Self::Anonymous,
+            other => Self::Grant(other.strip_prefix("token:").unwrap_or(other).to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+            Self::Anonymous => f.write_str("anonymous"),
+            Self::Grant(name) => write!(f, "token:{name}"),
+        }
+    }
+}
+
+/// The way a turn came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A request to the HTTP API.
+    Http,
+    /// `codexd start` and its siblings.
+    Cli,
+    /// A tool call.
+    Mcp,
+}
+
+impl Origin {
+    /// The word in JSON and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Cli => "cli",
+            Self::Mcp => "mcp",
+        }
+    }
+}
