@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use types::AskId;
 
-use crate::domain::{AskError, Ask, Capabilities, Reply, RequestId, Route, What};
+use crate::domain::{Ask, AskError, Capabilities, Reply, RequestId, Route, What};
 
 /// How long Codex may take to load or make a thread. A cold one on a busy laptop has been seen to need many seconds.
 pub(crate) const THREAD_DEADLINE: Duration = Duration::from_secs(120);

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use types::{
-    AgentId, ApprovalPolicy, AskId, FileChange, ItemBody, ItemStatus, Role, Sandbox, ThreadId, TurnError, TurnId, Usage,
+    AgentId, ApprovalPolicy, AskId, FileChange, ItemBody, ItemStatus, Role, Sandbox, ThreadId, TurnError, TurnId,
+    Usage,
     agent::{AgentInfo, Backend},
 };
 

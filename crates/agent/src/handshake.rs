@@ -42,7 +42,11 @@ pub(crate) enum ShakeError {
 }
 
 /// Greets in the words of `backend`, and tells what answered.
-pub(crate) async fn shake<T: Transport>(transport: &mut T, backend: Backend, limit: Duration) -> Result<Met, ShakeError> {
+pub(crate) async fn shake<T: Transport>(
+    transport: &mut T,
+    backend: Backend,
+    limit: Duration,
+) -> Result<Met, ShakeError> {
     let client = json!({"name": "codexd", "title": "codexd", "version": env!("CARGO_PKG_VERSION")});
     let (greeting, thanks) = match backend {
         Backend::AppServer => (

@@ -14,14 +14,15 @@ use std::{collections::HashSet, time::Instant};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::{
-    ApprovalPolicy, AskId, ChangeKind, FileChange, ItemBody, ItemStatus, Sandbox, ThreadId, TurnError, TurnErrorCode, Usage,
+    ApprovalPolicy, AskId, ChangeKind, FileChange, ItemBody, ItemStatus, Sandbox, ThreadId, TurnError, TurnErrorCode,
+    Usage,
 };
 
 use crate::{
     adapter::{Adapter, Out},
     domain::{
-        Answer, Applied, ApprovalRequest, Ask, AskError, Capabilities, Outcome, Reply, RequestId, Route, ThreadSpec, TurnSpec,
-        What,
+        Answer, Applied, ApprovalRequest, Ask, AskError, Capabilities, Outcome, Reply, RequestId, Route, ThreadSpec,
+        TurnSpec, What,
     },
     rpc::Rpc,
     version::Version,
@@ -188,7 +189,8 @@ impl McpServer {
 
     fn question(&self, method: &str, id: &Value, params: &Value, out: &mut Out) {
         let thread = params.get("threadId").and_then(Value::as_str);
-        let call = self.rpc.iter().find(|(_, call)| call.thread.as_ref().map(ThreadId::as_str) == thread).map(|(id, _)| id);
+        let call =
+            self.rpc.iter().find(|(_, call)| call.thread.as_ref().map(ThreadId::as_str) == thread).map(|(id, _)| id);
         let (Some(call), "elicitation/create") = (call, method) else {
             let refusal = json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "method not found"}});
             out.lines.push(refusal.to_string().into_bytes());
@@ -233,7 +235,8 @@ impl Adapter for McpServer {
                 if let Some(thread) = &ended.thread {
                     self.known.remove(thread);
                 }
-                let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": call}});
+                let cancel =
+                    json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": call}});
                 out.lines.push(cancel.to_string().into_bytes());
                 end(call, Outcome::Interrupted, None, out);
             }

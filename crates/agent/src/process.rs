@@ -224,7 +224,9 @@ async fn listen(stderr: impl AsyncRead + Unpin, tail: Tail) {
         window.1 += 1;
         match window.1.cmp(&LOG_LINES) {
             std::cmp::Ordering::Less => tracing::debug!(target: "codex", "{text}"),
-            std::cmp::Ordering::Equal => tracing::warn!(target: "codex", "so many lines on stderr that the rest is left out for a while"),
+            std::cmp::Ordering::Equal => {
+                tracing::warn!(target: "codex", "so many lines on stderr that the rest is left out for a while")
+            }
             std::cmp::Ordering::Greater => {}
         }
         tail.push(text);

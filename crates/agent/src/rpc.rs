@@ -57,7 +57,14 @@ impl<K> Rpc<K> {
     }
 
     /// A new request; it goes out as soon as there is room.
-    pub(crate) fn call(&mut self, id: AskId, kind: K, line: Vec<u8>, deadline: Option<Instant>, out: &mut Vec<Vec<u8>>) {
+    pub(crate) fn call(
+        &mut self,
+        id: AskId,
+        kind: K,
+        line: Vec<u8>,
+        deadline: Option<Instant>,
+        out: &mut Vec<Vec<u8>>,
+    ) {
         self.pending.insert(id, Pending { kind, line, deadline, tries: 0, state: State::Waiting });
         self.waiting.push_back(id);
         self.fill(out);

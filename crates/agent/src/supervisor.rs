@@ -270,7 +270,8 @@ impl Supervisor {
             }
         }
         let what = program.program.display();
-        let which = version.map_or_else(|| "it did not tell its version".to_owned(), |version| format!("version {version}"));
+        let which =
+            version.map_or_else(|| "it did not tell its version".to_owned(), |version| format!("version {version}"));
         let (why, hopeless) = first.map_or((String::new(), false), |failure| (failure.text, failure.hopeless));
         Err(Failure {
             text: format!(

@@ -1,1 +1,36 @@
-//! (being written)
+//! How to reach a running codexd.
+//!
+//! # Theory of operation
+//!
+//! A daemon leaves `daemon.json` in its store dir ([`DaemonFile`]): where its Unix socket is, and what it listens on.
+//! [`Client::from_store_dir`] reads it and goes by the socket, where being the same user is authority enough; without a
+//! socket, or elsewhere ([`Client::tcp`]), it goes by TCP with a token.
+//!
+//! Each call is one connection and one request: the daemon is on the same machine, so that a connection costs less than
+//! keeping one alive, and a client that is held for hours never meets a dead one. Nothing waits without a limit:
+//! connecting takes [`CONNECT_LIMIT`] at most, and each call takes what its caller gives it. Dropping the future of a call
+//! closes its connection; what the daemon was asked to do goes on.
+//!
+//! Typed calls ([`Client::start`] and its siblings) decode the fields that are used here and keep the JSON as it came
+//! ([`Reply`]), so that a caller can pass on what a newer daemon says. [`Client::request`] is the same without any
+//! typing, for tests.
+//!
+//! It deliberately lacks retries: a POST that starts work may have been heard, and only its caller knows what to do then.
+//! It reads no environment and no home folder.
+
+mod calls;
+mod client;
+mod connection;
+mod daemon_file;
+mod error;
+mod first_version;
+
+pub use calls::Reply;
+pub use client::{Client, SHORT_LIMIT};
+pub use connection::CONNECT_LIMIT;
+pub use daemon_file::DaemonFile;
+pub use error::Error;
+pub use first_version::{
+    AgentHealth, Answer, Continue, Health, Message, SessionDetail, SessionMeta, SessionSummary, Sessions, Start,
+    StructuredContent, Text,
+};

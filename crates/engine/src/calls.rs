@@ -373,5 +373,7 @@ fn new_turn(session: &SessionId, prompt: String, who: &Principal, origin: Origin
 
 /// Runs something that looks at the file system.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::new(Code::Internal, "a look at the file system failed"))
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Refusal::new(Code::Internal, "a look at the file system failed"))
 }

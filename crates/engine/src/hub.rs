@@ -29,10 +29,19 @@ const AWAKE: usize = 4096;
 
 /// What the handle asks.
 pub(crate) enum Call {
-    Deliver { session: SessionId, mail: Mail },
-    Create { session: Box<NewSession>, mail: Mail },
+    Deliver {
+        session: SessionId,
+        mail: Mail,
+    },
+    Create {
+        session: Box<NewSession>,
+        mail: Mail,
+    },
     /// A count of the session's ended turns, to wait on.
-    Watch { session: SessionId, reply: oneshot::Sender<watch::Receiver<u64>> },
+    Watch {
+        session: SessionId,
+        reply: oneshot::Sender<watch::Receiver<u64>>,
+    },
 }
 
 /// What a session's task tells.

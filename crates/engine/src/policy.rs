@@ -97,7 +97,8 @@ impl Policy {
             if wanted <= sandbox || wanted <= self.widest_sandbox(who) {
                 sandbox = wanted;
             } else {
-                let detail = format!("{wanted} is wider than {}, which is what this daemon allows", self.widest_sandbox(who));
+                let detail =
+                    format!("{wanted} is wider than {}, which is what this daemon allows", self.widest_sandbox(who));
                 refuse("sandbox", Code::SandboxForbidden, detail)?;
             }
         }
@@ -105,11 +106,14 @@ impl Policy {
         if let Some(wanted) = asked.approval_policy {
             let narrower = wanted <= approval_policy;
             let harmless = wanted != ApprovalPolicy::Never || sandbox == Sandbox::ReadOnly || self.allow_never;
-            if narrower || (wanted == ApprovalPolicy::Never && sandbox == Sandbox::ReadOnly) || (self.allow_approval_override && harmless)
+            if narrower
+                || (wanted == ApprovalPolicy::Never && sandbox == Sandbox::ReadOnly)
+                || (self.allow_approval_override && harmless)
             {
                 approval_policy = wanted;
             } else {
-                let detail = format!("{wanted} asks less than {approval_policy}, which is what this daemon allows here");
+                let detail =
+                    format!("{wanted} asks less than {approval_policy}, which is what this daemon allows here");
                 refuse("approval_policy", Code::ApprovalPolicyForbidden, detail)?;
             }
         }
@@ -201,7 +205,8 @@ mod tests {
         assert_eq!(policy.grant(&who, &wide, Strictness::Refuse).unwrap_err().code, Code::SandboxForbidden);
 
         policy.sandbox = Sandbox::WorkspaceWrite;
-        let granted = policy.grant(&who, &asked(Some(Sandbox::ReadOnly), Some(ApprovalPolicy::Untrusted)), Strictness::Refuse);
+        let granted =
+            policy.grant(&who, &asked(Some(Sandbox::ReadOnly), Some(ApprovalPolicy::Untrusted)), Strictness::Refuse);
         let granted = granted.unwrap();
         assert_eq!((granted.sandbox, granted.approval_policy), (Sandbox::ReadOnly, ApprovalPolicy::Untrusted));
     }
@@ -213,8 +218,7 @@ mod tests {
         policy.allow_sandbox_override = true;
         policy.allow_approval_override = true;
         let who = Principal::Grant("g".into());
-        let granted =
-            policy.grant(&who, &asked(Some(Sandbox::DangerFullAccess), None), Strictness::Ignore).unwrap();
+        let granted = policy.grant(&who, &asked(Some(Sandbox::DangerFullAccess), None), Strictness::Ignore).unwrap();
         assert_eq!((granted.sandbox, granted.ignored), (Sandbox::ReadOnly, vec!["sandbox"]));
         let writes = asked(Some(Sandbox::WorkspaceWrite), Some(ApprovalPolicy::Never));
         assert_eq!(policy.grant(&who, &writes, Strictness::Refuse).unwrap_err().code, Code::ApprovalPolicyForbidden);
@@ -256,7 +260,10 @@ mod tests {
         let applied = |sandbox, network, approval_policy| Applied { sandbox, network, approval_policy };
         let asks = Ok(ApprovalPolicy::OnRequest);
         assert_eq!(widened(&allowed, &applied(Ok(Sandbox::ReadOnly), false, asks.clone())), None);
-        assert_eq!(widened(&allowed, &applied(Ok(Sandbox::WorkspaceWrite), false, Ok(ApprovalPolicy::Untrusted))), None);
+        assert_eq!(
+            widened(&allowed, &applied(Ok(Sandbox::WorkspaceWrite), false, Ok(ApprovalPolicy::Untrusted))),
+            None
+        );
         for wide in [
             applied(Ok(Sandbox::DangerFullAccess), false, asks.clone()),
             applied(Ok(Sandbox::ReadOnly), true, asks.clone()),

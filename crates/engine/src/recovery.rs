@@ -20,7 +20,8 @@ pub(crate) async fn settle(store: &Store) -> Result<usize, StoreError> {
             let turn = stored.turn;
             if turn.status == TurnStatus::Running {
                 interrupted += 1;
-                let message = "codexd ended while the turn ran, and Codex with it. The session goes on with the next prompt";
+                let message =
+                    "codexd ended while the turn ran, and Codex with it. The session goes on with the next prompt";
                 let change = TurnChange {
                     status: Some(TurnStatus::Interrupted),
                     error: Some(TurnError::new(TurnErrorCode::AgentExited, message)),

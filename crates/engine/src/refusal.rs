@@ -29,7 +29,10 @@ impl Refusal {
     #[must_use]
     pub fn no_session(text: &str) -> Self {
         let shown: String = text.chars().take(64).collect();
-        Self::new(Code::NoSession, format!("there is no session {shown:?}; list them with `codexd sessions` or GET /sessions"))
+        Self::new(
+            Code::NoSession,
+            format!("there is no session {shown:?}; list them with `codexd sessions` or GET /sessions"),
+        )
     }
 
     pub(crate) fn of_session(mut self, session: &SessionId) -> Self {
@@ -54,7 +57,10 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store");
         match error {
-            StoreError::Full => Self::new(Code::StoreFull, "the disk that holds the store is full; nothing was changed. Free some space, then try again"),
+            StoreError::Full => Self::new(
+                Code::StoreFull,
+                "the disk that holds the store is full; nothing was changed. Free some space, then try again",
+            ),
             StoreError::Closed => Self::shutting_down(),
             error => Self::new(Code::Internal, format!("the store: {error}")),
         }

@@ -299,4 +299,3 @@ fn create(new: &NewSession, at: Timestamp, batch: &mut Batch) {
         detail: None,
     })));
 }
-

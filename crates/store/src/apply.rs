@@ -243,17 +243,15 @@ fn add_event(conn: &Connection, new: &NewEvent) -> Result<EventId, StoreError> {
     let session = new.session.as_ref().map(|id| session_row(conn, id)).transpose()?;
     let turn = new.turn.as_ref().map(|id| turn_row(conn, id)).transpose()?;
     let item = new.item.as_ref().map(|id| item_row(conn, id)).transpose()?;
-    conn.prepare_cached(
-        "INSERT INTO events (name, at, session, turn, item, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?
-    .execute(params![
-        new.name.as_str(),
-        new.at.as_millis(),
-        session,
-        turn,
-        item,
-        new.detail.as_ref().map(json).transpose()?,
-    ])?;
+    conn.prepare_cached("INSERT INTO events (name, at, session, turn, item, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![
+            new.name.as_str(),
+            new.at.as_millis(),
+            session,
+            turn,
+            item,
+            new.detail.as_ref().map(json).transpose()?,
+        ])?;
     Ok(EventId(conn.last_insert_rowid()))
 }
 

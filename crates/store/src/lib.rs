@@ -150,9 +150,8 @@ impl Store {
         let path = dir.join("store.db");
         let failed = |error: rusqlite::Error| OpenError::from_sqlite(&path, &error);
         let conn = migrate::open_writer(&path)?;
-        let epoch = conn
-            .query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0))
-            .map_err(failed)?;
+        let epoch =
+            conn.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).map_err(failed)?;
         let counters = Arc::new(Counters::read(&conn).map_err(failed)?);
         let (jobs, waiting) = mpsc::channel(WAITING);
         Writer { conn, counters: Arc::clone(&counters) }

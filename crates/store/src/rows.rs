@@ -1,12 +1,9 @@
 //! Rows as types, and the words in which the store keeps what has no number.
 
 use rusqlite::{Row, types::Type};
-use serde::{
-    Deserialize,
-    de::{
-        DeserializeOwned, IntoDeserializer,
-        value::{Error as WordError, StrDeserializer},
-    },
+use serde::de::{
+    DeserializeOwned, IntoDeserializer,
+    value::{Error as WordError, StrDeserializer},
 };
 use types::{
     AgentId, AskId, BadId, Event, EventId, Item, ItemBody, ItemId, ItemStatus, Principal, Resumed, Session, SessionId,
@@ -22,8 +19,7 @@ pub(crate) const SESSION: &str = "s.id, s.title, s.title_source, s.title_locked,
     EXISTS (SELECT 1 FROM turns q WHERE q.session = s.n AND q.status IN ('queued', 'running'))";
 
 /// What [`stored_session`] reads after that.
-pub(crate) const STORED_SESSION: &str =
-    "s.principal, s.origin, s.developer_instructions, s.seen_agent, s.seen_seq";
+pub(crate) const STORED_SESSION: &str = "s.principal, s.origin, s.developer_instructions, s.seen_agent, s.seen_seq";
 
 /// What [`turn`] reads, from `turns t` and `sessions s`. The prompt is the text of the turn's first item; the answer that
 /// of its last completed agent message.

@@ -48,7 +48,8 @@ const SNIPPET_BEFORE: usize = 40;
 type Rows = HashMap<i64, HashSet<i64>>;
 
 /// Where a word may be.
-struct Candidates {
+struct Candidates<'a> {
+    word: &'a str,
     rows: Rows,
     /// False when there may be more.
     complete: bool,
@@ -69,6 +70,26 @@ struct Hit {
     words: usize,
 }
 
+/// What was read of a session so far.
+struct Reading<'a> {
+    words: &'a [String],
+    missing: Vec<&'a str>,
+    best: Option<Hit>,
+}
+
+impl Reading<'_> {
+    /// Takes a message; true when no word is missing any more.
+    fn read(&mut self, turn: TurnId, text: String) -> bool {
+        let folded = fold(&text);
+        let words = self.words.iter().filter(|word| folded.contains(*word)).count();
+        self.missing.retain(|word| !folded.contains(word));
+        if words > self.best.as_ref().map_or(0, |best| best.words) {
+            self.best = Some(Hit { turn, text, words });
+        }
+        self.missing.is_empty() && self.best.is_some()
+    }
+}
+
 /// The sessions that have all words of a query, best first.
 pub(crate) fn search(conn: &Connection, query: &str, limit: u32) -> Result<Vec<Found>, StoreError> {
     let words = words_of(query);
@@ -77,7 +98,7 @@ pub(crate) fn search(conn: &Connection, query: &str, limit: u32) -> Result<Vec<F
         return Ok(Vec::new());
     }
     let (mut lead, others) = candidates(conn, &words)?;
-    let (in_title, mut rest): (Vec<_>, Vec<_>) = sessions(conn, lead.keys().copied())?
+    let (in_title, mut rest): (Vec<_>, Vec<_>) = sessions(conn, lead.rows.keys().copied())?
         .into_iter()
         .partition(|candidate| has_all(&fold(&candidate.title), &words));
     rest.retain(|candidate| others.iter().all(|other| other.contains(&candidate.row)));
@@ -91,8 +112,8 @@ pub(crate) fn search(conn: &Connection, query: &str, limit: u32) -> Result<Vec<F
         if results.len() >= limit || budget == 0 {
             break;
         }
-        let rows = lead.remove(&candidate.row).unwrap_or_default();
-        if let Some(hit) = examine(conn, &candidate, rows, &words, &mut budget)? {
+        let rows = lead.rows.remove(&candidate.row).unwrap_or_default();
+        if let Some(hit) = examine(conn, &candidate, lead.word, &rows, &words, &mut budget)? {
             results.extend(found(conn, &candidate.id, Some(hit.turn), &hit.text, &words, 0.5)?);
         }
     }
@@ -113,41 +134,37 @@ fn words_of(query: &str) -> Vec<String> {
     kept
 }
 
-/// The sessions of the word that has the fewest, and for each other word that could be listed whole the sessions that it
-/// leaves.
-fn candidates(conn: &Connection, words: &[String]) -> Result<(Rows, Vec<HashSet<i64>>), StoreError> {
-    let mut whole = Vec::new();
-    let mut parts = Vec::new();
-    for word in words {
-        let listed = list(conn, word)?;
-        if listed.complete { whole.push(listed.rows) } else { parts.push(listed.rows) }
-    }
-    whole.sort_by_key(HashMap::len);
-    if !whole.is_empty() {
-        let lead = whole.remove(0);
-        return Ok((lead, whole.iter().map(|rows| rows.keys().copied().collect()).collect()));
+/// The word that has the fewest sessions, and for each other word that could be listed whole the sessions that it leaves.
+fn candidates<'a>(conn: &Connection, words: &'a [String]) -> Result<(Candidates<'a>, Vec<HashSet<i64>>), StoreError> {
+    let mut listed = words.iter().map(|word| list(conn, word)).collect::<Result<Vec<_>, _>>()?;
+    // The sort is stable: of equals the longest word leads.
+    listed.sort_by_key(|word| if word.complete { word.rows.len() } else { usize::MAX });
+    let mut listed = listed.into_iter();
+    let Some(mut lead) = listed.next() else { return Err(StoreError::Io("a search without words".to_owned())) };
+    if lead.complete {
+        let whole = listed.filter(|word| word.complete);
+        return Ok((lead, whole.map(|word| word.rows.into_keys().collect()).collect()));
     }
     // All are common. The newest places of one, and the newest places of all together.
     let together: Vec<String> = words.iter().flat_map(|word| trigrams(word)).collect();
-    let mut lead = parts.into_iter().next().unwrap_or_default();
     if words.len() > 1 && !together.is_empty() {
-        matching(conn, &expression(&together), &mut lead)?;
+        matching(conn, &expression(&together), CANDIDATES, &mut lead.rows)?;
     }
     Ok((lead, Vec::new()))
 }
 
 /// Where a word may be, newest first when there is more than is listed.
-fn list(conn: &Connection, word: &str) -> Result<Candidates, StoreError> {
+fn list<'a>(conn: &Connection, word: &'a str) -> Result<Candidates<'a>, StoreError> {
     let mut rows = Rows::new();
     let trigrams = trigrams(word);
     if !trigrams.is_empty() {
-        let complete = matching(conn, &expression(&trigrams), &mut rows)?;
-        return Ok(Candidates { rows, complete });
+        let complete = matching(conn, &expression(&trigrams), CANDIDATES, &mut rows)?;
+        return Ok(Candidates { word, rows, complete });
     }
-    let begin: String = longest_piece(word).to_owned();
+    let begin = longest_piece(word);
     if begin.is_empty() || (begin.len() == 1 && begin.is_ascii()) {
         newest(conn, &mut rows)?;
-        return Ok(Candidates { rows, complete: false });
+        return Ok(Candidates { word, rows, complete: false });
     }
     let mut complete = true;
     let end = format!("{begin}\u{10FFFF}");
@@ -155,21 +172,23 @@ fn list(conn: &Connection, word: &str) -> Result<Candidates, StoreError> {
         let sql = format!("SELECT term FROM {table} WHERE term >= ?1 AND term <= ?2 LIMIT ?3");
         let terms = all(conn, &sql, params![begin, end, TERMS], |row| row.get::<_, String>(0))?;
         complete &= terms.len() < TERMS as usize;
+        // The newest of each trigram hold the newest of all.
+        let each = (4 * CANDIDATES).checked_div(terms.len() as u32).unwrap_or(0).clamp(100, CANDIDATES);
         for term in terms {
-            complete &= matching(conn, &expression(&[term]), &mut rows)?;
+            complete &= matching(conn, &expression(&[term]), each, &mut rows)?;
         }
     }
-    Ok(Candidates { rows, complete })
+    Ok(Candidates { word, rows, complete })
 }
 
 /// Adds the newest messages and titles that match an expression; true when these are all.
-fn matching(conn: &Connection, expression: &str, rows: &mut Rows) -> Result<bool, StoreError> {
+fn matching(conn: &Connection, expression: &str, limit: u32, rows: &mut Rows) -> Result<bool, StoreError> {
     let sql = "SELECT i.session, i.n FROM (SELECT rowid AS n FROM messages_fts WHERE messages_fts MATCH ?1 \
         ORDER BY rowid DESC LIMIT ?2) h CROSS JOIN items i ON i.n = h.n";
-    let messages = all(conn, sql, params![expression, CANDIDATES], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let messages = all(conn, sql, params![expression, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let sql = "SELECT rowid FROM titles_fts WHERE titles_fts MATCH ?1 ORDER BY rowid DESC LIMIT ?2";
-    let titles = all(conn, sql, params![expression, CANDIDATES], |row| row.get(0))?;
-    let complete = messages.len().max(titles.len()) < CANDIDATES as usize;
+    let titles = all(conn, sql, params![expression, limit], |row| row.get(0))?;
+    let complete = messages.len().max(titles.len()) < limit as usize;
     for (session, message) in messages {
         rows.entry(session).or_default().insert(message);
     }
@@ -211,56 +230,53 @@ fn sessions(conn: &Connection, rows: impl Iterator<Item = i64>) -> Result<Vec<Ca
     Ok(candidates)
 }
 
-/// Reads a session's messages until all words are found. The hit is the one with the most words, the newest of equals;
-/// none when a word is missing.
+/// Reads a session's messages until all words are found, first those that may have the leading one. The hit is the one with
+/// the most words, the newest of equals; none when a word is missing.
 fn examine(
     conn: &Connection,
     candidate: &Candidate,
-    rows: HashSet<i64>,
+    lead: &str,
+    rows: &HashSet<i64>,
     words: &[String],
     budget: &mut usize,
 ) -> Result<Option<Hit>, StoreError> {
     let title = fold(&candidate.title);
-    let mut missing: Vec<&String> = words.iter().filter(|word| !title.contains(*word)).collect();
-    let mut best: Option<Hit> = None;
-    let mut look = |turn: TurnId, text: String| {
-        let folded = fold(&text);
-        let hits = words.iter().filter(|word| folded.contains(*word)).count();
-        missing.retain(|word| !folded.contains(*word));
-        if hits > best.as_ref().map_or(0, |best| best.words) {
-            best = Some(Hit { turn, text, words: hits });
-        }
-        missing.is_empty() && best.is_some()
-    };
+    let missing = words.iter().map(String::as_str).filter(|word| !title.contains(word)).collect();
+    let mut reading = Reading { words, missing, best: None };
 
     let sql = "SELECT t.id, i.text FROM items i JOIN turns t ON t.n = i.turn WHERE i.n = ?1";
     let mut newest_first: Vec<i64> = rows.iter().copied().collect();
     newest_first.sort_unstable_by_key(|n| std::cmp::Reverse(*n));
-    let mut complete = false;
     for n in newest_first {
-        if complete || *budget == 0 {
-            break;
+        if *budget == 0 {
+            return Ok(None);
         }
         *budget -= 1;
         let message = one(conn, sql, [n], |row| Ok((rows::id(row, 0, TurnId::parse)?, row.get(1)?)))?;
-        complete = message.is_some_and(|(turn, text)| look(turn, text));
+        if message.is_some_and(|(turn, text)| reading.read(turn, text)) {
+            return Ok(reading.best);
+        }
     }
-    if !complete && words.len() > 1 {
-        // The other words may be in messages that don't have the leading one.
-        let mut statement = conn.prepare_cached(
-            "SELECT t.id, i.text, i.n FROM turns t JOIN items i ON i.turn = t.n AND i.text IS NOT NULL \
-             WHERE t.session = ?1 ORDER BY t.n DESC, i.n DESC",
-        )?;
-        let mut messages = statement.query([candidate.row])?;
-        while !complete && *budget > 0 {
-            let Some(row) = messages.next()? else { break };
-            if !rows.contains(&row.get(2)?) {
-                *budget -= 1;
-                complete = look(rows::id(row, 0, TurnId::parse)?, row.get(1)?);
+    // The other words may be in messages that don't have the leading one; that one is nowhere else.
+    if words.len() == 1 || reading.missing.contains(&lead) {
+        return Ok(None);
+    }
+    let mut statement = conn.prepare_cached(
+        "SELECT t.id, i.text, i.n FROM turns t JOIN items i ON i.turn = t.n AND i.text IS NOT NULL \
+         WHERE t.session = ?1 ORDER BY t.n DESC, i.n DESC",
+    )?;
+    let mut messages = statement.query([candidate.row])?;
+    while *budget > 0
+        && let Some(row) = messages.next()?
+    {
+        if !rows.contains(&row.get(2)?) {
+            *budget -= 1;
+            if reading.read(rows::id(row, 0, TurnId::parse)?, row.get(1)?) {
+                return Ok(reading.best);
             }
         }
     }
-    Ok(if complete { best } else { None })
+    Ok(None)
 }
 
 /// A result, unless its session went away.
@@ -285,7 +301,8 @@ fn snippet(text: &str, words: &[String]) -> String {
     let start = hit.saturating_sub(SNIPPET_BEFORE);
     let mut rest = text.chars().skip(start);
     let mut snippet = String::from(if start > 0 { "…" } else { "" });
-    snippet.extend(rest.by_ref().take(SNIPPET_CHARS).map(|c| if c.is_whitespace() || c.is_control() { ' ' } else { c }));
+    snippet
+        .extend(rest.by_ref().take(SNIPPET_CHARS).map(|c| if c.is_whitespace() || c.is_control() { ' ' } else { c }));
     if rest.next().is_some() {
         snippet.push('…');
     }

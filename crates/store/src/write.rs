@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use types::{
-    AgentId, ApprovalId, AskId, Delivery, EventId, EventName, Item, ItemId, Origin, Principal, Resumed, Session, SessionId,
-    ThreadId, Timestamp, TitleSource, TurnError, TurnId, TurnStatus, Usage, agent::Backend,
+    AgentId, ApprovalId, AskId, Delivery, EventId, EventName, Item, ItemId, Origin, Principal, Resumed, Session,
+    SessionId, ThreadId, Timestamp, TitleSource, TurnError, TurnId, TurnStatus, Usage, agent::Backend,
 };
 
 /// Writes that belong together, in order. Either all of them are on disk or none.

@@ -96,7 +96,11 @@ impl Writer {
                 self.commit(std::mem::take(&mut group));
             }
         }
-        // The last connection of a file empties its log into it. A reader may still be at work; then the reader does.
+        // Empties the log into the file as far as readers that are still at work allow, and waits for none of them; the
+        // next owner reads what is left of it.
+        if let Err(error) = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+            tracing::warn!(%error, "failed to empty the log of the store");
+        }
         if let Err((_, error)) = self.conn.close() {
             tracing::warn!(%error, "failed to close the store");
         }
@@ -167,5 +171,38 @@ impl Writer {
     fn run_sql(&self, sql: &str) -> Result<(), StoreError> {
         self.conn.prepare_cached(sql)?.execute([])?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{EventName, Timestamp};
+
+    use super::*;
+    use crate::{NewEvent, Write, migrate};
+
+    fn event(size: usize) -> Batch {
+        let detail = Some(serde_json::Value::String("x".repeat(size)));
+        let (name, at) = (EventName::AgentStarted, Timestamp::from_millis(0));
+        let new = NewEvent { name, at, session: None, turn: None, item: None, detail };
+        Batch { writes: vec![Write::AddEvent(Box::new(new))] }
+    }
+
+    #[test]
+    fn a_full_disk_fails_the_group_and_then_it_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = migrate::open_writer(&dir.path().join("store.db")).unwrap();
+        let counters = Arc::new(Counters::read(&conn).unwrap());
+        let mut writer = Writer { conn, counters };
+        let pages: i64 = writer.conn.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        writer.conn.query_row(&format!("PRAGMA max_page_count = {}", pages + 4), [], |_| Ok(())).unwrap();
+        assert_eq!(writer.transact([event(1), event(1 << 20)].iter()), Err(StoreError::Full));
+        assert_eq!(writer.counters.last_event.load(Ordering::Acquire), 0);
+
+        let results = writer.transact([event(1), event(2)].iter()).unwrap();
+        assert_eq!(results.len(), 2);
+        assert_eq!(writer.counters.last_event.load(Ordering::Acquire), 2);
+        let stored: i64 = writer.conn.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
+        assert_eq!((stored, writer.counters.commits.load(Ordering::Relaxed)), (2, 1));
     }
 }

@@ -8,6 +8,7 @@
 //! The JSON forms are the API's: camelCase, ids are opaque strings, times RFC 3339 in UTC with milliseconds.
 
 mod code;
+mod daemon;
 mod event;
 mod id;
 mod item;
@@ -21,6 +22,7 @@ mod turn;
 pub mod agent;
 
 pub use code::Code;
+pub use daemon::DaemonFile;
 pub use event::{Event, EventName};
 pub use id::{AgentId, ApprovalId, AskId, BadId, EventId, ItemId, SessionId, ThreadId, TurnId};
 pub use item::{ChangeKind, FileChange, Item, ItemBody, ItemStatus, PlanStep};

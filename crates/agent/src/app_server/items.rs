@@ -144,9 +144,7 @@ fn known(kind: &str, raw: &RawValue) -> Result<Option<ItemBody>, serde_json::Err
             ItemBody::UserMessage { text: words.join("\n"), images }
         }
         "agentMessage" => ItemBody::AgentMessage { text: serde_json::from_str::<Text>(text)?.text },
-        "reasoning" => {
-            ItemBody::Reasoning { summary: serde_json::from_str::<Reasoning>(text)?.summary.join("\n\n") }
-        }
+        "reasoning" => ItemBody::Reasoning { summary: serde_json::from_str::<Reasoning>(text)?.summary.join("\n\n") },
         "commandExecution" => {
             let command: Command = serde_json::from_str(text)?;
             let cut = command.aggregated_output.as_ref().is_some_and(|output| output.len() >= OUTPUT_CUT_CHARS);
@@ -189,9 +187,5 @@ fn change(change: Change) -> FileChange {
 
 /// A plan has no item of its own in Codex: each update replaces the one before.
 pub(super) fn plan(steps: Vec<PlanStep>) -> What {
-    What::ItemCompleted {
-        codex_id: "plan".to_owned(),
-        status: ItemStatus::Completed,
-        body: ItemBody::Plan { steps },
-    }
+    What::ItemCompleted { codex_id: "plan".to_owned(), status: ItemStatus::Completed, body: ItemBody::Plan { steps } }
 }

@@ -119,8 +119,9 @@ impl AppServer {
         let answer = match call {
             Call::Thread => wire::read::<wire::ThreadReply>(incoming.result)
                 .map(|reply| Answer::Thread { applied: Some(reply.applied()), thread: Some(reply.thread.id) }),
-            Call::Turn => wire::read::<wire::TurnReply>(incoming.result)
-                .map(|reply| Answer::Turn { codex_turn: reply.turn.id }),
+            Call::Turn => {
+                wire::read::<wire::TurnReply>(incoming.result).map(|reply| Answer::Turn { codex_turn: reply.turn.id })
+            }
             Call::Other => Ok(Answer::Done),
         };
         out.answer(id, answer.map_err(|error| AskError::Refused(format!("its answer can't be read ({error})"))));

@@ -34,7 +34,12 @@ fn a_thread_never_starts_or_resumes_with_a_writable_sandbox() {
         let spec = ThreadSpec { sandbox, ..spec() };
         let thread = ThreadId::parse("t1").unwrap();
         adapter.ask(AskId(1), Ask::StartThread(spec.clone()), Instant::now(), &mut out);
-        adapter.ask(AskId(2), Ask::ResumeThread { thread: thread.clone(), spec: spec.clone() }, Instant::now(), &mut out);
+        adapter.ask(
+            AskId(2),
+            Ask::ResumeThread { thread: thread.clone(), spec: spec.clone() },
+            Instant::now(),
+            &mut out,
+        );
         let turn = TurnSpec { thread: Some(thread), prompt: "p".into(), turn: TurnId::fresh(), spec };
         adapter.ask(AskId(3), Ask::StartTurn(turn), Instant::now(), &mut out);
         let sent = sent(&out);
@@ -53,7 +58,8 @@ fn what_codex_applied_is_read_and_the_unknown_is_not_taken_for_narrow() {
     let reply = |sandbox: &str, policy: &str| {
         let (mut adapter, mut out) = (AppServer::new(None), Out::default());
         adapter.ask(AskId(7), Ask::StartThread(spec()), Instant::now(), &mut out);
-        let line = format!(r#"{{"id":7,"result":{{"thread":{{"id":"t1"}},"approvalPolicy":{policy},"sandbox":{sandbox}}}}}"#);
+        let line =
+            format!(r#"{{"id":7,"result":{{"thread":{{"id":"t1"}},"approvalPolicy":{policy},"sandbox":{sandbox}}}}}"#);
         adapter.line(line.as_bytes(), Instant::now(), &mut out);
         match out.reports.pop() {
             Some((_, What::Answer(AskId(7), Ok(Answer::Thread { applied: Some(applied), .. })))) => applied,
@@ -80,7 +86,9 @@ fn one_turn_as_0_169_tells_it() {
         r#"{"method":"turn/completed","params":{"threadId":"t1","turn":{"id":"u1","items":[{"type":"agentMessage","id":"msg_1","text":"echo: hello there"}],"status":"completed","error":null}}}"#,
     ]);
     assert_eq!(said[0], What::TurnStarted { codex_turn: "u1".into() });
-    assert!(matches!(&said[1], What::ItemCompleted { body: types::ItemBody::UserMessage { text, .. }, .. } if text == "hello there"));
+    assert!(
+        matches!(&said[1], What::ItemCompleted { body: types::ItemBody::UserMessage { text, .. }, .. } if text == "hello there")
+    );
     assert_eq!(said[2], What::ItemDelta { codex_id: "msg_1".into(), kind: DeltaKind::Text, text: "echo: ".into() });
     assert!(matches!(&said[3], What::ItemCompleted { body: types::ItemBody::AgentMessage { .. }, .. }));
     let usage = Usage { input_tokens: 100, cached_input_tokens: 40, output_tokens: 10, reasoning_tokens: 3 };
@@ -108,7 +116,9 @@ fn what_is_not_known_is_kept_and_never_an_error() {
         r#"{"method":"turn/completed","params":{"threadId":"t1","turn":{"id":"u1","status":"failed","error":{"message":"m"}}}}"#,
     ]);
     assert_eq!(said.len(), 2);
-    assert!(matches!(&said[0], What::ItemCompleted { body: types::ItemBody::Other { raw }, .. } if raw["beams"][0] == 1));
+    assert!(
+        matches!(&said[0], What::ItemCompleted { body: types::ItemBody::Other { raw }, .. } if raw["beams"][0] == 1)
+    );
     let error = TurnError::new(TurnErrorCode::Other, "m");
     assert!(matches!(&said[1], What::TurnEnded { outcome: Outcome::Failed(it), .. } if *it == error));
 }
@@ -133,7 +143,9 @@ fn errors_of_requests_are_told_apart() {
     assert!(matches!(text("session 019a is archived. Run ..."), AskError::Refused(_)));
     assert_eq!(text("Invalid request: unknown variant `thread/inject_items`, expected one of"), AskError::NotSupported);
     assert_eq!(
-        ask(r#"{"code":-32602,"message":"x","data":{"input_error_code":"input_too_large","max_chars":1048576,"actual_chars":1048600}}"#),
+        ask(
+            r#"{"code":-32602,"message":"x","data":{"input_error_code":"input_too_large","max_chars":1048576,"actual_chars":1048600}}"#
+        ),
         AskError::TooLarge { max: 1_048_576, actual: 1_048_600 }
     );
 }

@@ -25,8 +25,8 @@ use std::{
 use agent::{Ask, AskError, Capabilities, Reply, Report, RequestId, ThreadSpec};
 use store::{Batch, Message, NewEvent, NewTurn, PendingAsk, SessionChange, StoredTurn, TurnChange, Write};
 use types::{
-    AgentId, ApprovalId, AskId, Code, Delivery, EventName, ItemBody, ItemId, Principal, Session, SessionId, ThreadId, Timestamp,
-    TitleSource, TurnError, TurnErrorCode, TurnId, TurnStatus, Usage, agent::Backend, auto_title,
+    AgentId, ApprovalId, AskId, Code, Delivery, EventName, ItemBody, ItemId, Principal, Session, SessionId, ThreadId,
+    Timestamp, TitleSource, TurnError, TurnErrorCode, TurnId, TurnStatus, Usage, agent::Backend, auto_title,
 };
 
 use crate::Refusal;
@@ -70,23 +70,48 @@ pub(crate) struct Up {
 #[derive(Debug)]
 pub(crate) enum Input {
     AgentUp(Up),
-    AgentDown { error: String, retrying: bool },
+    AgentDown {
+        error: String,
+        retrying: bool,
+    },
     Report(Report),
     /// The folder of the turn that wanted to start was looked at.
-    Checked { turn: TurnId, verdict: Result<(), String> },
+    Checked {
+        turn: TurnId,
+        verdict: Result<(), String>,
+    },
     /// The history that was asked for.
-    History { turn: TurnId, messages: Vec<Message> },
+    History {
+        turn: TurnId,
+        messages: Vec<Message>,
+    },
     Tick,
 }
 
 /// What the machine wants done once its writes are committed.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Effect {
-    Ask { agent: AgentId, id: AskId, ask: Ask },
-    Reply { agent: AgentId, request: RequestId, reply: Reply },
-    Ack { agent: AgentId, seq: u64 },
-    CheckCwd { turn: TurnId, principal: Principal },
-    LoadHistory { turn: TurnId },
+    Ask {
+        agent: AgentId,
+        id: AskId,
+        ask: Ask,
+    },
+    Reply {
+        agent: AgentId,
+        request: RequestId,
+        reply: Reply,
+    },
+    Ack {
+        agent: AgentId,
+        seq: u64,
+    },
+    CheckCwd {
+        turn: TurnId,
+        principal: Principal,
+    },
+    LoadHistory {
+        turn: TurnId,
+    },
     /// A turn ended: whoever waits for one looks again.
     Ended,
 }
@@ -140,7 +165,6 @@ struct Active {
     turn: TurnId,
     prompt_item: ItemId,
     prompt: String,
-    principal: Principal,
     phase: Phase,
     /// The ask that has no answer yet.
     ask: Option<AskId>,
@@ -245,7 +269,8 @@ impl State {
             return Err(Refusal::new(Code::QueueFull, detail).of_session(&self.session.id));
         }
         if let (Some(error), None) = (&self.hopeless, &self.agent) {
-            return Err(Refusal::new(Code::AgentUnavailable, format!("Codex is not running: {error}")).of_session(&self.session.id));
+            return Err(Refusal::new(Code::AgentUnavailable, format!("Codex is not running: {error}"))
+                .of_session(&self.session.id));
         }
         for waiting in self.queue.iter_mut().filter(|waiting| waiting.held) {
             waiting.held = false;
@@ -332,12 +357,11 @@ impl State {
             return;
         }
         let Some(waiting) = self.queue.pop_front() else { return };
-        let effect = Effect::CheckCwd { turn: waiting.turn.clone(), principal: waiting.principal.clone() };
+        let effect = Effect::CheckCwd { turn: waiting.turn.clone(), principal: waiting.principal };
         self.active = Some(Active {
             turn: waiting.turn,
             prompt_item: waiting.prompt_item,
             prompt: waiting.prompt,
-            principal: waiting.principal,
             phase: Phase::Checking,
             ask: None,
             started: false,
@@ -389,7 +413,8 @@ impl State {
         if let Some(limit) = active.stopping {
             if limit <= now.clock {
                 self.loaded = false;
-                let message = format!("the turn took longer than {} s and did not stop when told to", self.bounds.turn.as_secs());
+                let message =
+                    format!("the turn took longer than {} s and did not stop when told to", self.bounds.turn.as_secs());
                 self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
             }
         } else if active.deadline <= now.clock {
@@ -518,7 +543,8 @@ impl State {
     }
 
     fn hold(&mut self, now: &Now<'_>, out: &mut Output) {
-        let held: Vec<TurnId> = self.queue.iter().filter(|waiting| !waiting.held).map(|waiting| waiting.turn.clone()).collect();
+        let held: Vec<TurnId> =
+            self.queue.iter().filter(|waiting| !waiting.held).map(|waiting| waiting.turn.clone()).collect();
         for waiting in &mut self.queue {
             waiting.held = true;
         }

@@ -1,7 +1,6 @@
 //! From a turn that wants to run to a thread that can run it: loaded, else resumed, else a new one that is given the saved
 //! messages. Which one happened is an event.
 
-
 use agent::{Answer, Applied, Ask, AskError, TurnSpec};
 use serde_json::json;
 use store::{Message, SessionChange, TurnChange, Write};
@@ -118,7 +117,8 @@ impl State {
         let (Some(active), Some(agent)) = (&self.active, &self.agent) else { return };
         let turn = active.turn.clone();
         let prompt = prompt.unwrap_or_else(|| active.prompt.clone());
-        let mut change = TurnChange { agent: Some(agent.id.clone()), delivery: Some(Delivery::Unknown), ..TurnChange::default() };
+        let mut change =
+            TurnChange { agent: Some(agent.id.clone()), delivery: Some(Delivery::Unknown), ..TurnChange::default() };
         if !active.started {
             change.status = Some(TurnStatus::Running);
             change.started_at = Some(now.at);
@@ -186,7 +186,9 @@ impl State {
     /// Fails the turn when Codex says that it applied more than was allowed.
     pub(super) fn refuse_widened(&mut self, applied: Option<&Applied>, now: &Now<'_>, out: &mut Output) -> bool {
         let Some(wider) = applied.and_then(|applied| policy::widened(&self.spec(), applied)) else { return false };
-        let message = format!("Codex applied {wider}; the turn was not started. Look for what sets it in Codex's own configuration");
+        let message = format!(
+            "Codex applied {wider}; the turn was not started. Look for what sets it in Codex's own configuration"
+        );
         self.loaded = false;
         self.fail(TurnErrorCode::PolicyWidened, message, now, out);
         true
@@ -214,4 +216,3 @@ impl State {
         }
     }
 }
-

@@ -20,7 +20,11 @@ impl State {
                 let Some(active) = &mut self.active else { return self.done(&agent, seq, before, out) };
                 if active.ask == Some(id) {
                     active.ask = None;
-                    if active.phase == Phase::Asked { self.taken(answer, now, out) } else { self.opened(answer, now, out) }
+                    if active.phase == Phase::Asked {
+                        self.taken(answer, now, out)
+                    } else {
+                        self.opened(answer, now, out)
+                    }
                 } else if let Err(error) = answer {
                     tracing::debug!(%id, %error, "an ask that nobody waits for failed");
                 }
@@ -97,7 +101,14 @@ impl State {
         self.event(EventName::ItemStarted, Some(&turn), Some(&id), None, now, out);
     }
 
-    fn item_completed(&mut self, codex_id: String, status: ItemStatus, body: ItemBody, now: &Now<'_>, out: &mut Output) {
+    fn item_completed(
+        &mut self,
+        codex_id: String,
+        status: ItemStatus,
+        body: ItemBody,
+        now: &Now<'_>,
+        out: &mut Output,
+    ) {
         let Some(active) = &mut self.active else { return };
         let turn = active.turn.clone();
         if is_prompt(active, &body) {
@@ -158,9 +169,14 @@ impl State {
         let id = refused_approval();
         let change = TurnChange { declined: Some(id.clone()), ..TurnChange::default() };
         out.batch.push(Write::UpdateTurn { id: active.turn.clone(), change: Box::new(change) });
-        let what = request.command.map_or_else(|| format!("for {}", request.kind), |command| format!("to run `{command}`"));
+        let what =
+            request.command.map_or_else(|| format!("for {}", request.kind), |command| format!("to run `{command}`"));
         let why = request.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-        self.warn(format!("Codex asked {what}{why}. It was declined: this codexd has no way to answer yet [{id}]"), now, out);
+        self.warn(
+            format!("Codex asked {what}{why}. It was declined: this codexd has no way to answer yet [{id}]"),
+            now,
+            out,
+        );
     }
 
     fn turn_ended(
@@ -189,7 +205,8 @@ impl State {
         match outcome {
             Outcome::Completed => {
                 let missing = last_message.filter(|text| {
-                    !text.is_empty() && self.active.as_ref().is_some_and(|active| active.answered.as_ref() != Some(text))
+                    !text.is_empty()
+                        && self.active.as_ref().is_some_and(|active| active.answered.as_ref() != Some(text))
                 });
                 if let Some(text) = missing {
                     let body = ItemBody::AgentMessage { text };
@@ -208,7 +225,8 @@ impl State {
 
     /// What Codex began and will not finish.
     pub(super) fn close_items(&self, active: &Active, now: &Now<'_>, out: &mut Output) {
-        let mut open: Vec<_> = active.items.iter().filter_map(|(codex_id, item)| Some((codex_id, item, item.open.as_ref()?))).collect();
+        let mut open: Vec<_> =
+            active.items.iter().filter_map(|(codex_id, item)| Some((codex_id, item, item.open.as_ref()?))).collect();
         open.sort_by(|a, b| a.1.id.cmp(&b.1.id));
         for (codex_id, item, body) in open {
             let whole = Item { id: item.id.clone(), status: ItemStatus::Incomplete, at: item.at, body: body.clone() };

@@ -1,1 +1,417 @@
-//! (written below)
+//! The machine by itself: what it asks of Codex, in which order, and what is on disk by then.
+
+use std::cell::Cell;
+
+use agent::{Answer, Applied, Outcome, Route, What};
+use types::{ApprovalPolicy, ItemStatus, Origin, Role, Sandbox, SessionStatus};
+
+use super::*;
+
+/// A session with a clock that stands still and numbers that count up.
+struct Lab {
+    state: State,
+    asks: Cell<i64>,
+    clock: Instant,
+}
+
+fn session() -> Session {
+    let at = Timestamp::from_millis(0);
+    Session {
+        id: SessionId::fresh(),
+        title: String::new(),
+        title_source: TitleSource::Auto,
+        title_locked: false,
+        status: SessionStatus::Idle,
+        cwd: "/w".into(),
+        model: None,
+        sandbox: Sandbox::WorkspaceWrite,
+        approval_policy: ApprovalPolicy::OnRequest,
+        thread_id: None,
+        backend: None,
+        forked_from: None,
+        labels: std::collections::BTreeMap::new(),
+        turn_count: 0,
+        resumed: None,
+        created_at: at,
+        updated_at: at,
+        archived_at: None,
+    }
+}
+
+fn up(id: &AgentId, inject: bool) -> Input {
+    let capabilities = Capabilities { inject, interrupt: true };
+    Input::AgentUp(Up { id: id.clone(), backend: Backend::AppServer, capabilities })
+}
+
+fn thread(name: &str) -> ThreadId {
+    ThreadId::parse(name).unwrap()
+}
+
+fn narrow() -> Applied {
+    Applied { sandbox: Ok(Sandbox::ReadOnly), network: false, approval_policy: Ok(ApprovalPolicy::OnRequest) }
+}
+
+fn loaded(name: &str) -> Answer {
+    Answer::Thread { thread: Some(thread(name)), applied: Some(narrow()) }
+}
+
+impl Lab {
+    fn new(session: Session) -> Self {
+        let bounds = Bounds { queue: 3, turn: Duration::from_secs(100), inject_chars: 1000 };
+        Self { state: State::new(session, None, Vec::new(), bounds, None), asks: Cell::new(0), clock: Instant::now() }
+    }
+
+    fn run(&mut self, act: impl FnOnce(&mut State, &Now<'_>, &mut Output)) -> Output {
+        let next_ask = || {
+            self.asks.set(self.asks.get() + 1);
+            AskId(self.asks.get())
+        };
+        let now = Now { clock: self.clock, at: Timestamp::from_millis(1), next_ask: &next_ask };
+        let mut out = Output::default();
+        act(&mut self.state, &now, &mut out);
+        out
+    }
+
+    fn input(&mut self, input: Input) -> Output {
+        self.run(|state, now, out| state.handle(input, now, out))
+    }
+
+    fn say(&mut self, agent: &AgentId, what: What) -> Output {
+        let report = Report { agent: agent.clone(), seq: 9, route: Route::Ask(AskId(0)), what };
+        self.input(Input::Report(report))
+    }
+
+    fn answer(&mut self, agent: &AgentId, answer: Result<Answer, AskError>) -> Output {
+        self.say(agent, What::Answer(AskId(self.asks.get()), answer))
+    }
+
+    fn submit(&mut self, prompt: &str) -> Result<(TurnId, Output), Refusal> {
+        let turn = NewTurn {
+            id: TurnId::fresh(),
+            session: self.state.session.id.clone(),
+            prompt_item: ItemId::fresh(),
+            prompt: prompt.to_owned(),
+            principal: Principal::Local,
+            origin: Origin::Http,
+            created_at: Timestamp::from_millis(1),
+        };
+        let id = turn.id.clone();
+        let mut result = Ok(());
+        let out = self.run(|state, now, out| result = state.submit(turn, now, out));
+        result.map(|()| (id, out))
+    }
+
+    fn complete(&mut self, agent: &AgentId, text: &str) -> Output {
+        let prompt = ItemBody::UserMessage { text: "?".into(), images: vec![] };
+        self.say(agent, What::ItemCompleted { codex_id: "u".into(), status: ItemStatus::Completed, body: prompt });
+        let body = ItemBody::AgentMessage { text: text.into() };
+        self.say(agent, What::ItemCompleted { codex_id: "m".into(), status: ItemStatus::Completed, body });
+        self.say(
+            agent,
+            What::TurnEnded { codex_turn: Some("c".into()), outcome: Outcome::Completed, last_message: None },
+        )
+    }
+}
+
+fn asked(out: &Output) -> Vec<&Ask> {
+    let asks =
+        out.effects.iter().filter_map(|effect| if let Effect::Ask { ask, .. } = effect { Some(ask) } else { None });
+    asks.collect()
+}
+
+/// Each ask that goes out stands in the batch that is committed before.
+fn stored_asks(out: &Output) -> usize {
+    out.batch.writes.iter().filter(|write| matches!(write, Write::AddAsk(_))).count()
+}
+
+fn ending(out: &Output) -> Option<(TurnStatus, Delivery, Option<TurnErrorCode>)> {
+    out.batch.writes.iter().find_map(|write| match write {
+        Write::UpdateTurn { change, .. } if change.status.is_some_and(TurnStatus::ended) => {
+            Some((change.status?, change.delivery?, change.error.as_ref().map(|error| error.code)))
+        }
+        _ => None,
+    })
+}
+
+/// The turn that waits for a look at its folder.
+fn checking(out: &Output) -> Option<TurnId> {
+    out.effects
+        .iter()
+        .find_map(|effect| if let Effect::CheckCwd { turn, .. } = effect { Some(turn.clone()) } else { None })
+}
+
+fn running(name: &str) -> (Lab, AgentId) {
+    let (mut lab, agent) = (Lab::new(session()), AgentId::fresh());
+    lab.input(up(&agent, true));
+    lab.submit("one").unwrap();
+    lab.answer(&agent, Ok(loaded(name)));
+    lab.answer(&agent, Ok(Answer::Turn { codex_turn: "c".into() }));
+    (lab, agent)
+}
+
+#[test]
+fn a_first_turn_opens_a_thread_and_the_next_one_finds_it_loaded() {
+    let (mut lab, agent) = (Lab::new(session()), AgentId::fresh());
+    lab.input(up(&agent, true));
+    let (_, out) = lab.submit("one").unwrap();
+    assert!(matches!(asked(&out)[..], [Ask::StartThread(_)]));
+    assert!(matches!(out.batch.writes[0], Write::CreateTurn(_)), "the prompt is on disk before Codex hears anything");
+    assert_eq!(stored_asks(&out), 1);
+    let out = lab.answer(&agent, Ok(loaded("t1")));
+    assert!(
+        matches!(asked(&out)[..], [Ask::StartTurn(turn)] if turn.thread == Some(thread("t1")) && turn.prompt == "one")
+    );
+    assert_eq!(stored_asks(&out), 1);
+    lab.answer(&agent, Ok(Answer::Turn { codex_turn: "c".into() }));
+    let out = lab.complete(&agent, "1");
+    assert_eq!(ending(&out), Some((TurnStatus::Completed, Delivery::Yes, None)));
+    let (_, out) = lab.submit("two").unwrap();
+    assert!(
+        matches!(asked(&out)[..], [Ask::StartTurn(turn)] if turn.prompt == "two"),
+        "one batch from prompt to Codex"
+    );
+}
+
+#[test]
+fn one_turn_at_a_time_in_order_and_a_bounded_queue() {
+    let (mut lab, agent) = running("t1");
+    for prompt in ["two", "three", "four"] {
+        let (_, out) = lab.submit(prompt).unwrap();
+        assert!(asked(&out).is_empty());
+    }
+    assert_eq!(lab.submit("five").unwrap_err().code, Code::QueueFull);
+    let out = lab.complete(&agent, "1");
+    let out = lab.input(Input::Checked { turn: checking(&out).unwrap(), verdict: Ok(()) });
+    assert!(matches!(asked(&out)[..], [Ask::StartTurn(turn)] if turn.prompt == "two"));
+}
+
+#[test]
+fn a_folder_that_went_away_while_waiting_fails_the_turn_and_the_next_runs() {
+    let (mut lab, agent) = running("t1");
+    let (gone, _) = lab.submit("two").unwrap();
+    lab.submit("three").unwrap();
+    lab.complete(&agent, "1");
+    let out = lab.input(Input::Checked { turn: gone, verdict: Err("no folder".into()) });
+    assert_eq!(ending(&out), Some((TurnStatus::Failed, Delivery::No, Some(TurnErrorCode::Other))));
+    assert!(checking(&out).is_some());
+}
+
+#[test]
+fn codex_dies_under_the_turn_then_the_thread_is_resumed() {
+    let (mut lab, _) = running("t1");
+    lab.submit("waits").unwrap();
+    let out = lab.input(Input::AgentDown { error: "killed".into(), retrying: true });
+    assert_eq!(ending(&out), Some((TurnStatus::Interrupted, Delivery::Unknown, Some(TurnErrorCode::AgentExited))));
+    assert!(lab.state.at_rest(), "what waited is held");
+    let next = AgentId::fresh();
+    assert!(asked(&lab.input(up(&next, true))).is_empty());
+    let (_, out) = lab.submit("goes on").unwrap();
+    let out = lab.input(Input::Checked { turn: checking(&out).unwrap(), verdict: Ok(()) });
+    assert!(matches!(asked(&out)[..], [Ask::ResumeThread { thread: it, .. }] if *it == thread("t1")));
+    let out = lab.answer(&next, Ok(loaded("t1")));
+    assert!(matches!(asked(&out)[..], [Ask::StartTurn(turn)] if turn.prompt == "waits"));
+    assert_eq!(lab.state.session.resumed.unwrap().how, types::ResumedHow::Resumed);
+}
+
+#[test]
+fn a_prompt_that_may_have_been_heard_is_never_sent_again() {
+    for (error, again) in [(AskError::Exited { heard: true }, false), (AskError::Exited { heard: false }, true)] {
+        let (mut lab, agent) = (Lab::new(session()), AgentId::fresh());
+        lab.input(up(&agent, true));
+        lab.submit("one").unwrap();
+        lab.answer(&agent, Ok(loaded("t1")));
+        let out = lab.answer(&agent, Err(error));
+        assert_eq!(ending(&out).is_none(), again);
+        lab.input(Input::AgentDown { error: "gone".into(), retrying: true });
+        let out = lab.input(up(&AgentId::fresh(), true));
+        assert_eq!(!asked(&out).is_empty(), again);
+    }
+}
+
+#[test]
+fn no_record_means_a_new_thread_with_the_saved_messages() {
+    let mut old = session();
+    old.thread_id = Some(thread("t1"));
+    old.turn_count = 1;
+    for inject in [true, false] {
+        let (mut lab, agent) = (Lab::new(old.clone()), AgentId::fresh());
+        lab.input(up(&agent, inject));
+        let (turn, out) = lab.submit("two").unwrap();
+        assert!(matches!(asked(&out)[..], [Ask::ResumeThread { .. }]));
+        let out = lab.answer(&agent, Err(AskError::NoRecord("no rollout found".into())));
+        assert!(matches!(asked(&out)[..], [Ask::StartThread(_)]));
+        let out = lab.answer(&agent, Ok(loaded("t2")));
+        assert!(matches!(out.effects[..], [Effect::LoadHistory { .. }, Effect::Ack { .. }]));
+        let earlier = TurnId::fresh();
+        let messages = vec![
+            Message {
+                turn: earlier.clone(),
+                role: Role::User,
+                text: "one".into(),
+                at: Timestamp::from_millis(0),
+                delivery: Delivery::Yes,
+            },
+            Message {
+                turn: earlier,
+                role: Role::Assistant,
+                text: "1".into(),
+                at: Timestamp::from_millis(0),
+                delivery: Delivery::Yes,
+            },
+        ];
+        let mut out = lab.input(Input::History { turn, messages });
+        if inject {
+            assert!(matches!(asked(&out)[..], [Ask::Inject { messages, .. }] if messages.len() == 2));
+            out = lab.answer(&agent, Ok(Answer::Done));
+        }
+        let [Ask::StartTurn(turn)] = asked(&out)[..] else { panic!("{:?}", out.effects) };
+        assert_eq!(turn.prompt == "two", inject);
+        assert!(turn.prompt.ends_with("two") && (inject || turn.prompt.contains("one")));
+        assert_eq!(lab.state.session.resumed.unwrap().how, types::ResumedHow::Replayed);
+    }
+}
+
+#[test]
+fn other_errors_of_a_resume_are_no_reason_to_replay() {
+    let mut old = session();
+    old.thread_id = Some(thread("t1"));
+    for error in [
+        AskError::Refused("session t1 is archived".into()),
+        AskError::Timeout { heard: true },
+        AskError::Overloaded,
+        AskError::NotSupported,
+    ] {
+        let (mut lab, agent) = (Lab::new(old.clone()), AgentId::fresh());
+        lab.input(up(&agent, true));
+        lab.submit("two").unwrap();
+        let out = lab.answer(&agent, Err(error.clone()));
+        assert!(asked(&out).is_empty(), "{error:?}");
+        assert!(matches!(ending(&out), Some((TurnStatus::Failed, Delivery::No, Some(_)))), "{error:?}");
+        assert_eq!(lab.state.session.thread_id, Some(thread("t1")), "the thread is kept");
+    }
+}
+
+#[test]
+fn a_held_thread_is_asked_for_again_and_not_for_ever() {
+    let mut old = session();
+    old.thread_id = Some(thread("t1"));
+    let (mut lab, agent) = (Lab::new(old), AgentId::fresh());
+    lab.input(up(&agent, true));
+    lab.submit("two").unwrap();
+    let mut tries = 0;
+    let out = loop {
+        let out = lab.answer(&agent, Err(AskError::Held("already has an active writer".into())));
+        if ending(&out).is_some() {
+            break out;
+        }
+        lab.clock = lab.state.wake().unwrap();
+        assert!(matches!(asked(&lab.input(Input::Tick))[..], [Ask::ResumeThread { .. }]));
+        tries += 1;
+    };
+    assert!(tries > 10);
+    assert!(matches!(ending(&out), Some((TurnStatus::Failed, Delivery::No, Some(TurnErrorCode::Other)))));
+}
+
+#[test]
+fn a_wider_policy_fails_the_turn_before_it_starts() {
+    let (mut lab, agent) = (Lab::new(session()), AgentId::fresh());
+    lab.input(up(&agent, true));
+    lab.submit("one").unwrap();
+    let applied = Applied { sandbox: Ok(Sandbox::DangerFullAccess), ..narrow() };
+    let out = lab.answer(&agent, Ok(Answer::Thread { thread: Some(thread("t1")), applied: Some(applied) }));
+    assert!(asked(&out).is_empty());
+    assert_eq!(ending(&out), Some((TurnStatus::Failed, Delivery::No, Some(TurnErrorCode::PolicyWidened))));
+}
+
+#[test]
+fn a_thread_that_is_not_loaded_after_all_is_resumed_and_the_prompt_sent_once_more() {
+    let (mut lab, agent) = running("t1");
+    lab.complete(&agent, "1");
+    lab.submit("two").unwrap();
+    let out = lab.answer(&agent, Err(AskError::NotLoaded));
+    assert!(matches!(asked(&out)[..], [Ask::ResumeThread { .. }]));
+    let out = lab.answer(&agent, Ok(loaded("t1")));
+    assert!(matches!(asked(&out)[..], [Ask::StartTurn(_)]));
+}
+
+#[test]
+fn a_turn_has_a_deadline() {
+    let (mut lab, agent) = running("t1");
+    lab.clock = lab.state.wake().unwrap();
+    let out = lab.input(Input::Tick);
+    assert!(matches!(asked(&out)[..], [Ask::Interrupt { .. }]));
+    let mut lab_hung = Lab { state: lab.state.clone(), asks: Cell::new(50), clock: lab.clock };
+    let ended = What::TurnEnded { codex_turn: Some("c".into()), outcome: Outcome::Interrupted, last_message: None };
+    let out = lab.say(&agent, ended);
+    assert_eq!(ending(&out).unwrap().2, Some(TurnErrorCode::TurnTimeout));
+    lab_hung.clock = lab_hung.state.wake().unwrap();
+    let out = lab_hung.input(Input::Tick);
+    assert_eq!(ending(&out).unwrap(), (TurnStatus::Interrupted, Delivery::Unknown, Some(TurnErrorCode::TurnTimeout)));
+}
+
+#[test]
+fn nobody_waits_for_a_codex_that_will_not_come() {
+    let mut lab = Lab::new(session());
+    lab.submit("one").unwrap();
+    lab.submit("two").unwrap();
+    let out = lab.input(Input::AgentDown { error: "no such program".into(), retrying: false });
+    assert_eq!(ending(&out).unwrap().2, Some(TurnErrorCode::AgentExited));
+    assert_eq!(lab.submit("three").unwrap_err().code, Code::AgentUnavailable);
+}
+
+#[test]
+fn what_is_asked_for_permission_is_declined_and_named() {
+    let (mut lab, agent) = running("t1");
+    let request = agent::ApprovalRequest {
+        request: RequestId("command:3".into()),
+        kind: "command",
+        codex_item: None,
+        command: Some("rm -rf /".into()),
+        cwd: None,
+        reason: None,
+        changes: vec![],
+    };
+    let out = lab.say(&agent, What::Approval(request));
+    assert!(matches!(&out.effects[0], Effect::Reply { reply: Reply::Decline, .. }));
+    assert!(
+        out.batch
+            .writes
+            .iter()
+            .any(|write| matches!(write, Write::UpdateTurn { change, .. } if change.declined.is_some()))
+    );
+}
+
+#[test]
+fn an_item_that_codex_never_finished_is_incomplete() {
+    let (mut lab, agent) = running("t1");
+    lab.say(&agent, What::ItemStarted { codex_id: "m".into(), body: ItemBody::AgentMessage { text: String::new() } });
+    let out = lab.say(
+        &agent,
+        What::TurnEnded {
+            codex_turn: Some("c".into()),
+            outcome: Outcome::Failed(TurnError::new(TurnErrorCode::StreamCut, "cut")),
+            last_message: None,
+        },
+    );
+    assert!(
+        out.batch
+            .writes
+            .iter()
+            .any(|write| matches!(write, Write::PutItem { item, .. } if item.status == ItemStatus::Incomplete))
+    );
+    assert_eq!(ending(&out).unwrap().2, Some(TurnErrorCode::StreamCut));
+}
+
+#[test]
+fn what_was_understood_is_in_the_batch_and_what_meant_nothing_is_only_acknowledged() {
+    let (mut lab, agent) = running("t1");
+    let delta = What::ItemDelta { codex_id: "m".into(), kind: agent::DeltaKind::Text, text: "x".into() };
+    let mut out = lab.say(&agent, delta);
+    out.seal(&lab.state.session.id);
+    assert!(out.batch.is_empty());
+    assert_eq!(out.effects, [Effect::Ack { agent: agent.clone(), seq: 9 }]);
+    let body = ItemBody::AgentMessage { text: "y".into() };
+    let mut out = lab.say(&agent, What::ItemCompleted { codex_id: "m".into(), status: ItemStatus::Completed, body });
+    out.seal(&lab.state.session.id);
+    assert!(matches!(out.batch.writes.last(), Some(Write::Seen { seq: 9, .. })));
+}

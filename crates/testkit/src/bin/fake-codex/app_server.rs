@@ -1,5 +1,8 @@
 //! `app-server`: the dispatch of requests, and what belongs to no thread.
 
+mod checks;
+mod shelf;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -7,14 +10,14 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use self::checks::{
+    Answer, Refusal, approval_of, check_input, not_found, refuse, refuse_missing, required, sandbox_of, thread_id,
+};
 use crate::faults::Faults;
 use crate::pump::{Out, Server};
-use crate::sessions::{Missing, Record, Sessions, injected};
+use crate::sessions::{Record, Sessions, injected};
 use crate::shapes::{self, now_ms};
 use crate::threads::{Context, Thread};
-
-/// The longest input text, in characters.
-const LONGEST_INPUT: usize = 1 << 20;
 
 /// The methods of 0.169.0 that the double has.
 const METHODS: &[&str] = &[
@@ -39,19 +42,6 @@ const METHODS: &[&str] = &[
     "model/list",
     "account/read",
 ];
-
-/// A JSON-RPC error.
-struct Refusal {
-    code: i32,
-    message: String,
-    data: Option<Value>,
-}
-
-type Answer = Result<Value, Refusal>;
-
-fn refuse<T>(message: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { code: -32600, message: message.into(), data: None })
-}
 
 /// The server.
 pub(crate) struct AppServer {
@@ -221,8 +211,7 @@ impl AppServer {
     fn start(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
         let sandbox = sandbox_of(params)?.or_else(|| shapes::sandbox("read-only")).unwrap_or_default();
         let approval = approval_of(params)?.unwrap_or_else(|| json!("on-request"));
-        let here = std::env::current_dir().unwrap_or_default();
-        let cwd = here.join(params["cwd"].as_str().unwrap_or_default()).to_string_lossy().into_owned();
+        let cwd = shapes::absolute(params["cwd"].as_str());
         let model = params["model"].as_str().unwrap_or("fake-model").to_owned();
         let thread = Thread::new(cwd, model, sandbox, approval, params["ephemeral"] == true);
         let name = thread.id.clone();
@@ -261,11 +250,20 @@ impl AppServer {
                 thread.notify_status(context, &thread.status());
             }
             let mut result = thread.opened(context, &version, with_turns);
-            for field in ["initialTurnsPage", "turnsBackwardsCursor", "itemsBackwardsCursor"] {
-                result[field] = Value::Null;
-            }
+            let cursor =
+                thread.turns.last().map(|turn| json!({"requestedThreadId": thread.id, "turn": turn["id"]}).to_string());
+            result["initialTurnsPage"] = Value::Null;
+            result["turnsBackwardsCursor"] = json!(cursor);
+            result["itemsBackwardsCursor"] = json!(cursor);
+            let settings = json!({"model": thread.model, "reasoning_effort": null, "developer_instructions": null});
+            result["collaborationMode"] = json!({"mode": "default", "settings": settings});
             context.reply(id, &result);
-            if !thread.turns.is_empty() {
+            if let Some(last) = thread.turns.last() {
+                if !loaded {
+                    let usage = shapes::token_usage(thread.calls, thread.output_tokens, 0);
+                    let params = json!({"threadId": thread.id, "turnId": last["id"], "tokenUsage": usage});
+                    context.notify("thread/tokenUsage/updated", &params);
+                }
                 context.notify("thread/goal/cleared", &json!({"threadId": thread.id}));
             }
         });
@@ -308,6 +306,7 @@ impl AppServer {
             if turn.id != expected {
                 return refuse(format!("expected active turn id {expected} but found {}", turn.id));
             }
+            thread.used_if_cut_off(context);
             context.reply(id, &json!({}));
             thread.interrupt(context);
             Ok(Value::Null)
@@ -330,65 +329,6 @@ impl AppServer {
             }
         });
         done.map_or_else(|| not_found(name), |()| Ok(json!({})))
-    }
-
-    fn file_away(&mut self, id: &Value, method: &str, params: &Value, out: &mut Out) -> Answer {
-        let name = thread_id(params, "invalid thread id")?;
-        let (done, notification) = match method {
-            "thread/archive" => (self.sessions.archive(name), "thread/archived"),
-            "thread/unarchive" => (self.sessions.unarchive(name), "thread/unarchived"),
-            _ => (self.sessions.delete(name), "thread/deleted"),
-        };
-        done.or_else(|missing| refuse_missing(name, &missing))?;
-        if method != "thread/unarchive" && self.threads.remove(name).is_some() {
-            let gone = json!({"threadId": name, "status": {"type": "notLoaded"}});
-            self.notify(out, "thread/status/changed", &gone);
-        }
-        let result = if method == "thread/unarchive" {
-            let records = self.sessions.peek(name).or_else(|missing| refuse_missing(name, &missing))?;
-            let mut shown = Thread::from_records(name, records, None).shown(&self.sessions, &self.version, false);
-            shown["status"] = json!({"type": "notLoaded"});
-            json!({"thread": shown})
-        } else {
-            json!({})
-        };
-        out.send(&json!({"id": id, "result": result}));
-        self.notify(out, notification, &json!({"threadId": name}));
-        Ok(Value::Null)
-    }
-
-    fn name(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
-        let thread = thread_id(params, "invalid thread id")?;
-        let name = required(params, "name")?;
-        let record = || Record::Name { name: name.to_owned() };
-        let done = self.with_thread(thread, out, |thread, _| {
-            thread.name = Some(name.to_owned());
-            thread.keep(record());
-        });
-        if done.is_none() {
-            let (file, _) = self.sessions.open(thread).or_else(|missing| refuse_missing(thread, &missing))?;
-            // A name that cannot be written is lost, no more.
-            let _ = crate::sessions::append(&file, &[record()]);
-        }
-        out.send(&json!({"id": id, "result": {}}));
-        self.notify(out, "thread/name/updated", &json!({"threadId": thread, "threadName": name}));
-        Ok(Value::Null)
-    }
-
-    fn list(&self) -> Value {
-        let threads = self.sessions.ids().into_iter().filter_map(|id| {
-            let records = self.sessions.peek(&id).ok()?;
-            Some(Thread::from_records(&id, records, None).shown(&self.sessions, &self.version, false))
-        });
-        let threads: Vec<Value> = threads.collect();
-        json!({"data": threads, "readStates": {}, "nextCursor": null, "backwardsCursor": null})
-    }
-
-    /// The thread as its file has it, loaded or not.
-    fn peek(&self, params: &Value) -> Result<Thread, Refusal> {
-        let name = thread_id(params, "invalid thread id")?;
-        let records = self.sessions.peek(name).or_else(|missing| refuse_missing(name, &missing))?;
-        Ok(Thread::from_records(name, records, None))
     }
 }
 
@@ -430,89 +370,6 @@ impl Server for AppServer {
             if let Some(Reverse((_, thread))) = self.timers.pop() {
                 self.with_thread(&thread, out, |thread, context| thread.woken(now, context));
             }
-        }
-    }
-}
-
-fn required<'a>(params: &'a Value, field: &str) -> Result<&'a str, Refusal> {
-    params[field].as_str().map_or_else(|| refuse(format!("Invalid request: missing field `{field}`")), Ok)
-}
-
-/// The thread's id, which must look like a UUID.
-fn thread_id<'a>(params: &'a Value, complaint: &str) -> Result<&'a str, Refusal> {
-    let id = required(params, "threadId")?;
-    match id.char_indices().find(|(_, c)| !c.is_ascii_hexdigit() && *c != '-') {
-        None => Ok(id),
-        Some((at, c)) => refuse(format!(
-            "{complaint}: invalid character: expected an optional prefix of `urn:uuid:` followed by [0-9a-fA-F-], \
-             found `{c}` at {}",
-            at + 1
-        )),
-    }
-}
-
-fn check_input(params: &Value) -> Result<(), Refusal> {
-    let Some(parts) = params["input"].as_array() else {
-        return refuse("Invalid request: missing field `input`");
-    };
-    let chars = parts.iter().filter_map(|part| part["text"].as_str()).map(|text| text.chars().count()).sum::<usize>();
-    if chars <= LONGEST_INPUT {
-        return Ok(());
-    }
-    Err(Refusal {
-        code: -32602,
-        message: format!("Input exceeds the maximum length of {LONGEST_INPUT} characters."),
-        data: Some(json!({"input_error_code": "input_too_large", "max_chars": LONGEST_INPUT, "actual_chars": chars})),
-    })
-}
-
-fn sandbox_of(params: &Value) -> Result<Option<Value>, Refusal> {
-    let Some(word) = params["sandbox"].as_str() else {
-        return Ok(None);
-    };
-    shapes::sandbox(word).map(Some).map_or_else(
-        || {
-            refuse(format!(
-                "Invalid request: unknown variant `{word}`, expected one of `read-only`, `workspace-write`, \
-                 `danger-full-access`"
-            ))
-        },
-        Ok,
-    )
-}
-
-fn approval_of(params: &Value) -> Result<Option<Value>, Refusal> {
-    match params["approvalPolicy"].as_str() {
-        Some("untrusted" | "on-request" | "never") => Ok(Some(params["approvalPolicy"].clone())),
-        Some(word) => refuse(format!(
-            "Invalid request: unknown variant `{word}`, expected one of `untrusted`, `on-request`, `granular`, `never`"
-        )),
-        None if params["approvalPolicy"].is_object() => Ok(Some(params["approvalPolicy"].clone())),
-        None => Ok(None),
-    }
-}
-
-fn not_found<T>(thread: &str) -> Result<T, Refusal> {
-    refuse(format!("thread not found: {thread}"))
-}
-
-fn refuse_missing<T>(thread: &str, missing: &Missing) -> Result<T, Refusal> {
-    match missing {
-        Missing::NoRollout => refuse(format!("no rollout found for thread id {thread}")),
-        Missing::Locked => refuse(format!("thread {thread} already has an active writer")),
-        Missing::Archived => {
-            refuse(format!("session {thread} is archived. Run `codex unarchive {thread}` to unarchive it first."))
-        }
-        Missing::Empty(path) => {
-            let path = path.display();
-            Err(Refusal {
-                code: -32603,
-                message: format!(
-                    "failed to read thread: thread-store internal error: failed to read session metadata {path}: \
-                     rollout at {path} is empty"
-                ),
-                data: None,
-            })
         }
     }
 }

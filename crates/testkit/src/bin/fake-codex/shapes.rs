@@ -14,6 +14,12 @@ pub(crate) fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
+/// A folder that a client names, seen from the server's own; that one, if none is named. Whether it exists is not checked.
+pub(crate) fn absolute(folder: Option<&str>) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    folder.map_or(here.clone(), |folder| here.join(folder)).to_string_lossy().into_owned()
+}
+
 pub(crate) fn user_message(client_id: &Value, text_parts: &[Value]) -> Value {
     let now = now_ms();
     json!({"type": "userMessage", "id": new_id(), "clientId": client_id, "content": text_parts,

@@ -104,6 +104,10 @@ impl Thread {
                 Record::Name { name } => thread.name = Some(name),
                 Record::Item { turn, started, item } => {
                     thread.memory.extend(shapes::said(&item));
+                    if item["type"] == "agentMessage" {
+                        thread.calls += 1;
+                        thread.output_tokens += item["text"].as_str().map_or(0, |text| text.len().div_ceil(4) as u64);
+                    }
                     if thread.turns.last().is_none_or(|last| last["id"] != turn.as_str()) {
                         let mut begun = shapes::turn_in_progress(&turn, Some(started));
                         begun["status"] = json!("interrupted");
@@ -169,7 +173,8 @@ impl Thread {
 
     /// The thread on the wire, with its turns or without.
     pub(crate) fn shown(&self, sessions: &Sessions, version: &str, with_turns: bool) -> Value {
-        let preview = self.memory.iter().find(|said| said.role == "user").map_or("", |said| &said.text);
+        let spoken = self.turns.iter().filter_map(|turn| turn["items"].as_array()).flatten().find_map(shapes::said);
+        let preview = spoken.map_or(String::new(), |said| said.text);
         let path = if self.ephemeral { Value::Null } else { json!(sessions.path(&self.id)) };
         let mut turns = if with_turns { self.turns.clone() } else { Vec::new() };
         if let Some(turn) = self.turn.as_ref().filter(|_| with_turns) {

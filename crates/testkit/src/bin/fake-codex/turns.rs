@@ -1,5 +1,7 @@
 //! A turn: plays its plan as far as it goes without waiting, in the order of messages of the real one.
 
+mod steps;
+
 use std::cmp::Reverse;
 use std::time::Instant;
 
@@ -7,7 +9,7 @@ use fake_model::Step;
 use serde_json::{Value, json};
 
 use crate::faults::Stage;
-use crate::script::{Ending, Failure, Plan, output_of, plan};
+use crate::script::{Ending, Failure, Plan, plan};
 use crate::sessions::Record;
 use crate::shapes::{self, now_ms};
 use crate::threads::{Context, Thread};
@@ -20,6 +22,8 @@ pub(crate) struct Turn {
     started: u64,
     items: Vec<Value>,
     plan: Plan,
+    /// The diff of the turn's patches, repeated after each call of the model.
+    diff: Option<String>,
     /// What the steps did, for the answer.
     told: Vec<String>,
     message: Option<Message>,
@@ -96,6 +100,7 @@ impl Thread {
             started,
             items: Vec::new(),
             plan: plan(&prompt, &self.memory, context.faults),
+            diff: None,
             told: Vec::new(),
             message: None,
             question: None,
@@ -117,6 +122,7 @@ impl Thread {
     pub(crate) fn steer(&mut self, params: &Value, context: &mut Context<'_>) {
         let prompt = shapes::input_text(&params["input"]);
         let plan = plan(&prompt, &self.memory, context.faults);
+        self.used_if_cut_off(context);
         self.hear(params, context);
         if let Some(turn) = &mut self.turn {
             turn.plan = plan;
@@ -154,36 +160,6 @@ impl Thread {
                 &json!({"threadId": self.id, "requestId": question.request}),
             );
         }
-    }
-
-    /// The client has answered a request for approval.
-    pub(crate) fn answered(&mut self, response: &Value, context: &mut Context<'_>) {
-        let Some(turn) = &mut self.turn else { return };
-        let Some(question) = turn.question.take() else { return };
-        let Question { request, step, mut item } = question;
-        self.notify(context, "serverRequest/resolved", &json!({"threadId": self.id, "requestId": request}));
-        let decision = &response["result"]["decision"];
-        let accepted = matches!(decision.as_str(), Some("accept" | "acceptForSession")) || decision.is_object();
-        if accepted {
-            self.notify_status(context, &self.status());
-            self.do_step(&step, item, context);
-            return self.advance(context);
-        }
-        let declined = matches!(decision.as_str(), Some("decline" | "cancel"));
-        item["status"] = json!(if declined { "declined" } else { "failed" });
-        self.item_completed(item, context);
-        self.notify_status(context, &self.status());
-        if decision == "cancel" {
-            return self.end("interrupted", &Value::Null, context);
-        }
-        let why = if declined { "rejected by user" } else { "approval request failed" };
-        self.tell(match step {
-            Step::Run { .. } => {
-                format!("ran: exec_command failed: CreateProcess {{ message: \"Rejected(\\\"{why}\\\")\" }}")
-            }
-            Step::Patch { .. } => format!("patch failed: patch {why}"),
-        });
-        self.advance(context);
     }
 
     /// The time for the next delta has come, unless the turn has gone another way since.
@@ -255,101 +231,6 @@ impl Thread {
         }
     }
 
-    fn begin_step(&mut self, step: Step, context: &mut Context<'_>) {
-        let id = format!("call_{}", shapes::new_id());
-        let never = self.approval == "never" && !context.faults.approval;
-        let item = match &step {
-            Step::Run { command, .. } => shapes::command(&id, command, &self.cwd),
-            Step::Patch { file, text } => {
-                let path = std::path::Path::new(&self.cwd).join(file);
-                shapes::file_change(&id, &path.to_string_lossy(), text)
-            }
-        };
-        let asks = match &step {
-            Step::Run { escalate, .. } => *escalate || self.approval == "untrusted",
-            Step::Patch { .. } => self.sandbox["type"] == "readOnly",
-        };
-        if asks && never {
-            self.used(10, context);
-            return self.tell(match step {
-                Step::Run { .. } => {
-                    "ran: approval policy is Never; reject command \u{2014} you cannot ask for escalated \
-                                     permissions if the approval policy is Never"
-                        .to_owned()
-                }
-                Step::Patch { .. } => "patch failed: writing is blocked by read-only sandbox".to_owned(),
-            });
-        }
-        if asks {
-            return self.ask(step, item, context);
-        }
-        self.item_started(&item, context);
-        self.do_step(&step, item, context);
-    }
-
-    fn ask(&mut self, step: Step, item: Value, context: &mut Context<'_>) {
-        let Some(turn) = &mut self.turn else { return };
-        let request = *context.next_request;
-        *context.next_request += 1;
-        context.asked.insert(request, self.id.clone());
-        let mut params = json!({"threadId": self.id, "turnId": turn.id, "itemId": item["id"],
-            "startedAtMs": item["startedAtMs"], "reason": null});
-        turn.question = Some(Question { request, step: step.clone(), item: item.clone() });
-        let method = match &step {
-            Step::Run { command, .. } => {
-                let words: Vec<&str> = command.split_whitespace().collect();
-                params["kind"] = json!("command");
-                params["environmentId"] = json!("local");
-                params["reason"] = json!("the fake model wants it");
-                params["command"] = item["command"].clone();
-                params["cwd"] = item["cwd"].clone();
-                params["commandActions"] = item["commandActions"].clone();
-                params["proposedExecpolicyAmendment"] = json!(words);
-                params["availableDecisions"] =
-                    json!(["accept", {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": words}}, "cancel"]);
-                self.notify_status(context, &self.status());
-                self.item_started(&item, context);
-                "item/commandExecution/requestApproval"
-            }
-            Step::Patch { .. } => {
-                params["grantRoot"] = Value::Null;
-                self.item_started(&item, context);
-                self.notify_status(context, &self.status());
-                "item/fileChange/requestApproval"
-            }
-        };
-        context.out.send(&json!({"method": method, "id": request, "params": params}));
-    }
-
-    /// Does a step that needs no approval, or has it.
-    fn do_step(&mut self, step: &Step, mut item: Value, context: &mut Context<'_>) {
-        item["status"] = json!("completed");
-        match step {
-            Step::Run { command, .. } => {
-                let output = output_of(command);
-                item["aggregatedOutput"] = json!(output);
-                item["exitCode"] = json!(0);
-                item["durationMs"] = json!(0);
-                self.item_completed(item, context);
-                self.tell(format!("ran: {}", output.trim_end()));
-            }
-            Step::Patch { file, text } => {
-                self.item_completed(item, context);
-                let turn = self.turn.as_ref().map_or("", |turn| &turn.id);
-                let diff = json!({"threadId": self.id, "turnId": turn, "diff": shapes::diff(file, text)});
-                self.notify(context, "turn/diff/updated", &diff);
-                self.tell("patched".to_owned());
-            }
-        }
-        self.used(10, context);
-    }
-
-    fn tell(&mut self, what: String) {
-        if let Some(turn) = &mut self.turn {
-            turn.told.push(what);
-        }
-    }
-
     fn reason(&mut self, text: &str, context: &mut Context<'_>) {
         let id = format!("rs_{}", shapes::new_id());
         let started = now_ms();
@@ -412,6 +293,7 @@ impl Thread {
             started,
             items: Vec::new(),
             plan: plan("", &[], context.faults),
+            diff: None,
             told: Vec::new(),
             message: None,
             question: None,
@@ -462,6 +344,20 @@ impl Thread {
         let params = json!({"threadId": self.id, "turnId": turn, "tokenUsage": usage});
         self.notify(context, "thread/tokenUsage/updated", &params);
         self.notify(context, "account/rateLimits/updated", &json!({"rateLimits": shapes::rate_limits()}));
+        self.repeat_diff(context);
+    }
+
+    /// The usage that is told when the model is cut off in a message.
+    pub(crate) fn used_if_cut_off(&mut self, context: &mut Context<'_>) {
+        if self.turn.as_ref().is_some_and(|turn| turn.message.is_some()) {
+            self.used(0, context);
+        }
+    }
+
+    fn repeat_diff(&self, context: &mut Context<'_>) {
+        let Some(Turn { id, diff: Some(diff), .. }) = &self.turn else { return };
+        let params = json!({"threadId": self.id, "turnId": id, "diff": diff});
+        self.notify(context, "turn/diff/updated", &params);
     }
 
     fn item_started(&self, item: &Value, context: &mut Context<'_>) {

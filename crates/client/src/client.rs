@@ -1,0 +1,144 @@
+//! The handle, and the request without types.
+
+use std::{io, path::Path, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Method, Request, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
+};
+use tokio::time::timeout;
+
+use crate::{DaemonFile, Error, connection::Address};
+
+/// What a call that only looks something up is given.
+pub const SHORT_LIMIT: Duration = Duration::from_secs(30);
+
+/// Reaches one daemon. Cheap to clone; holds no connection.
+#[derive(Clone)]
+pub struct Client {
+    address: Address,
+    authorization: Option<HeaderValue>,
+    origin: Option<HeaderValue>,
+    /// The store whose `daemon.json` named the address: nobody there means that no daemon runs.
+    store_dir: Option<std::path::PathBuf>,
+    daemon: Option<DaemonFile>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the token.
+        f.debug_struct("Client").field("address", &self.address).field("store_dir", &self.store_dir).finish()
+    }
+}
+
+impl Client {
+    /// Reaches the daemon of a store: by its socket, else by the address that it tells (then see [`Client::with_token`]).
+    /// Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`Error::NoDaemon`] when none has said where it is; [`Error::DaemonFile`] when what it said can't be used.
+    pub fn from_store_dir(store_dir: &Path) -> Result<Self, Error> {
+        let daemon = DaemonFile::read(store_dir)?;
+        let address = address_of(&daemon).unwrap_or_else(|| {
+            let reason = "it names neither an address nor a socket".to_owned();
+            Err(Error::DaemonFile { path: DaemonFile::path(store_dir), reason })
+        })?;
+        Ok(Self {
+            address,
+            authorization: None,
+            origin: None,
+            store_dir: Some(store_dir.to_owned()),
+            daemon: Some(daemon),
+        })
+    }
+
+    /// Reaches a daemon at `http://HOST:PORT`, with a token if it asks for one.
+    ///
+    /// # Errors
+    /// [`Error::BadAddress`] for anything else.
+    pub fn tcp(url: &str, token: Option<&str>) -> Result<Self, Error> {
+        let address = Address::tcp(url)?;
+        Ok(Self { address, authorization: None, origin: None, store_dir: None, daemon: None }.with_token(token))
+    }
+
+    /// Shows this token. The socket needs none; an empty one, and one that no header can carry, is none.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<&str>) -> Self {
+        self.authorization = token.filter(|token| !token.is_empty()).and_then(|token| {
+            let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        self
+    }
+
+    /// Says that a person's command line asks: turns tell it as their origin.
+    #[must_use]
+    pub fn from_cli(mut self) -> Self {
+        self.origin = Some(HeaderValue::from_static("cli"));
+        self
+    }
+
+    /// What the daemon said of itself in its store dir.
+    #[must_use]
+    pub fn daemon(&self) -> Option<&DaemonFile> {
+        self.daemon.as_ref()
+    }
+
+    /// Sends one request and gives its answer, whatever its status is. `path` begins with `/` and is escaped already; a
+    /// body is sent as JSON.
+    ///
+    /// # Errors
+    /// [`Error::NoDaemon`], [`Error::Transport`] and [`Error::TimedOut`]; never [`Error::Refused`].
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        limit: Duration,
+    ) -> Result<(StatusCode, Bytes), Error> {
+        let call = format!("{method} {path}");
+        let mut request = Request::builder().method(method).uri(path).header(HOST, self.address.host());
+        request = request.header(ACCEPT, "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        if let Some(origin) = &self.origin {
+            request = request.header("x-codexd-origin", origin);
+        }
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request
+            .body(Full::new(body.unwrap_or_default()))
+            .map_err(|error| Error::BadAnswer { call, reason: error.to_string() })?;
+        match timeout(limit, self.address.exchange(request)).await {
+            Ok(answer) => answer.map_err(|error| self.nobody_there(error)),
+            Err(_) => Err(Error::TimedOut { limit }),
+        }
+    }
+
+    /// A refused connection to where a store's daemon should be means that it is dead.
+    fn nobody_there(&self, error: Error) -> Error {
+        match (&self.store_dir, &error) {
+            (Some(store_dir), Error::Transport { source, .. })
+                if matches!(source.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) =>
+            {
+                Error::NoDaemon { store_dir: store_dir.clone(), stale: true }
+            }
+            _ => error,
+        }
+    }
+}
+
+/// The best of the ways that a daemon offers.
+fn address_of(daemon: &DaemonFile) -> Option<Result<Address, Error>> {
+    #[cfg(unix)]
+    if let Some(socket) = &daemon.socket {
+        return Some(Ok(Address::Socket(socket.clone())));
+    }
+    // Windows: `socket` will name a pipe; until then there is TCP.
+    daemon.http.as_deref().map(Address::tcp)
+}

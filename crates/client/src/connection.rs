@@ -1,0 +1,114 @@
+//! One connection, one request, one answer.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Request, StatusCode, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinSet,
+    time::timeout,
+};
+
+use crate::Error;
+
+/// How long connecting may take. The daemon is on this machine, or behind a tunnel that is.
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// The largest answer that is taken: more than a whole history of the longest messages.
+const BIGGEST_ANSWER: usize = 512 << 20;
+
+/// Where to connect to.
+#[derive(Debug, Clone)]
+pub(crate) enum Address {
+    /// A Unix socket.
+    #[cfg(unix)]
+    Socket(PathBuf),
+    /// TCP.
+    Tcp {
+        /// A name or an address, without the brackets of IPv6.
+        host: String,
+        /// The port.
+        port: u16,
+        /// As the header `Host` names it.
+        authority: String,
+    },
+}
+
+impl Address {
+    /// Takes `http://HOST[:PORT]` apart.
+    pub(crate) fn tcp(url: &str) -> Result<Self, Error> {
+        let bad = || Error::BadAddress { url: url.to_owned() };
+        let uri: hyper::Uri = url.parse().map_err(|_| bad())?;
+        if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") {
+            return Err(bad());
+        }
+        let authority = uri.authority().ok_or_else(bad)?;
+        if authority.as_str().contains('@') {
+            return Err(bad());
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self::Tcp { host, port: authority.port_u16().unwrap_or(80), authority: authority.to_string() })
+    }
+
+    /// The header `Host`.
+    pub(crate) fn host(&self) -> &str {
+        match self {
+            #[cfg(unix)]
+            Self::Socket(_) => "localhost",
+            Self::Tcp { authority, .. } => authority,
+        }
+    }
+
+    /// As people are told.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            #[cfg(unix)]
+            Self::Socket(path) => path.display().to_string(),
+            Self::Tcp { authority, .. } => format!("http://{authority}"),
+        }
+    }
+
+    fn failed(&self, doing: &'static str, source: io::Error) -> Error {
+        Error::Transport { doing, address: self.shown(), source }
+    }
+
+    /// Sends the request on a new connection and reads the whole answer.
+    pub(crate) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Error> {
+        match self {
+            #[cfg(unix)]
+            Self::Socket(path) => {
+                let stream = self.connect(tokio::net::UnixStream::connect(path)).await?;
+                self.converse(stream, request).await
+            }
+            Self::Tcp { host, port, .. } => {
+                let stream = self.connect(TcpStream::connect((host.as_str(), *port))).await?;
+                self.converse(stream, request).await
+            }
+        }
+    }
+
+    async fn connect<S>(&self, connecting: impl Future<Output = io::Result<S>>) -> Result<S, Error> {
+        let connected = timeout(CONNECT_LIMIT, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        connected.map_err(|error| self.failed("connect to the daemon", error))
+    }
+
+    async fn converse<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Error>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        const ASK: &str = "get an answer from the daemon";
+        let failed = |error: hyper::Error| self.failed(ASK, io::Error::other(error));
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+        // Dropped with this future, and with it the connection.
+        let mut driver = JoinSet::new();
+        driver.spawn(connection);
+        let response = sender.send_request(request).await.map_err(failed)?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), BIGGEST_ANSWER).collect().await;
+        Ok((status, body.map_err(|error| self.failed(ASK, io::Error::other(error)))?.to_bytes()))
+    }
+}

@@ -1,0 +1,104 @@
+//! Why a call had no result. Each text ends with what to do about it.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+use types::Code;
+
+/// Why a call had no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No daemon has this store.
+    #[error(
+        "no codexd is running for the store `{}`{}; start one with `codexd serve`",
+        .store_dir.display(), if *.stale { " (the last one ended without cleaning up)" } else { "" }
+    )]
+    NoDaemon {
+        /// The store.
+        store_dir: PathBuf,
+        /// There is a `daemon.json`, and nobody behind it.
+        stale: bool,
+    },
+    /// `daemon.json` is there and can't be used.
+    #[error("can't use `{}`: {reason}; start codexd again with `codexd serve`", .path.display())]
+    DaemonFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The address is not one that this client speaks to.
+    #[error("`{url}` is not an address of codexd; it looks like http://127.0.0.1:8787")]
+    BadAddress {
+        /// What was given.
+        url: String,
+    },
+    /// The daemon answered that it won't, or could not.
+    #[error("{message}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The reason for programs, if it is one that this client knows.
+        code: Option<Code>,
+        /// The reason for people, in the daemon's words.
+        message: String,
+        /// The session that it is about.
+        session_id: Option<String>,
+        /// The turn that it is about. It may go on: see the status.
+        turn_id: Option<String>,
+    },
+    /// The connection failed before the whole answer had come.
+    #[error("can't {doing} ({address}): {source}; see `codexd status` and the daemon's log")]
+    Transport {
+        /// What failed, as it fits after "can't".
+        doing: &'static str,
+        /// Where.
+        address: String,
+        /// How.
+        source: io::Error,
+    },
+    /// The answer did not come in time. What was asked for may still be under way.
+    #[error("the daemon did not answer in {} s; it may still be working: see `codexd status` and `codexd sessions`", .limit.as_secs())]
+    TimedOut {
+        /// The time that the call was given.
+        limit: Duration,
+    },
+    /// What came is not what this version understands.
+    #[error("the answer to {call} can't be understood: {reason}; is that a codexd of another version?")]
+    BadAnswer {
+        /// Method and path.
+        call: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Both forms of a refusal: of the first version (`error`) and of v1 (`title`, `detail`).
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Body {
+    error: Option<String>,
+    detail: Option<String>,
+    title: Option<String>,
+    code: Option<serde_json::Value>,
+    session_id: Option<String>,
+    turn_id: Option<String>,
+}
+
+/// How much of an answer that is not ours is shown.
+const SHOWN: usize = 200;
+
+/// Reads a refusal. Whatever answers there, something can be said about it.
+pub(crate) fn refused(status: u16, body: &[u8]) -> Error {
+    let parsed: Body = serde_json::from_slice(body).unwrap_or_default();
+    let message = parsed.error.or(parsed.detail).or(parsed.title).unwrap_or_else(|| {
+        let text = String::from_utf8_lossy(body);
+        let line = text.lines().next().unwrap_or_default();
+        let shown: String = line.chars().take(SHOWN).collect();
+        if shown.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {shown}") }
+    });
+    // A code of a newer daemon is no reason to lose its sentence.
+    let code = parsed.code.and_then(|code| serde_json::from_value(code).ok());
+    Error::Refused { status, code, message, session_id: parsed.session_id, turn_id: parsed.turn_id }
+}

@@ -1,0 +1,187 @@
+//! `codexd serve`: the one function that builds everything, and takes it apart again.
+//!
+//! ```text
+//!  Store -> Agent -> Engine -> Api -> { TCP, the store's socket }
+//! ```
+//!
+//! It listens before Codex is ready: a cold Codex takes a while, and turns wait for it. `daemon.json` and the socket appear when
+//! it listens and go when it stops; after a crash they stay, and the next daemon, which holds the store's lock, replaces them.
+//!
+//! Stopping: no new connections; Codex is ended, so that running turns end and whoever waits for one is answered; every session
+//! writes down how it ended; the store is closed. A second signal ends the process at once, and so does [`STOP_LIMIT`].
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use agent::locate::{Located, Search, locate};
+use anyhow::Context as _;
+use engine::Engine;
+use http_api::{Api, Token};
+use store::Store;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use types::{DaemonFile, Timestamp};
+
+use crate::{
+    config::{BadConfig, ServeArgs, Settings, StoreArg, confining},
+    install::installed_dir,
+    logging,
+};
+
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod os;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod os;
+
+/// How long stopping may take before it ends whatever happens.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// How many turns may wait in one session.
+const QUEUE_LIMIT: usize = 16;
+
+/// How long a route of the first version waits for a turn.
+const LEGACY_WAIT: Duration = Duration::from_secs(1800);
+
+/// Serves until it is told to stop. `old_way`: called without a subcommand, as the first version was.
+pub(crate) async fn run(args: ServeArgs, store_dir: &StoreArg, old_way: bool) -> anyhow::Result<ExitCode> {
+    let settings = args.settings(old_way)?;
+    let dir = store_dir.dir()?;
+    logging::start();
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let codex = find_codex(&args, &settings, &dir)?;
+    let store = Store::open(&dir).map_err(|error| match error {
+        store::OpenError::NotWritable { .. } => anyhow::Error::new(BadConfig(error.to_string())),
+        error => anyhow::Error::new(error),
+    })?;
+    let listener = bind(settings.address).await?;
+    let address = listener.local_addr()?;
+    let work_dir = dir.join("work");
+    std::fs::create_dir_all(&work_dir).with_context(|| format!("the folder {} can't be made", work_dir.display()))?;
+    let (agent, messages) = agent::Agent::start(agent::Options::new(codex, work_dir));
+    let options = engine::Options {
+        policy: settings.policy,
+        max_inject_chars: args.max_inject_chars,
+        turn_limit: args.turn_timeout,
+        queue_limit: QUEUE_LIMIT,
+    };
+    let engine = Engine::start(store.clone(), Arc::new(agent.clone()), messages, options).await?;
+    let socket = os::socket_path(&dir)?;
+    let hint = match &socket {
+        Some(socket) => format!("start codexd with --token-file FILE and send that token, or use the socket {}", socket.display()),
+        None => "start codexd with --token-file FILE and send that token".to_owned(),
+    };
+    let api = Api::new(
+        engine.clone(),
+        http_api::Options {
+            allow_hosts: args.allow_host.clone(),
+            allow_origins: args.allow_origin.clone(),
+            bound: Some(address),
+            tokens: settings.token.iter().map(|token| Token::new("start", token)).collect(),
+            open: settings.open,
+            max_body_bytes: args.max_body_bytes,
+            max_connections: args.max_connections,
+            token_hint: hint,
+            legacy_wait: LEGACY_WAIT,
+        },
+    );
+    let stop = CancellationToken::new();
+    let servers = TaskTracker::new();
+    if let Some(socket) = &socket {
+        os::listen(&api, socket, &stop, &servers)?;
+    }
+    {
+        let (api, stop) = (api.clone(), stop.clone());
+        servers.spawn(async move { api.serve_tcp(listener, stop).await });
+    }
+    servers.close();
+    let file = announce(&dir, address, socket.as_deref())?;
+    let signalled = os::signalled();
+    tokio::select! {
+        result = signalled => result?,
+        () = gone(&file) => tracing::warn!("the store's folder is gone; stopping"),
+    }
+    tracing::info!("stopping; a second signal stops at once");
+    let stopping = async {
+        stop.cancel();
+        agent.stop().await;
+        engine.finished().await;
+        servers.wait().await;
+        store.close().await;
+    };
+    tokio::select! {
+        () = stopping => {}
+        _ = os::signalled() => tracing::warn!("stopped at once"),
+        () = tokio::time::sleep(STOP_LIMIT) => tracing::warn!("stopping took too long; giving up"),
+    }
+    let _ = std::fs::remove_file(&file);
+    if let Some(socket) = &socket {
+        let _ = std::fs::remove_file(socket);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Finds Codex, or says why not. What agents may write is never run.
+pub(crate) fn find(codex_cmd: Option<&str>, roots: &[PathBuf], store_dir: &Path) -> anyhow::Result<Located> {
+    let search = Search {
+        explicit: codex_cmd.map(Into::into),
+        path: std::env::var_os("PATH"),
+        roots: confining(roots),
+        installed: installed_dir(store_dir),
+    };
+    locate(&search).map_err(|error| BadConfig(error.to_string()).into())
+}
+
+fn find_codex(args: &ServeArgs, settings: &Settings, dir: &Path) -> anyhow::Result<Located> {
+    let codex = find(args.codex_cmd.as_deref(), &settings.policy.roots, dir)?;
+    for passed in &codex.passed_over {
+        tracing::info!("{passed}");
+    }
+    Ok(codex)
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            anyhow::bail!("the port {} is in use; stop what listens there, or choose another with --port (0 takes a free one)", address.port())
+        }
+        Err(error) => Err(BadConfig(format!("can't listen on {address}: {error}")).into()),
+    }
+}
+
+/// Says where it listens: on stdout for people, in `daemon.json` for programs.
+fn announce(dir: &Path, address: SocketAddr, socket: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let http = format!("http://{address}");
+    let file = dir.join(DaemonFile::NAME);
+    let daemon = DaemonFile {
+        pid: std::process::id(),
+        started_at: Timestamp::now(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        http: Some(http.clone()),
+        socket: socket.map(Path::to_owned),
+    };
+    let partial = dir.join(".daemon.json.partial");
+    std::fs::write(&partial, serde_json::to_vec(&daemon)?).with_context(|| format!("{} can't be written", partial.display()))?;
+    std::fs::rename(&partial, &file).with_context(|| format!("{} can't be written", file.display()))?;
+    let also = socket.map(|socket| format!(" and {}", socket.display())).unwrap_or_default();
+    crate::output::line(&format!("codexd {} listens on {http}{also}", env!("CARGO_PKG_VERSION")));
+    Ok(file)
+}
+
+/// Completes when `daemon.json` is not there any more for a while: somebody removed the store, and nobody can find us.
+async fn gone(file: &Path) {
+    let mut missing = 0;
+    while missing < 3 {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        missing = if file.exists() { 0 } else { missing + 1 };
+    }
+}
