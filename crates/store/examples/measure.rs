@@ -152,6 +152,7 @@ async fn main() {
     let opened = Instant::now();
     let store = Store::open(&dir).unwrap();
     println!("open {:?}", opened.elapsed());
+    resident("opened");
 
     if store.last_event().0 == 0 {
         let filled = Instant::now();
@@ -220,6 +221,7 @@ async fn main() {
     }
     report("list 50 sessions", times);
 
+    resident("before searches");
     let rare: Vec<String> = (0..100).map(|n| made_up(n * 397)).collect();
     let queries: [(&str, Vec<String>); 11] = [
         ("one rare word", rare.clone()),
@@ -246,16 +248,15 @@ async fn main() {
         }
         report(&format!("search: {what} ({:.1} found)", hits as f64 / times.len() as f64), times);
     }
+    resident("after searches");
     let begun = Instant::now();
     store.close().await;
     println!("close {:?}", begun.elapsed());
+    resident("closed");
+}
+
+fn resident(when: &str) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    println!(
-        "{}",
-        status
-            .lines()
-            .filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM"))
-            .collect::<Vec<_>>()
-            .join(" ")
-    );
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
+    println!("{when}: {line}");
 }

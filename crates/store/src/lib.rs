@@ -38,6 +38,7 @@ mod read;
 mod readers;
 mod rows;
 mod search;
+mod words;
 mod write;
 mod writer;
 

@@ -11,7 +11,7 @@
 //!   word, and for all-common words the newest messages that have them together are listed too.
 //! - Words of one or two characters go by the trigrams that begin with them. A single ASCII character is in nearly every
 //!   message: it leads only when there is nothing else, and then over the newest messages.
-//! - At most [`MESSAGES_READ`] messages are read, [`WORDS`] words and [`QUERY_CHARS`] characters looked at.
+//! - At most [`MESSAGES_READ`] messages are read, and of a query only its first words and characters looked at (`words.rs`).
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,34 +22,28 @@ use crate::{
     Found, StoreError,
     read::{all, one},
     rows,
+    words::{Word, expression, fold, has_all, longest_piece, snippet, trigrams, words_of},
 };
 
 /// The most messages, and the most titles, that a word may name as candidates.
 const CANDIDATES: u32 = 2_000;
 /// The most messages that one search reads.
 const MESSAGES_READ: usize = 10_000;
-/// The most words that are looked for.
-const WORDS: usize = 32;
-/// The most of a query that is looked at.
-const QUERY_CHARS: usize = 4_096;
 /// The most results.
 const RESULTS: u32 = 200;
-/// The most trigrams of one word that are asked for; the text itself decides in the end.
-const TRIGRAMS: usize = 8;
+/// So few sessions are looked at without asking the index for further words.
+const FEW: usize = 64;
 /// The most trigrams that a short word is followed into.
 const TERMS: u32 = 512;
 /// The rows at the end of the history that are looked through when nothing can be looked up.
 const NEWEST_ROWS: u32 = 20_000;
-/// The length of a snippet, in characters, and how many of them stand before the hit.
-const SNIPPET_CHARS: usize = 160;
-const SNIPPET_BEFORE: usize = 40;
 
 /// Sessions by their row, each with the rows of its messages that may have a word; none where its title may.
 type Rows = HashMap<i64, HashSet<i64>>;
 
 /// Where a word may be.
 struct Candidates<'a> {
-    word: &'a str,
+    word: &'a Word,
     rows: Rows,
     /// False when there may be more.
     complete: bool,
@@ -72,8 +66,8 @@ struct Hit {
 
 /// What was read of a session so far.
 struct Reading<'a> {
-    words: &'a [String],
-    missing: Vec<&'a str>,
+    words: &'a [Word],
+    missing: Vec<&'a Word>,
     best: Option<Hit>,
 }
 
@@ -81,8 +75,8 @@ impl Reading<'_> {
     /// Takes a message; true when no word is missing any more.
     fn read(&mut self, turn: TurnId, text: String) -> bool {
         let folded = fold(&text);
-        let words = self.words.iter().filter(|word| folded.contains(*word)).count();
-        self.missing.retain(|word| !folded.contains(word));
+        let words = self.words.iter().filter(|word| word.is_in(&folded)).count();
+        self.missing.retain(|word| !word.is_in(&folded));
         if words > self.best.as_ref().map_or(0, |best| best.words) {
             self.best = Some(Hit { turn, text, words });
         }
@@ -120,23 +114,17 @@ pub(crate) fn search(conn: &Connection, query: &str, limit: u32) -> Result<Vec<F
     Ok(results)
 }
 
-/// The words as they are compared. One that is part of another adds nothing.
-fn words_of(query: &str) -> Vec<String> {
-    let query: String = query.chars().take(QUERY_CHARS).collect();
-    let mut words: Vec<String> = query.split_whitespace().take(WORDS).map(fold).collect();
-    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
-    let mut kept: Vec<String> = Vec::new();
+/// The word that has the fewest sessions, and for each other word that could be listed whole the sessions that it leaves.
+fn candidates<'a>(conn: &Connection, words: &'a [Word]) -> Result<(Candidates<'a>, Vec<HashSet<i64>>), StoreError> {
+    let mut listed = Vec::new();
     for word in words {
-        if !kept.iter().any(|longer| longer.contains(&word)) {
-            kept.push(word);
+        let word = list(conn, word)?;
+        let enough = word.complete && word.rows.len() <= FEW;
+        listed.push(word);
+        if enough {
+            break;
         }
     }
-    kept
-}
-
-/// The word that has the fewest sessions, and for each other word that could be listed whole the sessions that it leaves.
-fn candidates<'a>(conn: &Connection, words: &'a [String]) -> Result<(Candidates<'a>, Vec<HashSet<i64>>), StoreError> {
-    let mut listed = words.iter().map(|word| list(conn, word)).collect::<Result<Vec<_>, _>>()?;
     // The sort is stable: of equals the longest word leads.
     listed.sort_by_key(|word| if word.complete { word.rows.len() } else { usize::MAX });
     let mut listed = listed.into_iter();
@@ -146,7 +134,7 @@ fn candidates<'a>(conn: &Connection, words: &'a [String]) -> Result<(Candidates<
         return Ok((lead, whole.map(|word| word.rows.into_keys().collect()).collect()));
     }
     // All are common. The newest places of one, and the newest places of all together.
-    let together: Vec<String> = words.iter().flat_map(|word| trigrams(word)).collect();
+    let together: Vec<String> = words.iter().flat_map(|word| trigrams(&word.spelled)).collect();
     if words.len() > 1 && !together.is_empty() {
         matching(conn, &expression(&together), CANDIDATES, &mut lead.rows)?;
     }
@@ -154,23 +142,27 @@ fn candidates<'a>(conn: &Connection, words: &'a [String]) -> Result<(Candidates<
 }
 
 /// Where a word may be, newest first when there is more than is listed.
-fn list<'a>(conn: &Connection, word: &'a str) -> Result<Candidates<'a>, StoreError> {
+fn list<'a>(conn: &Connection, word: &'a Word) -> Result<Candidates<'a>, StoreError> {
     let mut rows = Rows::new();
-    let trigrams = trigrams(word);
+    let trigrams = trigrams(&word.spelled);
     if !trigrams.is_empty() {
         let complete = matching(conn, &expression(&trigrams), CANDIDATES, &mut rows)?;
         return Ok(Candidates { word, rows, complete });
     }
-    let begin = longest_piece(word);
+    let begin = longest_piece(&word.spelled);
     if begin.is_empty() || (begin.len() == 1 && begin.is_ascii()) {
         newest(conn, &mut rows)?;
         return Ok(Candidates { word, rows, complete: false });
     }
+    // The index has its terms folded, but for the letters that it doesn't know.
+    let begins = HashSet::from([fold(begin), begin.to_owned()]);
     let mut complete = true;
-    let end = format!("{begin}\u{10FFFF}");
-    for table in ["messages_terms", "titles_terms"] {
+    for (table, begin) in
+        ["messages_terms", "titles_terms"].iter().flat_map(|table| begins.iter().map(move |b| (table, b)))
+    {
         let sql = format!("SELECT term FROM {table} WHERE term >= ?1 AND term <= ?2 LIMIT ?3");
-        let terms = all(conn, &sql, params![begin, end, TERMS], |row| row.get::<_, String>(0))?;
+        let terms =
+            all(conn, &sql, params![begin, format!("{begin}\u{10FFFF}"), TERMS], |row| row.get::<_, String>(0))?;
         complete &= terms.len() < TERMS as usize;
         // The newest of each trigram hold the newest of all.
         let each = (4 * CANDIDATES).checked_div(terms.len() as u32).unwrap_or(0).clamp(100, CANDIDATES);
@@ -235,13 +227,13 @@ fn sessions(conn: &Connection, rows: impl Iterator<Item = i64>) -> Result<Vec<Ca
 fn examine(
     conn: &Connection,
     candidate: &Candidate,
-    lead: &str,
+    lead: &Word,
     rows: &HashSet<i64>,
-    words: &[String],
+    words: &[Word],
     budget: &mut usize,
 ) -> Result<Option<Hit>, StoreError> {
     let title = fold(&candidate.title);
-    let missing = words.iter().map(String::as_str).filter(|word| !title.contains(word)).collect();
+    let missing = words.iter().filter(|word| !word.is_in(&title)).collect();
     let mut reading = Reading { words, missing, best: None };
 
     let sql = "SELECT t.id, i.text FROM items i JOIN turns t ON t.n = i.turn WHERE i.n = ?1";
@@ -285,113 +277,9 @@ fn found(
     id: &SessionId,
     turn: Option<TurnId>,
     text: &str,
-    words: &[String],
+    words: &[Word],
     score: f64,
 ) -> Result<Option<Found>, StoreError> {
     let Some(stored) = crate::read::session(conn, id)? else { return Ok(None) };
     Ok(Some(Found { session: stored.session, turn, snippet: snippet(text, words), score }))
-}
-
-/// Some characters around the first hit, on one line.
-fn snippet(text: &str, words: &[String]) -> String {
-    let folded = fold(text);
-    let first = words.iter().filter_map(|word| folded.find(word)).min().unwrap_or(0);
-    // Folding keeps the number of characters, so that a place in one is a place in the other.
-    let hit = folded.get(..first).map_or(0, |before| before.chars().count());
-    let start = hit.saturating_sub(SNIPPET_BEFORE);
-    let mut rest = text.chars().skip(start);
-    let mut snippet = String::from(if start > 0 { "…" } else { "" });
-    snippet
-        .extend(rest.by_ref().take(SNIPPET_CHARS).map(|c| if c.is_whitespace() || c.is_control() { ' ' } else { c }));
-    if rest.next().is_some() {
-        snippet.push('…');
-    }
-    snippet
-}
-
-fn has_all(folded: &str, words: &[String]) -> bool {
-    words.iter().all(|word| folded.contains(word))
-}
-
-/// The trigrams to ask the index for, spread over the word; none when it is too short. The index leaves NULs out.
-fn trigrams(word: &str) -> Vec<String> {
-    let chars: Vec<char> = longest_piece(word).chars().collect();
-    let all: Vec<String> = chars.windows(3).map(|trigram| trigram.iter().collect()).collect();
-    let step = all.len().div_ceil(TRIGRAMS).max(1);
-    let last = all.last().cloned().filter(|_| all.len() % step != 1 && step > 1);
-    let mut spread: Vec<String> = all.into_iter().step_by(step).chain(last).collect();
-    spread.sort_unstable();
-    spread.dedup();
-    spread
-}
-
-fn longest_piece(word: &str) -> &str {
-    word.split('\0').max_by_key(|piece| piece.chars().count()).unwrap_or_default()
-}
-
-/// All of these trigrams, each as a quoted text: nothing in it is an operator.
-fn expression(trigrams: &[String]) -> String {
-    let quoted: Vec<String> = trigrams.iter().map(|trigram| format!("\"{}\"", trigram.replace('"', "\"\""))).collect();
-    quoted.join(" AND ")
-}
-
-/// The text without the difference of cases, character by character, as the index folds it (SQLite's `unicode61` tables).
-/// What has no single counterpart stays as it is.
-fn fold(text: &str) -> String {
-    if text.is_ascii() { text.to_ascii_lowercase() } else { text.chars().map(fold_char).collect() }
-}
-
-fn fold_char(c: char) -> char {
-    if c.is_ascii() {
-        return c.to_ascii_lowercase();
-    }
-    // By way of the upper case, so that the two small sigmas and the long s meet their siblings.
-    single(single(c, char::to_uppercase), char::to_lowercase)
-}
-
-fn single<I: Iterator<Item = char>>(c: char, convert: impl Fn(char) -> I) -> char {
-    let mut converted = convert(c);
-    match (converted.next(), converted.next()) {
-        (Some(other), None) => other,
-        _ => c,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn folding_keeps_characters_apart() {
-        assert_eq!(fold("ÄÖÜ ΣΑΣ ςſ İß"), "äöü σασ σs İß");
-    }
-
-    #[test]
-    fn a_snippet_is_cut_at_characters() {
-        let words = vec!["needle".to_owned()];
-        let cut = snippet(&format!("{}\nNeedle {}", "日".repeat(500), "本".repeat(500)), &words);
-        assert!(cut.starts_with('…') && cut.ends_with('…') && cut.contains(" Needle 本"), "{cut}");
-        assert_eq!(cut.chars().count(), SNIPPET_CHARS + 2);
-        assert_eq!(snippet("one\ttwo needle", &words), "one two needle");
-    }
-
-    #[test]
-    fn a_word_within_a_word_is_not_looked_for_twice() {
-        assert_eq!(words_of(" Foo foobar  FOO x"), ["foobar", "x"]);
-        assert_eq!(words_of(" \n\t "), Vec::<String>::new());
-    }
-
-    proptest! {
-        #[test]
-        fn folding_keeps_the_number_of_characters(text in any::<String>()) {
-            prop_assert_eq!(fold(&text).chars().count(), text.chars().count());
-        }
-
-        #[test]
-        fn a_long_word_has_few_trigrams(word in "\\PC{3,60}") {
-            let trigrams = trigrams(&fold(&word));
-            prop_assert!(!trigrams.is_empty() && trigrams.len() <= TRIGRAMS + 1);
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! What a commit promises: whole or not at all, in groups, one owner, found again.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test says what failed by failing")]
+
 mod support;
 
 use std::path::Path;

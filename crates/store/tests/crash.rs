@@ -1,5 +1,7 @@
 //! A process that is killed while it commits loses nothing that it was told is stored.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test says what failed by failing")]
+
 mod support;
 
 use std::{

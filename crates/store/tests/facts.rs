@@ -1,5 +1,7 @@
 //! What is written is read back: sessions, threads, turns, items, events, asks.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test says what failed by failing")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,145 @@
+//! One turn: raw, and through codexd.
+
+use std::{path::Path, time::Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use testkit::{Lab, fake_codex, real_codex};
+
+use crate::{
+    raw::Raw,
+    stats::{interval, median, ms},
+};
+
+/// After so many rounds every process is started afresh.
+const BLOCK: usize = 40;
+const FAKE_BLOCK: usize = 500;
+
+/// Rounds that are not counted, at the start of each block.
+const WARM_UP: usize = 3;
+
+/// The real Codex: two raw processes, the second to see the noise, and codexd.
+pub(crate) async fn real(codexd: &str, rounds: usize) -> Result<()> {
+    let codex = real_codex()?;
+    let times = rounds_of(codexd, &codex, rounds, BLOCK).await?;
+    println!("\n### A turn on the real Codex ({rounds} rounds, fresh processes every {BLOCK})\n");
+    table(&times);
+    Ok(())
+}
+
+/// fake-codex, which answers at once: what is left is the bridge's own cost.
+pub(crate) async fn fake(codexd: &str, rounds: usize) -> Result<()> {
+    let times = rounds_of(codexd, &fake_codex()?, rounds, FAKE_BLOCK).await?;
+    println!("\n### A turn on fake-codex ({rounds} rounds, fresh processes every {FAKE_BLOCK})\n");
+    table(&times);
+    let commits = commits().await?;
+    println!("\nWhere it goes: one commit of the store takes {commits:.2} ms here (median of 500, the same disk, `fsync` included).");
+    Ok(())
+}
+
+/// Milliseconds of each arm, a round each.
+struct Times {
+    raw: Vec<f64>,
+    second: Vec<f64>,
+    bridge: Vec<f64>,
+}
+
+fn table(times: &Times) {
+    let differences = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
+    println!("| | median ms | paired difference to raw, median ms | 95 % interval |");
+    println!("|---|---|---|---|");
+    println!("| raw `app-server` | {:.2} | | |", median(&times.raw));
+    for (name, arm) in [("a second raw process (the noise)", &times.second), ("through `codexd`, history durable", &times.bridge)] {
+        let difference = differences(arm, &times.raw);
+        let (low, high) = interval(&difference);
+        println!("| {name} | {:.2} | {:+.2} | {low:+.2} .. {high:+.2} |", median(arm), median(&difference));
+    }
+}
+
+async fn rounds_of(codexd: &str, codex: &Path, rounds: usize, block: usize) -> Result<Times> {
+    let mut times = Times { raw: Vec::new(), second: Vec::new(), bridge: Vec::new() };
+    while times.raw.len() < rounds {
+        let lab = Lab::new(codexd).await?;
+        let mut first = Raw::start(codex, &lab.codex_home, &lab.project).await?;
+        let mut second = Raw::start(codex, &lab.codex_home, &lab.project).await?;
+        let daemon = lab.serve_with(codex, &[], &[("CODEXD_LOG", "warn")]).await?;
+        let (session, _) = daemon.start("hello").await?;
+        first.turn("hello", &lab.project).await?;
+        second.turn("hello", &lab.project).await?;
+        for round in 0..block + WARM_UP {
+            let mut took = [0.0; 3];
+            for place in 0..3 {
+                let arm = (round + place) % 3;
+                let begin = Instant::now();
+                match arm {
+                    0 => first.turn("hello", &lab.project).await?,
+                    1 => second.turn("hello", &lab.project).await?,
+                    _ => drop(daemon.go_on(&session, "hello").await?),
+                }
+                took[arm] = ms(begin.elapsed());
+            }
+            if round >= WARM_UP {
+                times.raw.push(took[0]);
+                times.second.push(took[1]);
+                times.bridge.push(took[2]);
+            }
+        }
+        daemon.stop().await?;
+    }
+    Ok(times)
+}
+
+/// How long one commit of about a turn's size takes on this disk.
+async fn commits() -> Result<f64> {
+    let dir = tempfile::tempdir()?;
+    let store = store::Store::open(dir.path())?;
+    let mut took = Vec::new();
+    for _ in 0..500 {
+        let mut batch = store::Batch::default();
+        batch.push(store::Write::AddEvent(Box::new(store::NewEvent {
+            name: types::EventName::AgentStarted,
+            at: types::Timestamp::now(),
+            session: None,
+            turn: None,
+            item: None,
+            detail: Some(json!({"bytes": "x".repeat(1000)})),
+        })));
+        let begin = Instant::now();
+        store.commit(batch).await?;
+        took.push(ms(begin.elapsed()));
+    }
+    store.close().await;
+    Ok(median(&took))
+}
+
+/// 64 sessions at once on fake-codex: what group commit is for.
+pub(crate) async fn throughput(codexd: &str) -> Result<()> {
+    const SESSIONS: usize = 64;
+    const TURNS: usize = 100;
+    let lab = Lab::new(codexd).await?;
+    let daemon = lab.serve_with(&fake_codex()?, &[], &[("CODEXD_LOG", "warn")]).await?;
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        sessions.push(daemon.start("hello").await?.0);
+    }
+    let begin = Instant::now();
+    let work = sessions.into_iter().map(|session| {
+        let client = daemon.client.clone();
+        tokio::spawn(async move {
+            for _ in 0..TURNS {
+                let body = json!({"sessionId": session, "prompt": "hello"}).to_string();
+                let limit = std::time::Duration::from_secs(60);
+                let (status, _) = client.request("POST".parse()?, "/continue", Some(body.into()), limit).await?;
+                ensure!(status.as_u16() == 200);
+            }
+            Ok(())
+        })
+    });
+    for work in work.collect::<Vec<_>>() {
+        work.await??;
+    }
+    let rate = (SESSIONS * TURNS) as f64 / begin.elapsed().as_secs_f64();
+    println!("\n{SESSIONS} sessions at once on fake-codex: {rate:.0} turns/s, each with its history on disk (client, daemon and fake-codex share the machine).");
+    daemon.stop().await
+}
+

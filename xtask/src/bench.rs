@@ -1,0 +1,29 @@
+//! Benchmarks: release builds, then the `bench` program of the testkit, which prints the tables of docs/benchmarks.md.
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::{codex, sh};
+
+/// What is measured.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// A turn: raw app-server and codexd in rounds, on the real Codex and on fake-codex; then what codexd costs at rest
+    Turn {
+        /// Rounds on the real Codex
+        #[arg(long, default_value_t = 400)]
+        rounds: usize,
+    },
+}
+
+/// Builds and measures.
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    codex::install()?;
+    let build = ["build", "--release", "--locked", "--package", "codex-mcp-bridge", "--package", "testkit", "--bins"];
+    sh::run("release builds", sh::cargo().args(build))?;
+    let Bench::Turn { rounds } = bench;
+    let folder = sh::root().join("target/release");
+    let mut program = std::process::Command::new(folder.join("bench"));
+    program.arg("--codexd").arg(folder.join("codexd")).arg("--rounds").arg(rounds.to_string());
+    sh::run("measuring; leave the machine alone", &mut program)
+}
