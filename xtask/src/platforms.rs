@@ -45,14 +45,26 @@ pub(crate) fn check() -> Result<()> {
     for (target, zig_target) in TARGETS {
         let tools = tools(&base, target, zig_target)?;
         let path = std::env::join_paths(
-            [tools.clone(), usr.join("bin")].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+            [tools.clone(), usr.join("bin")]
+                .into_iter()
+                .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
         )?;
         let name = target.replace('-', "_");
         let mut command = Command::new(usr.join("bin/cargo"));
-        command.args(["check", "--locked", "-Zbuild-std", "--target", target, "--package", "codex-mcp-bridge", "--package", "fake-model"]);
+        command.args([
+            "check",
+            "--locked",
+            "-Zbuild-std",
+            "--target",
+            target,
+            "--package",
+            "codex-mcp-bridge",
+            "--package",
+            "fake-model",
+        ]);
         command.env("RUSTC", usr.join("bin/rustc")).env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-D warnings");
         command.env("LD_LIBRARY_PATH", &libraries).env("PATH", path).env("CARGO_TARGET_DIR", base.join("target"));
-        command.env(format!("CC_{name}"), tools.join("cc")).env(format!("AR_{name}"), tools.join("ar"));
+        command.env(format!("CC_{name}"), tools.join("target-cc")).env(format!("AR_{name}"), tools.join("target-ar"));
         command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
         sh::run(&format!("types for {target}"), &mut command)?;
     }
@@ -65,13 +77,19 @@ fn prepare(base: &Path) -> Result<()> {
     }
     let debs = base.join("debs");
     fs::create_dir_all(&debs)?;
-    sh::run("fetching Debian's compiler (130 MB, once)", Command::new("sh").args(["-c", "cd \"$0\" && apt-get download \"$@\""]).arg(&debs).args(PACKAGES))
-        .context("this check needs a Debian machine with up-to-date package lists (apt-get update)")?;
+    sh::run(
+        "fetching Debian's compiler (130 MB, once)",
+        Command::new("sh").args(["-c", "cd \"$0\" && apt-get download \"$@\""]).arg(&debs).args(PACKAGES),
+    )
+    .context("this check needs a Debian machine with up-to-date package lists (apt-get update)")?;
     let unpack = "for deb in \"$0\"/*.deb; do dpkg -x \"$deb\" \"$1\" || exit 1; done";
     sh::run("unpacking it", Command::new("sh").args(["-c", unpack]).arg(&debs).arg(base.join("root")))?;
     fs::remove_dir_all(&debs)?;
     sh::run("a Python environment", Command::new("python3").args(["-m", "venv"]).arg(base.join("zig")))?;
-    sh::run("zig, as the C compiler", Command::new(base.join("zig/bin/pip")).args(["install", "--quiet", "ziglang==0.17.1"]))?;
+    sh::run(
+        "zig, as the C compiler",
+        Command::new(base.join("zig/bin/pip")).args(["install", "--quiet", "ziglang==0.17.1"]),
+    )?;
     fs::write(base.join("ready"), "")?;
     Ok(())
 }
@@ -86,7 +104,11 @@ fn tools(base: &Path, target: &str, zig_target: &str) -> Result<PathBuf> {
         "for word; do shift; case $word in --target=*|-mmacosx-version-min=*|-mmacos-version-min=*) ;; *) set -- \"$@\" \"$word\" ;; esac; done\n\
          exec {zig} cc -target {zig_target} \"$@\""
     );
-    for (name, script) in [("cc", cc), ("ar", format!("exec {zig} ar \"$@\"")), ("x86_64-w64-mingw32-dlltool", format!("exec {zig} dlltool \"$@\""))] {
+    for (name, script) in [
+        ("target-cc", cc),
+        ("target-ar", format!("exec {zig} ar \"$@\"")),
+        ("x86_64-w64-mingw32-dlltool", format!("exec {zig} dlltool \"$@\"")),
+    ] {
         let file = folder.join(name);
         fs::write(&file, format!("#!/bin/sh\n{script}\n"))?;
         #[cfg(unix)]

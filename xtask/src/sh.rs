@@ -28,7 +28,12 @@ pub(crate) fn run(what: &str, command: &mut Command) -> Result<()> {
 
 /// Whether a command can be run at all.
 pub(crate) fn works(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// Tells what is going on.

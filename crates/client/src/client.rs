@@ -9,8 +9,9 @@ use hyper::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
 };
 use tokio::time::timeout;
+use types::DaemonFile;
 
-use crate::{DaemonFile, Error, connection::Address};
+use crate::{Error, connection::Address, daemon_file};
 
 /// What a call that only looks something up is given.
 pub const SHORT_LIMIT: Duration = Duration::from_secs(30);
@@ -40,10 +41,10 @@ impl Client {
     /// # Errors
     /// [`Error::NoDaemon`] when none has said where it is; [`Error::DaemonFile`] when what it said can't be used.
     pub fn from_store_dir(store_dir: &Path) -> Result<Self, Error> {
-        let daemon = DaemonFile::read(store_dir)?;
+        let daemon = daemon_file::read(store_dir)?;
         let address = address_of(&daemon).unwrap_or_else(|| {
             let reason = "it names neither an address nor a socket".to_owned();
-            Err(Error::DaemonFile { path: DaemonFile::path(store_dir), reason })
+            Err(Error::DaemonFile { path: store_dir.join(DaemonFile::NAME), reason })
         })?;
         Ok(Self {
             address,

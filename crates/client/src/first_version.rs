@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use types::agent::AgentInfo;
 
 /// `POST /start`: a new session and its first turn.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,12 +56,9 @@ pub struct Answer {
     /// The turn did not complete; the text says why.
     #[serde(default)]
     pub is_error: bool,
-    /// The turn's own status (`failed`, `interrupted`), from daemons that tell it.
+    /// The turn's own status (`failed`, `interrupted`), from a daemon that tells it. api.md does not ask for it yet.
     #[serde(default)]
     pub status: Option<String>,
-    /// The turn's own error code (`TURN_TIMEOUT`, `AGENT_EXITED`, ..), from daemons that tell it.
-    #[serde(default)]
-    pub code: Option<String>,
     /// What was asked for and is not allowed to a request.
     #[serde(default)]
     pub ignored_overrides: Vec<String>,
@@ -185,7 +183,7 @@ pub struct Message {
 }
 
 /// `GET /health`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
     /// The daemon is alive.
@@ -204,14 +202,5 @@ pub struct Health {
     pub version: Option<String>,
     /// Codex; told to those with authority.
     #[serde(default)]
-    pub agent: Option<AgentHealth>,
-}
-
-/// What `GET /health` tells of Codex. [`crate::Client::agent`] tells more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AgentHealth {
-    /// Its version.
-    #[serde(default)]
-    pub version: Option<String>,
+    pub agent: Option<AgentInfo>,
 }

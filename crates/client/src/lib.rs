@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //!
-//! A daemon leaves `daemon.json` in its store dir ([`DaemonFile`]): where its Unix socket is, and what it listens on.
+//! A daemon leaves `daemon.json` in its store dir ([`types::DaemonFile`]): where its Unix socket is, and what it listens on.
 //! [`Client::from_store_dir`] reads it and goes by the socket, where being the same user is authority enough; without a
 //! socket, or elsewhere ([`Client::tcp`]), it goes by TCP with a token.
 //!
@@ -28,9 +28,10 @@ mod first_version;
 pub use calls::Reply;
 pub use client::{Client, SHORT_LIMIT};
 pub use connection::CONNECT_LIMIT;
-pub use daemon_file::DaemonFile;
 pub use error::Error;
 pub use first_version::{
-    AgentHealth, Answer, Continue, Health, Message, SessionDetail, SessionMeta, SessionSummary, Sessions, Start,
-    StructuredContent, Text,
+    Answer, Continue, Health, Message, SessionDetail, SessionMeta, SessionSummary, Sessions, Start, StructuredContent,
+    Text,
 };
+/// For [`Client::request`].
+pub use hyper::{Method, StatusCode};

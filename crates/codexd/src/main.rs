@@ -1,1 +1,24 @@
-fn main() {}
+//! `codexd` keeps one Codex warm on this machine and lets other programs use it.
+
+mod cli;
+mod commands;
+mod config;
+mod exit;
+mod install;
+mod logging;
+mod output;
+mod serve;
+mod signals;
+
+use std::{process::ExitCode, time::Duration};
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&anyhow::Error::new(error).context("can't start"), false),
+    };
+    let code = runtime.block_on(cli::run(std::env::args_os()));
+    // A file operation that hangs must not keep a program that is done.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    code
+}

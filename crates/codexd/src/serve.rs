@@ -46,6 +46,10 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// How many turns may wait in one session.
 const QUEUE_LIMIT: usize = 16;
 
+/// How long the head of a request may take, and its body.
+const HEADER_LIMIT: Duration = Duration::from_secs(10);
+const BODY_LIMIT: Duration = Duration::from_secs(30);
+
 /// How long a route of the first version waits for a turn.
 const LEGACY_WAIT: Duration = Duration::from_secs(1800);
 
@@ -91,6 +95,8 @@ pub(crate) async fn run(args: ServeArgs, store_dir: &StoreArg, old_way: bool) ->
             max_connections: args.max_connections,
             token_hint: hint,
             legacy_wait: LEGACY_WAIT,
+            header_limit: HEADER_LIMIT,
+            body_limit: BODY_LIMIT,
         },
     );
     let stop = CancellationToken::new();

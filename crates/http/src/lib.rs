@@ -1,1 +1,146 @@
-//! (being written)
+//! The HTTP API: the only crate that knows status codes.
+//!
+//! # Theory of operation
+//!
+//! ```text
+//!  listener -> serve: an accept loop, a task for each connection, limits of time and number
+//!                |
+//!              checks: Host, Origin, authority, content type, length; then the router; then how errors look
+//!                |
+//!              routes: one file a resource. They ask the engine and say what it answered
+//! ```
+//!
+//! The checks stand around the whole router, not in front of single routes: an unknown path and a wrong method are told only
+//! to those who may know, and a route that is added later can't forget one of them.
+//!
+//! Whatever is refused, by a check, a route or the engine, is a [`error::Failure`]: a code out of the closed set and a
+//! sentence. Its status comes from one table, and its form from the path: the routes of the first version have one of their
+//! own.
+//!
+//! Nobody's work hangs on a connection. A request that waits for a turn is only a reader of it: when the client goes away the
+//! future is dropped and the turn goes on.
+//!
+//! # What is bounded
+//!
+//! Connections (beyond the cap: 503, and beyond a few of those: closed), the size of headers and bodies, the time that each
+//! may take, and the time that a request of the first version waits. A connection that is idle for as long as headers may
+//! take is closed.
+//!
+//! Architecture invariant: no other crate names a status code, and none of a body is kept beyond `max_body_bytes`.
+//! Architecture invariant: every response passes the outermost layer; no error is plain text.
+
+mod body;
+mod checks;
+mod error;
+mod routes;
+mod serve;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use engine::Engine;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub use checks::{Peer, Token};
+
+use crate::checks::{Attempts, Hosts, Origins};
+
+/// What the operator decides. [`Options::default`] has the documented values and lets nobody in by TCP.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// More names by which we may be called, besides those of loopback.
+    pub allow_hosts: Vec<String>,
+    /// Web origins whose pages may call, such as `https://box.example`.
+    pub allow_origins: Vec<String>,
+    /// What TCP is bound to; its address is one of our names.
+    pub bound: Option<SocketAddr>,
+    /// Who may come in by TCP.
+    pub tokens: Vec<Token>,
+    /// TCP needs no token: who shows none of ours is `anonymous`.
+    pub open: bool,
+    /// The longest body that is read, in bytes.
+    pub max_body_bytes: usize,
+    /// How many connections there may be at once, over all listeners.
+    pub max_connections: usize,
+    /// The sentence of a 401 that says how to get a token.
+    pub token_hint: String,
+    /// How long a request of the first version waits for its turn.
+    pub legacy_wait: Duration,
+    /// How long the headers of a request may take; also how long a connection may be idle.
+    pub header_limit: Duration,
+    /// How long a body may take.
+    pub body_limit: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            allow_hosts: Vec::new(),
+            allow_origins: Vec::new(),
+            bound: None,
+            tokens: Vec::new(),
+            open: false,
+            max_body_bytes: 256 * 1024,
+            max_connections: 1024,
+            token_hint: "make one with `codexd token new NAME` and send it as `Authorization: Bearer TOKEN`".to_owned(),
+            legacy_wait: Duration::from_secs(1800),
+            header_limit: Duration::from_secs(10),
+            body_limit: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The API over an engine; cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    options: Options,
+    hosts: Hosts,
+    origins: Origins,
+    attempts: Attempts,
+    connections: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+}
+
+impl Api {
+    /// The API over this engine.
+    #[must_use]
+    pub fn new(engine: Engine, options: Options) -> Self {
+        let hosts = Hosts::new(&options.allow_hosts, options.bound);
+        let origins = Origins::new(&options.allow_origins);
+        let connections = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
+        let refusals = Arc::new(Semaphore::new(serve::REFUSALS));
+        let attempts = Attempts::default();
+        Self { inner: Arc::new(Inner { engine, options, hosts, origins, attempts, connections, refusals }) }
+    }
+
+    /// All routes with all checks. A request is taken for one that came by TCP unless it has a [`Peer`] as an extension.
+    pub fn router(&self) -> Router {
+        checks::around(self.clone(), routes::all(self))
+    }
+
+    /// Serves TCP until `stop`. Then running requests finish, and this returns when the last connection is gone; it sets no
+    /// deadline for that.
+    pub async fn serve_tcp(&self, listener: tokio::net::TcpListener, stop: CancellationToken) {
+        serve::serve(self, listener, stop).await;
+    }
+
+    /// Serves a Unix socket until `stop`, as [`Api::serve_tcp`] does. Another user's connection is closed unread.
+    #[cfg(unix)]
+    pub async fn serve_unix(&self, listener: tokio::net::UnixListener, stop: CancellationToken) {
+        serve::serve(self, listener, stop).await;
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    fn options(&self) -> &Options {
+        &self.inner.options
+    }
+}

@@ -1,0 +1,199 @@
+//! The steps. Each does something, checks what came of it, and only then tells it.
+
+use anyhow::{Context as _, bail, ensure};
+use client::{Answer, Client, Continue, Start};
+use types::agent::{AgentInfo, AgentStatus};
+
+use super::{
+    stage::{self, Stage},
+    teller::Teller,
+};
+
+/// How long a turn of the scripted model may take. It takes a tenth of a second.
+const TURN_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+
+const FIRST: &str = "The spare key is under the blue pot.";
+const THIRD: &str = "And the ladder is in the shed.";
+const OTHER: &str = "Tea at four, and scones.";
+
+/// A word that only the first session has.
+const WORD: &str = "ladder";
+
+/// What the command in the sandbox writes.
+const NOTE: &str = "written-by-codex";
+
+/// Plays all of them. Returns Codex's version.
+pub(super) async fn all(stage: &mut Stage, teller: &mut Teller) -> anyhow::Result<String> {
+    let (client, agent) = serve(stage, teller).await?;
+    let version = agent.version.clone().unwrap_or_else(|| "of an unknown version".to_owned());
+    let mut talk = Talk { client, session: String::new(), said: Vec::new() };
+    talk.start(stage, teller).await?;
+    talk.run_a_command(stage, teller).await?;
+    talk.go_on(teller).await?;
+    let agent = talk.client.agent().await?.value;
+    talk.survive_a_crash(stage, teller, &agent).await?;
+    talk.survive_a_restart(stage, teller).await?;
+    talk.search(stage, teller).await?;
+    Ok(version)
+}
+
+async fn serve(stage: &mut Stage, teller: &mut Teller) -> anyhow::Result<(Client, AgentInfo)> {
+    teller.begin("Start the daemon", "codexd serve")?;
+    let (client, agent) = stage.start_daemon().await?;
+    let pid = agent.pid.context("the daemon does not tell the process of its Codex")?;
+    let by = agent.backend.map(|backend| format!(" by {}", backend.as_str())).unwrap_or_default();
+    let version = agent.version.as_deref().unwrap_or("unknown");
+    teller.saw(&format!("Codex {version}{by}, pid {pid}"), "one warm Codex waits for prompts")?;
+    Ok((client, agent))
+}
+
+/// The session that the demo is about, and the first lines of what was said to it.
+struct Talk {
+    client: Client,
+    session: String,
+    said: Vec<String>,
+}
+
+impl Talk {
+    async fn start(&mut self, stage: &Stage, teller: &mut Teller) -> anyhow::Result<()> {
+        teller.begin("Start a session", format!("codexd start \"{FIRST}\""))?;
+        let start = Start { prompt: FIRST.to_owned(), cwd: Some(stage.project()), ..Start::default() };
+        let answer = self.client.start(&start, TURN_LIMIT).await?.value;
+        self.said.push(FIRST.to_owned());
+        let text = good(&answer)?;
+        expect(&text, &format!("echo: {FIRST}"))?;
+        self.session = answer.session_id;
+        teller.saw(&text, &format!("session {}: this id never changes", self.session))?;
+        Ok(())
+    }
+
+    async fn run_a_command(&mut self, stage: &Stage, teller: &mut Teller) -> anyhow::Result<()> {
+        let forbidden = stage.outside().join("never.txt");
+        let confined = !stage.outside_is_temporary() && cfg!(unix);
+        let mut prompt = format!("Write a note.\nRUN:echo {NOTE} > note.txt; cat note.txt");
+        if confined {
+            prompt.push_str(&format!("\nRUN:echo no > '{}'", forbidden.display()));
+        }
+        teller.begin(
+            "Let Codex run commands, in its sandbox",
+            format!("codexd continue {} \"Write a note ..\"", self.session),
+        )?;
+        let text = self.say(&prompt).await?;
+        let note = stage.project().join("note.txt");
+        let written = std::fs::read_to_string(&note);
+        ensure!(
+            written.is_ok() && text.starts_with(&format!("ran: {NOTE}")),
+            "the command did not run: Codex answered `{text}` and left {} in `{}`. If this machine gives Codex no sandbox \
+             (a container without user namespaces, say), its commands can't run here",
+            written.map_or_else(|error| format!("nothing ({error})"), |text| format!("{text:?}")),
+            note.display()
+        );
+        let meaning = if confined {
+            ensure!(!forbidden.exists(), "the command wrote `{}`, outside of its folder", forbidden.display());
+            ensure!(text.contains("ran (exit "), "writing outside of the folder did not fail: `{text}`");
+            "the note is in the session's folder; writing outside of it was refused by the sandbox"
+        } else {
+            "the note is in the session's folder"
+        };
+        teller.saw(&text, meaning)?;
+        Ok(())
+    }
+
+    async fn go_on(&mut self, teller: &mut Teller) -> anyhow::Result<()> {
+        teller.begin("Continue the session", format!("codexd continue {} \"{THIRD}\"", self.session))?;
+        let text = self.say(THIRD).await?;
+        expect(&text, &format!("echo: {THIRD}"))?;
+        teller.saw(&text, "the same conversation goes on")?;
+        Ok(())
+    }
+
+    async fn survive_a_crash(
+        &mut self,
+        stage: &mut Stage,
+        teller: &mut Teller,
+        agent: &AgentInfo,
+    ) -> anyhow::Result<()> {
+        let old = agent.pid.context("the daemon does not tell the process of its Codex")?;
+        teller.begin(
+            "Kill Codex, then ask what it remembers",
+            format!("kill -9 {old}; codexd continue {} RECALL", self.session),
+        )?;
+        stage::kill(old).await?;
+        let is_new = |agent: &AgentInfo| agent.status == AgentStatus::Ready && agent.pid.is_some_and(|pid| pid != old);
+        let agent = stage.agent_that(&self.client, is_new).await?;
+        let memory = self.recall().await?;
+        let new = agent.pid.unwrap_or_default();
+        teller.saw(&memory, &format!("Codex came back as pid {new}, and the model was given everything, once"))?;
+        Ok(())
+    }
+
+    async fn survive_a_restart(&mut self, stage: &mut Stage, teller: &mut Teller) -> anyhow::Result<()> {
+        teller
+            .begin("Stop the daemon, start it again, ask again", format!("codexd continue {} RECALL", self.session))?;
+        stage.stop_daemon().await?;
+        if let Ok(answered) = self.client.health().await {
+            bail!("codexd was stopped and still answers: {answered:?}");
+        }
+        (self.client, _) = stage.start_daemon().await?;
+        let memory = self.recall().await?;
+        teller.saw(&memory, "sessions belong to the store, not to a process")?;
+        Ok(())
+    }
+
+    async fn search(&mut self, stage: &Stage, teller: &mut Teller) -> anyhow::Result<()> {
+        teller.begin("Find it again, with another session beside it", format!("codexd sessions search {WORD}"))?;
+        let start = Start { prompt: OTHER.to_owned(), cwd: Some(stage.project()), ..Start::default() };
+        let other = self.client.start(&start, TURN_LIMIT).await?.value;
+        good(&other)?;
+        let found = self.client.search(WORD, None).await?.value.sessions;
+        let first = found.first().context("the search found nothing")?;
+        ensure!(
+            first.session_id == self.session,
+            "the search put session {} first, not {}, which has the word",
+            first.session_id,
+            self.session
+        );
+        let seen = format!("{}  {}", first.session_id, first.title.as_deref().unwrap_or_default());
+        teller.saw(&seen, "the first of the results is the session in which the word was said")?;
+        Ok(())
+    }
+
+    /// Continues the session.
+    async fn say(&mut self, prompt: &str) -> anyhow::Result<String> {
+        let further = Continue { session_id: self.session.clone(), prompt: prompt.to_owned() };
+        let answer = self.client.continue_(&further, TURN_LIMIT).await?.value;
+        self.said.push(prompt.lines().next().unwrap_or_default().to_owned());
+        ensure!(answer.session_id == self.session, "the answer is of another session: {}", answer.session_id);
+        good(&answer)
+    }
+
+    /// Asks the model what it was given, and checks that it was everything, once. Returns the part worth showing.
+    async fn recall(&mut self) -> anyhow::Result<String> {
+        let before = self.said.clone();
+        let text = self.say("RECALL").await?;
+        let prompts: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("user: ")).collect();
+        ensure!(
+            prompts == before,
+            "the model should have been given the prompts {before:?}, and was given {prompts:?}"
+        );
+        let count = text.lines().last().unwrap_or_default();
+        ensure!(
+            count == format!("count: {}", before.len() * 2),
+            "the model should have been given {} messages, its answers among them; it says `{count}`",
+            before.len() * 2
+        );
+        Ok(text.lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// The text of an answer that is one.
+fn good(answer: &Answer) -> anyhow::Result<String> {
+    let text = answer.text();
+    ensure!(!answer.is_error, "the turn ended without an answer: {text}");
+    Ok(text)
+}
+
+fn expect(text: &str, expected: &str) -> anyhow::Result<()> {
+    ensure!(text == expected, "the answer should have been `{expected}`, and was `{text}`");
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! What commands print: the only place that writes to stdout and stderr (the daemon's log apart).
+//!
+//! # Theory of operation
+//!
+//! stdout has what was asked for and nothing else: the answer, the list, with `--json` one object. stderr has everything
+//! said around it. So `codexd start … > file` keeps the answer alone.
+//!
+//! - **Data** ([`Output::text`], [`Output::object`]) goes out as it is, except that a terminal never gets a control sequence
+//!   that Codex, a model or a file put into it ([`clean`]): what an agent prints could otherwise rewrite the screen of the
+//!   person who reads it.
+//! - **Our words** may have colours, which `anstream` takes out where nobody sees them (a pipe, `NO_COLOR`). Whatever
+//!   foreign text is in them is cleaned first, always.
+//! - A reader who has gone (`| head`) ends the output and is no error: the command's result stays what it was.
+
+mod clean;
+mod progress;
+pub(crate) mod table;
+mod width;
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+
+pub(crate) use clean::{clean, clean_line};
+pub(crate) use progress::{InstallProgress, Spinner};
+pub(crate) use width::cut;
+
+/// For what stands beside the thing that matters.
+pub(crate) const DIM: Style = Style::new().dimmed();
+/// For the thing that matters.
+pub(crate) const BOLD: Style = Style::new().bold();
+/// For what went well.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// How this command prints.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+    stdout_is_terminal: bool,
+    stderr_is_terminal: bool,
+}
+
+impl Output {
+    /// For people, or for programs.
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json, stdout_is_terminal: io::stdout().is_terminal(), stderr_is_terminal: io::stderr().is_terminal() }
+    }
+
+    /// Whether a program reads.
+    pub(crate) const fn json(&self) -> bool {
+        self.json
+    }
+
+    /// The columns of the terminal; `None` when nobody looks at one.
+    pub(crate) fn width(&self) -> Option<usize> {
+        self.stdout_is_terminal.then(columns)
+    }
+
+    /// A text of Codex or of a model, on stdout, with one newline at its end.
+    pub(crate) fn text(&self, text: &str) -> io::Result<()> {
+        let shown = if self.stdout_is_terminal { clean(text) } else { text.into() };
+        let newline = if shown.ends_with('\n') { "" } else { "\n" };
+        quiet(write!(io::stdout().lock(), "{shown}{newline}"))
+    }
+
+    /// One JSON object, on one line of stdout.
+    pub(crate) fn object(&self, json: &[u8]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        if json.contains(&b'\n') {
+            // Written by hand, or pretty: JSON allows newlines only between its words.
+            let folded: serde_json::Value = serde_json::from_slice(json)?;
+            return quiet(writeln!(stdout, "{folded}"));
+        }
+        quiet(stdout.write_all(json).and_then(|()| stdout.write_all(b"\n")))
+    }
+
+    /// Our own words on stdout, with their colours. What is foreign in them has been cleaned.
+    pub(crate) fn styled(&self, text: &str) -> io::Result<()> {
+        quiet(write!(anstream::stdout().lock(), "{text}"))
+    }
+
+    /// What stands above a text.
+    pub(crate) fn heading(&self, text: &str) -> io::Result<()> {
+        self.styled(&format!("\n{BOLD}{}{BOLD:#}\n", clean_line(text)))
+    }
+
+    /// A remark on stderr.
+    pub(crate) fn note(&self, text: &str) {
+        let _ = writeln!(anstream::stderr().lock(), "{}", clean_line(text));
+    }
+
+    /// A remark on stderr for a person who sits there; not for a file, and not for who asked for JSON.
+    pub(crate) fn aside(&self, text: &str) {
+        if self.stderr_is_terminal && !self.json {
+            let _ = writeln!(anstream::stderr().lock(), "{DIM}{}{DIM:#}", clean_line(text));
+        }
+    }
+}
+
+/// One line on stdout, from those who can't do anything about a failure.
+pub(crate) fn line(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+}
+
+/// An error, on stderr. May have several lines.
+pub(crate) fn error(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{BAD}error:{BAD:#} {}", clean(text));
+}
+
+/// Writes out what is left, so that a full disk is noticed.
+pub(crate) fn flush() -> io::Result<()> {
+    quiet(io::stdout().lock().flush())
+}
+
+/// How long ago that was, as people say it; long ago is a date.
+pub(crate) fn age(millis: i64) -> String {
+    age_at(millis, types::Timestamp::now().as_millis())
+}
+
+fn age_at(millis: i64, now: i64) -> String {
+    let seconds = now.saturating_sub(millis) / 1000;
+    match seconds {
+        ..5 => "now".to_owned(),
+        5..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h", seconds / 3_600),
+        86_400..2_592_000 => format!("{} d", seconds / 86_400),
+        _ => {
+            let moment = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
+            moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d").to_string()
+        }
+    }
+}
+
+/// Nobody reads any more: then there is nothing more to say.
+fn quiet(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// The columns of the terminal, or what most have.
+fn columns() -> usize {
+    #[cfg(unix)]
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    #[cfg(not(unix))]
+    let size = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    size.filter(|columns| *columns > 0).unwrap_or(80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_read_at_a_glance() {
+        let now = 1_800_000_000_000;
+        let ago = |seconds: i64| age_at(now - seconds * 1000, now);
+        assert_eq!(ago(0), "now");
+        assert_eq!(ago(-100), "now", "clocks differ");
+        assert_eq!(ago(42), "42 s");
+        assert_eq!(ago(59 * 60), "59 min");
+        assert_eq!(ago(7_200), "2 h");
+        assert_eq!(ago(86_400 * 29), "29 d");
+        assert_eq!(ago(86_400 * 365).len(), "2026-01-15".len());
+        assert_eq!(age_at(i64::MIN, i64::MAX).len(), 10);
+    }
+
+    #[test]
+    fn a_reader_who_has_gone_is_no_error() {
+        assert!(quiet(Err(io::ErrorKind::BrokenPipe.into())).is_ok());
+        assert!(quiet(Err(io::ErrorKind::StorageFull.into())).is_err());
+    }
+}

@@ -1,0 +1,213 @@
+//! How a refusal looks: the one table from code to status, and the two forms that a body has.
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use engine::Refusal;
+use serde::Serialize;
+use types::{Code, SessionId, TurnId};
+
+/// The status of each code, and its title.
+const fn meaning(code: Code) -> (StatusCode, &'static str) {
+    match code {
+        Code::BadRequest => (StatusCode::BAD_REQUEST, "The request can't be understood"),
+        Code::BadCwd => (StatusCode::BAD_REQUEST, "The folder can't be used"),
+        Code::Unauthorized => (StatusCode::UNAUTHORIZED, "A token is needed"),
+        Code::Forbidden => (StatusCode::FORBIDDEN, "The token does not allow this"),
+        Code::CwdForbidden => (StatusCode::FORBIDDEN, "The folder is not allowed"),
+        Code::SandboxForbidden => (StatusCode::FORBIDDEN, "The sandbox is wider than allowed"),
+        Code::ApprovalPolicyForbidden => (StatusCode::FORBIDDEN, "The approval policy is wider than allowed"),
+        Code::ConfigForbidden => (StatusCode::FORBIDDEN, "The configuration is not allowed"),
+        Code::BadOrigin => (StatusCode::FORBIDDEN, "The web page may not call this daemon"),
+        Code::NoSession => (StatusCode::NOT_FOUND, "There is no such session"),
+        Code::NoTurn => (StatusCode::NOT_FOUND, "There is no such turn"),
+        Code::NoApproval => (StatusCode::NOT_FOUND, "There is no such approval"),
+        Code::NotFound => (StatusCode::NOT_FOUND, "There is nothing at this path"),
+        Code::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "The path does not take this method"),
+        Code::TurnActive => (StatusCode::CONFLICT, "A turn is active"),
+        Code::TurnEnded => (StatusCode::CONFLICT, "The turn has ended"),
+        Code::ThreadHeld => (StatusCode::CONFLICT, "Another process uses the thread"),
+        Code::ApprovalResolved => (StatusCode::CONFLICT, "The approval has been answered"),
+        Code::NotSupported => (StatusCode::CONFLICT, "This can't be done here"),
+        Code::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+        Code::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not declared as JSON"),
+        Code::BadHost => (StatusCode::MISDIRECTED_REQUEST, "The Host is not this daemon"),
+        Code::IdempotencyMismatch => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request")
+        }
+        Code::InputTooLarge => (StatusCode::UNPROCESSABLE_ENTITY, "The input is larger than Codex takes"),
+        Code::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "The session's queue is full"),
+        Code::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "Too many failed authentications"),
+        Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Something in the daemon went wrong"),
+        Code::AgentError => (StatusCode::BAD_GATEWAY, "Codex failed"),
+        Code::AgentUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Codex is not running"),
+        Code::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "The daemon has too much to do"),
+        Code::StoreFull => (StatusCode::SERVICE_UNAVAILABLE, "The disk is full"),
+        Code::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "The daemon is stopping"),
+        Code::AgentTimeout => (StatusCode::GATEWAY_TIMEOUT, "The turn took longer than the request waits"),
+    }
+}
+
+/// A request that was not done. As a response it is empty until the outermost layer gives it its form ([`Shape`]).
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    refusal: Refusal,
+    status: StatusCode,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Refusal::new(code, detail).into()
+    }
+
+    /// A body that does not come. The closed set of codes has none for it, HTTP has a status.
+    pub(crate) fn slow_body(detail: String) -> Self {
+        Self { status: StatusCode::REQUEST_TIMEOUT, ..Self::new(Code::BadRequest, detail) }
+    }
+
+    /// Says which turn it was, unless that is known.
+    pub(crate) fn of_turn(mut self, session: &SessionId, turn: &TurnId) -> Self {
+        self.refusal.session.get_or_insert_with(|| session.clone());
+        self.refusal.turn.get_or_insert_with(|| turn.clone());
+        self
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let (status, _) = meaning(refusal.code);
+        Self { refusal, status }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The form of a body that tells of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// `application/problem+json`.
+    Problem,
+    /// `{"error", "code"}`: the routes of the first version.
+    Legacy,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: Code,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<&'a SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn_id: Option<&'a TurnId>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Legacy<'a> {
+    error: &'a str,
+    code: Code,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<&'a SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn_id: Option<&'a TurnId>,
+}
+
+impl Shape {
+    /// The form that belongs to a path.
+    pub(crate) fn of(path: &str) -> Self {
+        match path {
+            "/health" | "/start" | "/continue" | "/reply" | "/sessions" => Self::Legacy,
+            path if path.starts_with("/sessions/") => Self::Legacy,
+            _ => Self::Problem,
+        }
+    }
+
+    /// Gives a response the body and the headers that it must have.
+    pub(crate) fn finish(self, mut response: Response) -> Response {
+        if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+            self.render(&failure, &mut response);
+        }
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+
+    fn render(self, failure: &Failure, response: &mut Response) {
+        let Refusal { code, detail, session, turn } = &failure.refusal;
+        let (session_id, turn_id) = (session.as_ref(), turn.as_ref());
+        let (body, media) = match self {
+            Self::Problem => {
+                let body = serde_json::to_vec(&Problem {
+                    r#type: format!("urn:codexd:problem:{code}"),
+                    title: meaning(*code).1,
+                    status: failure.status.as_u16(),
+                    detail,
+                    code: *code,
+                    retryable: code.retryable(),
+                    session_id,
+                    turn_id,
+                });
+                (body, "application/problem+json")
+            }
+            Self::Legacy => {
+                // Its scripts know 400 for everything that is wrong with a folder.
+                if *code == Code::CwdForbidden {
+                    *response.status_mut() = StatusCode::BAD_REQUEST;
+                }
+                let body = serde_json::to_vec(&Legacy { error: detail, code: *code, session_id, turn_id });
+                (body, "application/json")
+            }
+        };
+        // Only a map with keys that are no text fails to serialise; these have none.
+        let body = body.unwrap_or_default();
+        let mut set = |name: HeaderName, value: &'static str| {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        };
+        set(header::CONTENT_TYPE, media);
+        match (*code, failure.status) {
+            (Code::Unauthorized, _) => set(header::WWW_AUTHENTICATE, "Bearer"),
+            (Code::TooManyRequests | Code::Overloaded, _) => set(header::RETRY_AFTER, "1"),
+            // The rest of the body is not read, so nothing can follow it.
+            (Code::BodyTooLarge, _) | (_, StatusCode::REQUEST_TIMEOUT) => set(header::CONNECTION, "close"),
+            _ => {}
+        }
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        *response.body_mut() = Body::from(body);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_follows_the_path() {
+        for path in ["/health", "/start", "/continue", "/reply", "/sessions", "/sessions/search", "/sessions/a/b"] {
+            assert_eq!(Shape::of(path), Shape::Legacy, "{path}");
+        }
+        for path in ["/", "", "*", "/healthz", "/readyz", "/v1/sessions", "/sessionsx", "/start/", "/v1/agent"] {
+            assert_eq!(Shape::of(path), Shape::Problem, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_allowed_is_400_for_old_scripts_and_403_for_others() {
+        let failure = || Failure::new(Code::CwdForbidden, "no").into_response();
+        assert_eq!(Shape::Problem.finish(failure()).status(), StatusCode::FORBIDDEN);
+        assert_eq!(Shape::Legacy.finish(failure()).status(), StatusCode::BAD_REQUEST);
+    }
+}

@@ -1,0 +1,129 @@
+//! Turns, as the first version gave them: one request asks and waits for the answer.
+
+use axum::{Json, extract::State};
+use engine::{NewSession, Overrides, Strictness};
+use serde::Serialize;
+use tokio::time::Instant;
+use types::{Code, SessionId, ThreadId, Turn, TurnId, TurnStatus, UnknownPolicy};
+
+use crate::{Api, body::Fields, checks::Caller, error::Failure};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Answered {
+    session_id: SessionId,
+    thread_id: Option<ThreadId>,
+    content: [Text; 1],
+    structured_content: Structured,
+    #[serde(skip_serializing_if = "is_false")]
+    is_error: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored_overrides: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Text {
+    r#type: &'static str,
+    text: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Structured {
+    thread_id: Option<ThreadId>,
+    content: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// `POST /start`.
+pub(super) async fn start(State(api): State<Api>, who: Caller, mut body: Fields) -> Result<Json<Answered>, Failure> {
+    let new = NewSession {
+        prompt: body.text("prompt")?,
+        title: body.optional_text("title")?,
+        overrides: Overrides {
+            cwd: body.optional_text("cwd")?.map(Into::into),
+            model: body.optional_text("model")?.filter(|model| !model.trim().is_empty()),
+            sandbox: policy(&mut body, "sandbox")?,
+            approval_policy: policy(&mut body, "approval_policy")?,
+        },
+        developer_instructions: None,
+    };
+    let started = api.engine().create(&who.principal, who.origin, new, Strictness::Ignore).await?;
+    answer(&api, started.session, &started.turn, started.ignored).await
+}
+
+/// `POST /continue`.
+pub(super) async fn go_on(State(api): State<Api>, who: Caller, body: Fields) -> Result<Json<Answered>, Failure> {
+    submit(&api, who, body, "sessionId").await
+}
+
+/// `POST /reply`.
+pub(super) async fn reply(State(api): State<Api>, who: Caller, body: Fields) -> Result<Json<Answered>, Failure> {
+    submit(&api, who, body, "threadId").await
+}
+
+async fn submit(api: &Api, who: Caller, mut body: Fields, named: &'static str) -> Result<Json<Answered>, Failure> {
+    let (session, prompt) = (body.text(named)?, body.text("prompt")?);
+    let submitted = api.engine().submit(&who.principal, who.origin, &session, prompt).await?;
+    answer(api, submitted.session, &submitted.turn, Vec::new()).await
+}
+
+fn policy<T: std::str::FromStr<Err = UnknownPolicy>>(
+    body: &mut Fields,
+    name: &'static str,
+) -> Result<Option<T>, Failure> {
+    let Some(text) = body.optional_text(name)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|unknown: UnknownPolicy| {
+        let shown: String = unknown.value.chars().take(64).collect();
+        Failure::new(Code::BadRequest, format!("`{name}` must be one of {}, not {shown:?}", unknown.known))
+    })
+}
+
+/// Waits for the turn and tells what came of it.
+async fn answer(
+    api: &Api,
+    session: SessionId,
+    turn: &TurnId,
+    ignored: Vec<&'static str>,
+) -> Result<Json<Answered>, Failure> {
+    let (limit, began) = (api.options().legacy_wait, Instant::now());
+    let about = |failure: Failure| failure.of_turn(&session, turn);
+    let ended = api.engine().wait(&session, turn, limit).await.map_err(|refusal| about(refusal.into()))?;
+    if !ended.status.ended() {
+        // The engine stops waiting before its time only when it has nothing more to tell.
+        let failure = if began.elapsed() < limit {
+            Failure::new(Code::ShuttingDown, "codexd is stopping; ask for the turn when it is back")
+        } else {
+            let detail = format!("the turn has not ended within {} s; it goes on", limit.as_secs_f64());
+            Failure::new(Code::AgentTimeout, detail)
+        };
+        return Err(about(failure));
+    }
+    let found = api.engine().session(session.as_str()).await.map_err(|refusal| about(refusal.into()))?;
+    let is_error = ended.status != TurnStatus::Completed;
+    let text = text(ended);
+    Ok(Json(Answered {
+        thread_id: found.thread_id.clone(),
+        content: [Text { r#type: "text", text: text.clone() }],
+        structured_content: Structured { thread_id: found.thread_id, content: text },
+        is_error,
+        ignored_overrides: ignored,
+        session_id: session,
+    }))
+}
+
+/// The answer; and, when it did not end well, why.
+fn text(turn: Turn) -> String {
+    let reason = match (turn.status, turn.error) {
+        (TurnStatus::Completed, _) => None,
+        (_, Some(error)) => Some(error.message),
+        (TurnStatus::Interrupted, None) => Some("the turn was interrupted".to_owned()),
+        (_, None) => Some("the turn failed, and Codex did not say why".to_owned()),
+    };
+    let parts: Vec<String> = turn.answer.into_iter().chain(reason).collect();
+    parts.join("\n\n")
+}

@@ -1,0 +1,206 @@
+//! Connections: accepted, counted, given their time, and ended without losing an answer.
+//!
+//! A connection that we end is ended in two steps: first our side of it, then, when the client has read that (or a moment has
+//! passed), the rest. Closed at once, with some of a refused body unread, the system would throw away the answer too.
+
+use std::{future::poll_fn, io, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    response::{IntoResponse as _, Response},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::OwnedSemaphorePermit,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
+use types::Code;
+
+use crate::{
+    Api, Peer,
+    error::{Failure, Shape},
+};
+
+/// So many connections over the cap are told so; any more are closed.
+pub(crate) const REFUSALS: usize = 64;
+
+/// The most that the headers of a request may take, in bytes.
+const HEADER_BYTES: usize = 64 * 1024;
+
+/// How long nothing is accepted when the system can't.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long, and how much, is read and thrown away from a client that we have answered for the last time.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Something that connections come from.
+pub(crate) trait Listener: Send {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// By which way its connections come.
+    const PEER: Peer;
+    /// The next connection; `None` for one that may not be.
+    fn next(&mut self) -> impl Future<Output = io::Result<Option<Self::Stream>>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+    const PEER: Peer = Peer::Tcp;
+
+    async fn next(&mut self) -> io::Result<Option<TcpStream>> {
+        let (stream, _) = self.accept().await?;
+        // Without it an answer is only slower.
+        let _ = stream.set_nodelay(true);
+        Ok(Some(stream))
+    }
+}
+
+#[cfg(unix)]
+impl Listener for tokio::net::UnixListener {
+    type Stream = tokio::net::UnixStream;
+    const PEER: Peer = Peer::SameUser;
+
+    async fn next(&mut self) -> io::Result<Option<Self::Stream>> {
+        let (stream, _) = self.accept().await?;
+        let own = rustix::process::geteuid().as_raw();
+        match stream.peer_cred() {
+            Ok(peer) if peer.uid() == own => Ok(Some(stream)),
+            Ok(peer) => {
+                tracing::warn!(uid = peer.uid(), "another user connected to the socket; closed");
+                Ok(None)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can't tell who connected to the socket; closed");
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Accepts until `stop`, then waits for the connections.
+pub(crate) async fn serve<L: Listener>(api: &Api, mut listener: L, stop: CancellationToken) {
+    let (routes, refuse) = (api.router(), overloaded());
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = listener.next() => accepted,
+        };
+        let stream = match accepted {
+            Ok(Some(stream)) => stream,
+            Ok(None) => continue,
+            Err(error) => {
+                pause(&error, &stop).await;
+                continue;
+            }
+        };
+        let inner = &api.inner;
+        let (permit, router, keep_alive) = if let Ok(permit) = Arc::clone(&inner.connections).try_acquire_owned() {
+            (permit, &routes, true)
+        } else if let Ok(permit) = Arc::clone(&inner.refusals).try_acquire_owned() {
+            (permit, &refuse, false)
+        } else {
+            continue;
+        };
+        let connection = Connection {
+            router: router.clone(),
+            peer: L::PEER,
+            keep_alive,
+            header_limit: api.options().header_limit,
+            stop: stop.clone(),
+            _permit: permit,
+        };
+        connections.spawn(connection.run(stream));
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// Some errors are about one connection that is gone already, the others (no file descriptors) pass when others end.
+async fn pause(error: &io::Error, stop: &CancellationToken) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        return;
+    }
+    tracing::warn!(%error, "can't accept connections; trying again");
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = sleep(PAUSE) => {}
+    }
+}
+
+fn overloaded() -> Router {
+    Router::new().fallback(async |request: Request| -> Response {
+        let failure =
+            Failure::new(Code::Overloaded, "there are too many connections; --max-connections sets how many may be");
+        Shape::of(request.uri().path()).finish(failure.into_response())
+    })
+}
+
+struct Connection {
+    router: Router,
+    peer: Peer,
+    keep_alive: bool,
+    header_limit: Duration,
+    stop: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S) {
+        let service = service_fn(|request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(self.peer);
+            Box::pin(self.router.clone().oneshot(request))
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.header_limit)
+            .max_buf_size(HEADER_BYTES)
+            .keep_alive(self.keep_alive);
+        let mut connection = http.serve_connection(TokioIo::new(stream), service);
+        let mut stopping = false;
+        let ended = loop {
+            tokio::select! {
+                ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
+                () = self.stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection");
+        }
+        let stream = connection.into_parts().io.into_inner();
+        tokio::select! {
+            () = linger(stream) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+}
+
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let rest = async {
+        stream.shutdown().await?;
+        let (mut sink, mut left) = (vec![0; 8 * 1024], LINGER_BYTES);
+        while left > 0 {
+            match stream.read(&mut sink).await? {
+                0 => break,
+                count => left = left.saturating_sub(count),
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Whatever comes of it, the connection is over.
+    let _ = timeout(LINGER, rest).await;
+}
