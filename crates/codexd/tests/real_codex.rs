@@ -30,18 +30,21 @@ impl Talk {
     async fn remembers(&mut self, lab: &Lab, daemon: &Daemon) -> Result<()> {
         let before = lab.model.request_count();
         let answer = daemon.go_on(&self.session, "RECALL").await?;
-        let said: Vec<&str> = answer.lines().filter(|line| !line.starts_with("count: ")).collect();
-        assert_eq!(said, self.lines);
+        assert_eq!(messages(&answer), self.lines);
         assert_eq!(lab.model.request_count(), before + 1, "one turn, one request");
-        // What RECALL answered is part of the conversation from now on, on several lines.
-        self.lines.push("user: RECALL".to_owned());
-        self.lines.extend(format!("assistant: {answer}").lines().map(str::to_owned));
+        let first = answer.lines().next().unwrap_or_default();
+        self.lines.extend(["user: RECALL".to_owned(), format!("assistant: {first}")]);
         Ok(())
     }
 
     async fn how(&self, daemon: &Daemon) -> Result<Value> {
         Ok(daemon.get(&format!("/sessions/{}", self.session)).await?.body["resumed"]["how"].clone())
     }
+}
+
+/// The first line of each message that `RECALL` told of; further ones are indented.
+fn messages(recalled: &str) -> Vec<&str> {
+    recalled.lines().filter(|line| !line.starts_with("  ") && !line.starts_with("count: ")).collect()
 }
 
 #[tokio::test]
@@ -59,11 +62,7 @@ async fn a_session_goes_on_after_everything_was_restarted() -> Result<()> {
 
     daemon.kill_codex().await?;
     talk.go_on(&daemon, "after the death of Codex").await?;
-    talk.lines.truncate(4);
-    let recalled = daemon.go_on(&talk.session, "RECALL").await?;
-    for line in ["user: my word is apple", "user: and my number is seven", "user: after the death of Codex"] {
-        assert_eq!(recalled.lines().filter(|found| *found == line).count(), 2 - usize::from(line.contains("death")), "{line}\n{recalled}");
-    }
+    talk.remembers(&lab, &daemon).await?;
     daemon.stop().await
 }
 
@@ -95,8 +94,7 @@ async fn codex_forgot_everything() -> Result<()> {
     let old = daemon.get(&format!("/sessions/{}", talk.session)).await?.body;
     // The replayed messages are in the new thread for good.
     daemon.kill_codex().await?;
-    let recalled = daemon.go_on(&talk.session, "RECALL").await?;
-    assert_eq!(recalled.lines().filter(|line| *line == "user: my word is plum").count(), 2, "{recalled}");
+    talk.remembers(&lab, &daemon).await?;
     let new = daemon.get(&format!("/sessions/{}", talk.session)).await?.body;
     assert_eq!(old["threadId"], new["threadId"]);
     daemon.stop().await
@@ -124,9 +122,7 @@ async fn the_daemon_dies_in_the_middle_of_a_turn() -> Result<()> {
     let history = daemon.get(&format!("/sessions/{session}")).await?.body["history"].clone();
     assert_eq!(history.as_array().map(Vec::len), Some(3), "the prompt is kept: {history}");
     talk.lines.push("user: HANG".to_owned());
-    let answer = daemon.go_on(&session, "RECALL").await?;
-    let said: Vec<&str> = answer.lines().filter(|line| !line.starts_with("count: ")).collect();
-    assert_eq!(said, talk.lines);
+    talk.remembers(&lab, &daemon).await?;
     eventually("the old Codex to be gone", async || (!Path::new(&format!("/proc/{pid}/exe")).exists()).then_some(())).await?;
     daemon.stop().await
 }

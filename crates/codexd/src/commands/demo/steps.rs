@@ -12,6 +12,7 @@ use super::{
 /// How long a turn of the scripted model may take. It takes a tenth of a second.
 const TURN_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
 
+const TITLE: &str = "Where things are";
 const FIRST: &str = "The spare key is under the blue pot.";
 const THIRD: &str = "And the ladder is in the shed.";
 const OTHER: &str = "Tea at four, and scones.";
@@ -21,6 +22,9 @@ const WORD: &str = "ladder";
 
 /// What the command in the sandbox writes.
 const NOTE: &str = "written-by-codex";
+
+/// The word at which the scripted model repeats all that it was given.
+const RECALL: &str = "RECALL";
 
 /// Plays all of them. Returns Codex's version.
 pub(super) async fn all(stage: &mut Stage, teller: &mut Teller) -> anyhow::Result<String> {
@@ -56,8 +60,9 @@ struct Talk {
 
 impl Talk {
     async fn start(&mut self, stage: &Stage, teller: &mut Teller) -> anyhow::Result<()> {
-        teller.begin("Start a session", format!("codexd start \"{FIRST}\""))?;
-        let start = Start { prompt: FIRST.to_owned(), cwd: Some(stage.project()), ..Start::default() };
+        teller.begin("Start a session", format!("codexd start --title \"{TITLE}\" \"{FIRST}\""))?;
+        let title = Some(TITLE.to_owned());
+        let start = Start { prompt: FIRST.to_owned(), title, cwd: Some(stage.project()), ..Start::default() };
         let answer = self.client.start(&start, TURN_LIMIT).await?.value;
         self.said.push(FIRST.to_owned());
         let text = good(&answer)?;
@@ -72,11 +77,11 @@ impl Talk {
         let confined = !stage.outside_is_temporary() && cfg!(unix);
         let mut prompt = format!("Write a note.\nRUN:echo {NOTE} > note.txt; cat note.txt");
         if confined {
-            prompt.push_str(&format!("\nRUN:echo no > '{}'", forbidden.display()));
+            prompt.push_str("\nRUN:echo no > ../outside/never.txt");
         }
         teller.begin(
             "Let Codex run commands, in its sandbox",
-            format!("codexd continue {} \"Write a note ..\"", self.session),
+            format!("codexd continue {} \"Write a note. …\"", self.session),
         )?;
         let text = self.say(&prompt).await?;
         let note = stage.project().join("note.txt");
@@ -91,7 +96,7 @@ impl Talk {
         let meaning = if confined {
             ensure!(!forbidden.exists(), "the command wrote `{}`, outside of its folder", forbidden.display());
             ensure!(text.contains("ran (exit "), "writing outside of the folder did not fail: `{text}`");
-            "the note is in the session's folder; writing outside of it was refused by the sandbox"
+            "the note is in the session's folder; the sandbox refused what would have been outside of it"
         } else {
             "the note is in the session's folder"
         };
@@ -123,7 +128,8 @@ impl Talk {
         let agent = stage.agent_that(&self.client, is_new).await?;
         let memory = self.recall().await?;
         let new = agent.pid.unwrap_or_default();
-        teller.saw(&memory, &format!("Codex came back as pid {new}, and the model was given everything, once"))?;
+        teller
+            .saw(&memory, &format!("Codex came back as pid {new}, and the model was given all that was said, once"))?;
         Ok(())
     }
 
@@ -136,7 +142,7 @@ impl Talk {
         }
         (self.client, _) = stage.start_daemon().await?;
         let memory = self.recall().await?;
-        teller.saw(&memory, "sessions belong to the store, not to a process")?;
+        teller.saw(&memory, "nothing is forgotten: sessions belong to the store, not to a process")?;
         Ok(())
     }
 
@@ -170,7 +176,7 @@ impl Talk {
     /// Asks the model what it was given, and checks that it was everything, once. Returns the part worth showing.
     async fn recall(&mut self) -> anyhow::Result<String> {
         let before = self.said.clone();
-        let text = self.say("RECALL").await?;
+        let text = self.say(RECALL).await?;
         let prompts: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("user: ")).collect();
         ensure!(
             prompts == before,

@@ -38,7 +38,8 @@ impl Teller {
             return Ok(());
         }
         self.output.styled(&format!(
-            "{BOLD}codexd demo{BOLD:#}: the real Codex, the real daemon, a scripted model. No login is used, nothing of yours is touched.\n{}",
+            "{BOLD}codexd demo{BOLD:#}: the real Codex, the real daemon, a scripted model.\nNo login is used, and nothing \
+             of yours is touched. At the word RECALL\nthe model repeats what it was given.\n\n{}",
             output::table::facts(&[
                 ("model", stage.model_url()),
                 ("folder", stage.root().display().to_string()),
@@ -89,8 +90,8 @@ impl Teller {
         let codexd = own_name();
         Ok(self.output.styled(&format!(
             "\n{GOOD}All {} steps held{GOOD:#}, in {:.1} s, on Codex {version}; only the model was scripted.\n\
-             Now with your own login:\n\n   {codex} login\n   {codexd} serve                       {DIM}in a terminal of its own{DIM:#}\n   \
-             {codexd} start \"Explain this folder\"   {DIM}in a project of yours{DIM:#}\n",
+             Now with your own login, and a daemon in a terminal of its own:\n\n   \
+             {codex} login\n   {codexd} serve\n   {codexd} start \"Explain this folder\"\n",
             self.number,
             elapsed.as_secs_f64(),
         ))?)
