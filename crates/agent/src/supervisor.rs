@@ -217,11 +217,12 @@ impl Supervisor {
             Backend::McpServer => Box::new(McpServer::new(met.version)),
         };
         let capabilities = adapter.capabilities();
-        tracing::info!(pid = process.pid, backend = met.backend.as_str(), version = ?met.version, "Codex is ready");
+        let version = met.version.map(|version| version.to_string());
+        tracing::info!(pid = process.pid, backend = met.backend.as_str(), version, "Codex is ready");
         self.info.send_modify(|info| {
             info.status = AgentStatus::Ready;
             info.backend = Some(met.backend);
-            info.version = met.version.map(|version| version.to_string());
+            info.version = version;
             info.supported.tested = met.version.map(Version::tested);
             info.pid = Some(process.pid);
             info.started_at = Some(Timestamp::now());

@@ -1,6 +1,6 @@
 //! One connection, one request, one answer.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -26,7 +26,7 @@ const BIGGEST_ANSWER: usize = 512 << 20;
 pub(crate) enum Address {
     /// A Unix socket.
     #[cfg(unix)]
-    Socket(PathBuf),
+    Socket(std::path::PathBuf),
     /// TCP.
     Tcp {
         /// A name or an address, without the brackets of IPv6.

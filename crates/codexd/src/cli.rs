@@ -6,7 +6,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, Parser, Subcommand, builder::FalseyValueParser, error::ErrorKind};
 
 use crate::{
     commands::{
@@ -34,7 +34,7 @@ pub(crate) struct Globals {
     #[command(flatten)]
     pub(crate) store: StoreArg,
     /// Prints JSON for programs: the API's own object on one line, or one a line for a list of steps
-    #[arg(long, global = true)]
+    #[arg(long, global = true, env = "CODEXD_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 }
 

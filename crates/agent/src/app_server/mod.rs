@@ -183,7 +183,8 @@ impl AppServer {
                 (note.thread_id, what)
             }
             "configWarning" => {
-                tracing::info!(target: "codex", "{}", params.map_or("", |raw| raw.get()));
+                let note: wire::ConfigNote = wire::read(params)?;
+                tracing::info!(target: "codex", "{}", note.summary);
                 return Ok(());
             }
             _ => return Ok(()),

@@ -156,6 +156,11 @@ pub(super) struct WarningNote {
 }
 
 #[derive(Deserialize)]
+pub(super) struct ConfigNote {
+    pub(super) summary: String,
+}
+
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UsageNote {
     pub(super) thread_id: ThreadId,

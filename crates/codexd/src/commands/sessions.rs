@@ -104,15 +104,15 @@ fn show(output: &Output, reply: &Reply<SessionDetail>, limit: Option<u32>) -> an
     let messages = &reply.history;
     let shown = usize::try_from(limit.unwrap_or(u32::MAX)).unwrap_or(usize::MAX).min(messages.len());
     for Message { role, text, ts_ms } in &messages[messages.len() - shown..] {
-        output.heading(&format!("{role} · {}", when(*ts_ms)))?;
+        output.heading(&format!("{role} · {}", output::ago(*ts_ms)))?;
         output.text(text)?;
     }
     Ok(())
 }
 
-/// A moment and how long ago it was.
+/// How long ago a moment was, and which.
 fn when(millis: i64) -> String {
-    format!("{} ({})", Timestamp::from_millis(millis), output::age(millis))
+    format!("{}, {}", output::ago(millis), Timestamp::from_millis(millis))
 }
 
 /// The API's object with no more of this list than was asked for: its beginning, or its end.

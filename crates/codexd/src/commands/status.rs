@@ -24,8 +24,8 @@ pub(crate) async fn run(globals: &Globals) -> anyhow::Result<Exit> {
     }
     let mut facts = Vec::new();
     if let Some(daemon) = daemon {
-        let since = output::age(daemon.started_at.as_millis());
-        facts.push(("daemon", format!("{}, pid {}, up since {since}", daemon.version, daemon.pid)));
+        let since = output::ago(daemon.started_at.as_millis());
+        facts.push(("daemon", format!("{}, pid {}, started {since}", daemon.version, daemon.pid)));
         facts.extend(daemon.http.clone().map(|http| {
             let token = if health.auth_required { "needs a token" } else { "open" };
             ("address", format!("{http} ({token})"))
@@ -55,7 +55,7 @@ fn of_agent(agent: &AgentInfo) -> Vec<(&'static str, String)> {
     what.push_str(&agent.backend.map(|backend: Backend| format!(" by {}", backend.as_str())).unwrap_or_default());
     what.push_str(&agent.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default());
     if let Some(since) = agent.started_at {
-        what.push_str(&format!(", up since {}", output::age(since.as_millis())));
+        what.push_str(&format!(", started {}", output::ago(since.as_millis())));
     }
     let mut facts = vec![("codex", what)];
     facts.extend(agent.program.clone().map(|program| ("program", program)));

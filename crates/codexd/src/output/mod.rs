@@ -6,7 +6,7 @@
 //! said around it. So `codexd start … > file` keeps the answer alone.
 //!
 //! - **Data** ([`Output::text`], [`Output::object`]) goes out as it is, except that a terminal never gets a control sequence
-//!   that Codex, a model or a file put into it ([`clean`]): what an agent prints could otherwise rewrite the screen of the
+//!   that Codex, a model or a file put into it ([`mod@clean`]): what an agent prints could otherwise rewrite the screen of the
 //!   person who reads it.
 //! - **Our words** may have colours, which `anstream` takes out where nobody sees them (a pipe, `NO_COLOR`). Whatever
 //!   foreign text is in them is cleaned first, always.
@@ -134,11 +134,24 @@ fn age_at(millis: i64, now: i64) -> String {
     }
 }
 
+/// The same within a sentence.
+pub(crate) fn ago(millis: i64) -> String {
+    let age = age(millis);
+    if age == "now" {
+        "just now".to_owned()
+    } else if age.ends_with(|c: char| c.is_alphabetic()) {
+        format!("{age} ago")
+    } else {
+        format!("on {age}")
+    }
+}
+
 /// Nobody reads any more: then there is nothing more to say.
 fn quiet(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        Err(error) => Err(io::Error::new(error.kind(), format!("can't write to standard output: {error}"))),
+        Ok(()) => Ok(()),
     }
 }
 

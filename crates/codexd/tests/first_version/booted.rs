@@ -48,7 +48,12 @@ impl Booted {
     }
 
     /// Stops it, lets something happen to the machine, and starts it again.
-    pub(crate) async fn restarted(self, flags: &[&str], env: &[(&str, &str)], meanwhile: impl FnOnce(&Lab)) -> Result<Self> {
+    pub(crate) async fn restarted(
+        self,
+        flags: &[&str],
+        env: &[(&str, &str)],
+        meanwhile: impl FnOnce(&Lab),
+    ) -> Result<Self> {
         let Self { daemon, lab } = self;
         daemon.stop().await?;
         meanwhile(&lab);
@@ -128,7 +133,8 @@ pub(crate) fn serving<'a>(codex: &'a Path, flags: &[&'a str]) -> Result<Vec<&'a 
 /// Asserts that an object has these fields and no others.
 #[track_caller]
 pub(crate) fn assert_keys(value: &Value, keys: &[&str]) {
-    let mut has: Vec<&str> = value.as_object().map(|object| object.keys().map(String::as_str).collect()).unwrap_or_default();
+    let mut has: Vec<&str> =
+        value.as_object().map(|object| object.keys().map(String::as_str).collect()).unwrap_or_default();
     let mut wanted = keys.to_vec();
     has.sort_unstable();
     wanted.sort_unstable();

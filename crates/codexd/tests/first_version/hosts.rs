@@ -48,12 +48,22 @@ async fn other_names_are_misdirected() -> Result<()> {
         let body = json!({"prompt": "SAY:x"});
         assert_refused(&Call::json("/start", &body).host(host).ask(&door).await?, 421, "BAD_HOST");
     }
-    for hosts in [&["localhost", "localhost"][..], &["localhost", "evil.example"], &["evil.example", "localhost"], &[""]] {
+    for hosts in
+        [&["localhost", "localhost"][..], &["localhost", "evil.example"], &["evil.example", "localhost"], &[""]]
+    {
         let answer = Call::get("/sessions").hosts(hosts).send(&door).await?;
         assert_eq!(answer.status, 421, "{hosts:?}: {}", answer.text());
     }
     // Not a name at all, or none: refused, by whichever layer sees it first.
-    for hosts in [&["user@localhost"][..], &["localhost:port"], &["localhost:1:2"], &["localhost/x"], &["::1"], &["local host"], &[]] {
+    for hosts in [
+        &["user@localhost"][..],
+        &["localhost:port"],
+        &["localhost:1:2"],
+        &["localhost/x"],
+        &["::1"],
+        &["local host"],
+        &[],
+    ] {
         let answer = Call::get("/sessions").hosts(hosts).send(&door).await?;
         assert!(matches!(answer.status, 400 | 421), "{hosts:?}: {} {}", answer.status, answer.text());
     }
@@ -189,13 +199,29 @@ async fn what_is_not_http_is_answered_or_closed() -> Result<()> {
     let smuggled = format!(
         "POST /start HTTP/1.1\r\nHost: {address}\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\nX"
     );
-    let two_lengths = format!("POST /start HTTP/1.1\r\nHost: {address}\r\nContent-Length: 2\r\nContent-Length: 3\r\nConnection: close\r\n\r\n{{}}x");
-    let long_header = format!("GET /sessions HTTP/1.1\r\nHost: {address}\r\nX-Long: {}\r\nConnection: close\r\n\r\n", "x".repeat(1 << 20));
-    let bytes: [&[u8]; 5] = [b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"nonsense\r\n\r\n", smuggled.as_bytes(), two_lengths.as_bytes(), long_header.as_bytes()];
+    let two_lengths = format!(
+        "POST /start HTTP/1.1\r\nHost: {address}\r\nContent-Length: 2\r\nContent-Length: 3\r\nConnection: close\r\n\r\n{{}}x"
+    );
+    let long_header = format!(
+        "GET /sessions HTTP/1.1\r\nHost: {address}\r\nX-Long: {}\r\nConnection: close\r\n\r\n",
+        "x".repeat(1 << 20)
+    );
+    let bytes: [&[u8]; 5] = [
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        smuggled.as_bytes(),
+        two_lengths.as_bytes(),
+        long_header.as_bytes(),
+    ];
     for bytes in bytes {
         // Whether there is an answer or only an end: none that says yes.
         if let Ok(answer) = exchange(&door, bytes).await {
-            assert!(answer.status >= 400, "{:?}: {}", String::from_utf8_lossy(&bytes[..bytes.len().min(200)]), answer.text());
+            assert!(
+                answer.status >= 400,
+                "{:?}: {}",
+                String::from_utf8_lossy(&bytes[..bytes.len().min(200)]),
+                answer.text()
+            );
         }
     }
     assert_eq!(Call::get("/sessions").ask(&door).await?.body, json!({"sessions": []}));

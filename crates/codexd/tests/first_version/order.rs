@@ -168,7 +168,14 @@ async fn a_content_type_is_asked_for_only_beside_an_origin() -> Result<()> {
     for kind in ["application/json", "application/json; charset=utf-8", "Application/JSON"] {
         assert_answered(&with(kind).ask(&door).await?, "ok");
     }
-    for kind in ["text/plain", "text/plain; a=application/json", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonx", ""] {
+    for kind in [
+        "text/plain",
+        "text/plain; a=application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "application/jsonx",
+        "",
+    ] {
         assert_refused(&with(kind).ask(&door).await?, 415, "NOT_JSON");
     }
     assert_refused(&Call::post("/start", body.clone()).origin(&own).ask(&door).await?, 415, "NOT_JSON");

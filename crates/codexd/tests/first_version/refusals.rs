@@ -49,7 +49,8 @@ async fn prompts_that_are_none() -> Result<()> {
 
 #[tokio::test]
 async fn fields_of_a_wrong_type() -> Result<()> {
-    let booted = Booted::new(&["--allow-cwd-override", "--allow-sandbox-override", "--allow-approval-override"]).await?;
+    let booted =
+        Booted::new(&["--allow-cwd-override", "--allow-sandbox-override", "--allow-approval-override"]).await?;
     for (field, value) in [
         ("title", json!(7)),
         ("model", json!(["m"])),
@@ -94,7 +95,11 @@ async fn bodies_that_are_not_json() -> Result<()> {
         for body in bodies {
             let reply = Call::post(path, body).ask(&booted.tcp()).await?;
             assert_refused(&reply, 400, "BAD_REQUEST");
-            let reply = Call::post(path, body).header("Content-Type", "application/json").chunked().ask(&booted.socket()).await?;
+            let reply = Call::post(path, body)
+                .header("Content-Type", "application/json")
+                .chunked()
+                .ask(&booted.socket())
+                .await?;
             assert_refused(&reply, 400, "BAD_REQUEST");
         }
         // No body at all.
@@ -143,7 +148,15 @@ async fn sessions_that_do_not_exist() -> Result<()> {
             }
         }
     }
-    for id in ["nope", "019f0000-0000-7000-8000-000000000000", "%2E%2E%2Fstore", "..%2F..%2Fetc%2Fpasswd", "%00", "%E8%A9%A6", almost] {
+    for id in [
+        "nope",
+        "019f0000-0000-7000-8000-000000000000",
+        "%2E%2E%2Fstore",
+        "..%2F..%2Fetc%2Fpasswd",
+        "%00",
+        "%E8%A9%A6",
+        almost,
+    ] {
         let reply = Call::get(&format!("/sessions/{id}")).ask(&booted.tcp()).await?;
         assert_refused(&reply, 404, "NO_SESSION");
     }

@@ -46,7 +46,10 @@ async fn start_continue_and_reply_answer_alike() -> Result<()> {
         let continued = Call::json("/continue", &further).ask(&door).await?;
         assert_eq!(continued.status, 200, "{continued:?}");
         assert_turn(&continued.body, "again");
-        assert_eq!((text(&continued.body, "sessionId"), text(&continued.body, "threadId")), (session.clone(), thread.clone()));
+        assert_eq!(
+            (text(&continued.body, "sessionId"), text(&continued.body, "threadId")),
+            (session.clone(), thread.clone())
+        );
 
         let further = json!({"threadId": thread, "prompt": "RECALL"});
         let replied = Call::json("/reply", &further).ask(&door).await?;
@@ -90,7 +93,10 @@ async fn the_list_is_newest_first() -> Result<()> {
         assert_recent(&line["createdAtMs"], now);
         assert_recent(&line["updatedAtMs"], now);
         assert!(line["createdAtMs"].as_i64() <= line["updatedAtMs"].as_i64(), "{line}");
-        assert_eq!((&line["title"], &line["titleLocked"], &line["titleSource"]), (&json!(title), &json!(false), &json!("auto")));
+        assert_eq!(
+            (&line["title"], &line["titleLocked"], &line["titleSource"]),
+            (&json!(title), &json!(false), &json!("auto"))
+        );
     }
     Ok(())
 }
@@ -124,12 +130,8 @@ async fn one_session_with_its_history() -> Result<()> {
     }
     assert!(history.is_sorted_by_key(|message| message["tsMs"].as_i64()), "{shown}");
     let said: Vec<_> = history.iter().map(|message| (text(message, "role"), text(message, "text"))).collect();
-    let expected = [
-        ("user", "SAY:一 hello\nsecond line"),
-        ("assistant", "一 hello"),
-        ("user", "SAY:more"),
-        ("assistant", "more"),
-    ];
+    let expected =
+        [("user", "SAY:一 hello\nsecond line"), ("assistant", "一 hello"), ("user", "SAY:more"), ("assistant", "more")];
     assert_eq!(said, expected.map(|(role, text)| (role.to_owned(), text.to_owned())));
     Ok(())
 }
@@ -146,7 +148,10 @@ async fn rename_and_autoname_say_ok() -> Result<()> {
     assert_eq!((renamed.status, renamed.body), (200, json!({"ok": true})));
     let list = Call::get("/sessions").ask(&door).await?;
     let line = &list.body["sessions"][0];
-    assert_eq!((&line["title"], &line["titleLocked"], &line["titleSource"]), (&json!("mine"), &json!(true), &json!("manual")));
+    assert_eq!(
+        (&line["title"], &line["titleLocked"], &line["titleSource"]),
+        (&json!("mine"), &json!(true), &json!("manual"))
+    );
     Ok(())
 }
 

@@ -40,7 +40,9 @@ async fn the_limit_is_clamped_and_the_newest_fill_up() -> Result<()> {
     assert!(found(&booted, "q=anything").await?.is_empty());
     let prompts: Vec<String> = (0..12).map(|n| format!("prompt number {n}")).collect();
     let newest = started(&booted, &prompts.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-    for (limit, count) in [("", 3), ("&limit=1", 1), ("&limit=0", 1), ("&limit=-5", 1), ("&limit=10", 10), ("&limit=11", 10)] {
+    for (limit, count) in
+        [("", 3), ("&limit=1", 1), ("&limit=0", 1), ("&limit=-5", 1), ("&limit=10", 10), ("&limit=11", 10)]
+    {
         assert_eq!(found(&booted, &format!("q=nowhere{limit}")).await?, newest[..count], "limit {limit:?}");
     }
     assert_eq!(found(&booted, "q=nowhere&limit=4000000000").await?, newest[..10]);
@@ -69,7 +71,9 @@ async fn titles_prompts_and_answers_are_searched() -> Result<()> {
     let ids = started(&booted, &["BIG:200", "later\n\nin the quagmire body", "newest", "newest of all"]).await?;
     let rename = json!({"sessionId": ids[3], "title": "Quokka notes"});
     assert_eq!(booted.daemon.post("/sessions/rename", rename).await?.status, 200);
-    for (query, session) in [("quokka", &ids[3]), ("line%20answer", &ids[3]), ("quagmire", &ids[2]), ("of%20all", &ids[0])] {
+    for (query, session) in
+        [("quokka", &ids[3]), ("line%20answer", &ids[3]), ("quagmire", &ids[2]), ("of%20all", &ids[0])]
+    {
         assert_eq!(found(&booted, &format!("q={query}&limit=1")).await?, [session.clone()], "{query}");
     }
     // A later message of a session is found as its first.
@@ -81,7 +85,15 @@ async fn titles_prompts_and_answers_are_searched() -> Result<()> {
 #[tokio::test]
 async fn words_without_spaces_and_short_ones_are_found() -> Result<()> {
     let booted = Booted::new(&[]).await?;
-    let prompts = ["数据库连接失败了", "サーバーを再起動してください", "Größenänderung im Menü", "fn q2_total() -> i64", "🦀 crab", "filler", "newest"];
+    let prompts = [
+        "数据库连接失败了",
+        "サーバーを再起動してください",
+        "Größenänderung im Menü",
+        "fn q2_total() -> i64",
+        "🦀 crab",
+        "filler",
+        "newest",
+    ];
     let ids = started(&booted, &prompts).await?;
     for (query, at) in [
         ("连接失败", 6),
@@ -104,7 +116,24 @@ async fn words_without_spaces_and_short_ones_are_found() -> Result<()> {
 async fn odd_queries_are_harmless() -> Result<()> {
     let booted = Booted::new(&[]).await?;
     let ids = started(&booted, &["one \"quoted\" 100% sure*", "two"]).await?;
-    let odd = ["\"", "'", "*", "%", "_", "(", "AND", "NOT OR", "a OR b*", "-x", "^", "title:x", "\\", "NEAR(a b)", "\u{0}", "x\u{301}"];
+    let odd = [
+        "\"",
+        "'",
+        "*",
+        "%",
+        "_",
+        "(",
+        "AND",
+        "NOT OR",
+        "a OR b*",
+        "-x",
+        "^",
+        "title:x",
+        "\\",
+        "NEAR(a b)",
+        "\u{0}",
+        "x\u{301}",
+    ];
     for query in odd {
         let mut all = found(&booted, &format!("q={}", escaped(query))).await?;
         all.sort();
@@ -118,7 +147,13 @@ async fn odd_queries_are_harmless() -> Result<()> {
         assert_eq!(found(&booted, &format!("limit=1&q={}", escaped(query))).await?, [ids[at].clone()], "{query}");
     }
     // What the contract leaves open, but never an inner error.
-    for path in ["/sessions/search", "/sessions/search?q=", "/sessions/search?q=%FF", "/sessions/search?q=a&limit=x", "/sessions/search?q=a&q=b"] {
+    for path in [
+        "/sessions/search",
+        "/sessions/search?q=",
+        "/sessions/search?q=%FF",
+        "/sessions/search?q=a&limit=x",
+        "/sessions/search?q=a&q=b",
+    ] {
         let answer = Call::get(path).send(&booted.socket()).await?;
         assert!(answer.status < 500, "{path}: {}", answer.text());
     }

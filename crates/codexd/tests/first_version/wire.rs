@@ -3,12 +3,7 @@
 //! Every request asks for the connection to be closed, and what comes is read to its end, so that a second answer on the same connection
 //! cannot hide.
 
-use std::{
-    fmt::Write as _,
-    io::ErrorKind,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, io::ErrorKind, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
@@ -48,8 +43,6 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// From the first byte of the request to the end of the answer.
-    pub(crate) took: Duration,
 }
 
 impl Call {
@@ -181,9 +174,8 @@ impl Answer {
 
 /// Sends bytes and reads the answer, to the end of the connection.
 pub(crate) async fn exchange(door: &Door, request: &[u8]) -> Result<Answer> {
-    let begun = Instant::now();
     let came = timeout(PATIENCE, raw(door, request)).await.context("the connection stayed open")??;
-    parse(&came, begun.elapsed())
+    parse(&came)
 }
 
 /// Sends bytes and gives all that comes back.
@@ -218,7 +210,7 @@ async fn converse(stream: impl AsyncRead + AsyncWrite, request: &[u8]) -> Result
 }
 
 /// Takes exactly one answer apart.
-fn parse(came: &[u8], took: Duration) -> Result<Answer> {
+fn parse(came: &[u8]) -> Result<Answer> {
     let end = came.windows(4).position(|four| four == b"\r\n\r\n");
     let end = end.with_context(|| format!("no answer: {:?}", String::from_utf8_lossy(came)))?;
     let head = String::from_utf8(came[..end].to_vec())?;
@@ -226,13 +218,14 @@ fn parse(came: &[u8], took: Duration) -> Result<Answer> {
     let mut lines = head.split("\r\n");
     let status: u16 = lines.next().and_then(|line| line.split(' ').nth(1)).context("no status")?.parse()?;
     if (100..200).contains(&status) {
-        return parse(rest, took);
+        return parse(rest);
     }
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
         .collect();
-    let value = |name: &str| headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
+    let value =
+        |name: &str| headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
     let (body, left) = if value("transfer-encoding").is_some_and(|how| how.eq_ignore_ascii_case("chunked")) {
         unchunk(rest)?
     } else if let Some(length) = value("content-length") {
@@ -243,7 +236,7 @@ fn parse(came: &[u8], took: Duration) -> Result<Answer> {
         (rest.to_vec(), &[][..])
     };
     ensure!(left.is_empty(), "something follows the answer: {:?}", String::from_utf8_lossy(left));
-    Ok(Answer { status, headers, body, took })
+    Ok(Answer { status, headers, body })
 }
 
 /// The body that comes in chunks, and what follows it.

@@ -140,6 +140,8 @@ struct Waiting {
     turn: TurnId,
     prompt_item: ItemId,
     prompt: String,
+    /// When it was asked for.
+    at: Timestamp,
     principal: Principal,
     held: bool,
     /// It stood behind another one: its folder may have changed since it was accepted.
@@ -165,6 +167,7 @@ struct Active {
     turn: TurnId,
     prompt_item: ItemId,
     prompt: String,
+    at: Timestamp,
     phase: Phase,
     /// The ask that has no answer yet.
     ask: Option<AskId>,
@@ -223,6 +226,7 @@ impl State {
                 turn: stored.turn.id,
                 prompt_item: stored.prompt_item,
                 prompt: stored.turn.prompt,
+                at: stored.turn.created_at,
                 principal: Principal::from_name(&stored.turn.principal),
                 held: stored.held,
                 stale: true,
@@ -291,6 +295,7 @@ impl State {
             turn: turn.id.clone(),
             prompt_item: turn.prompt_item.clone(),
             prompt: turn.prompt.clone(),
+            at: turn.created_at,
             principal: turn.principal.clone(),
             held: false,
             stale: self.active.is_some() || waiting > 0,
@@ -362,6 +367,7 @@ impl State {
             turn: waiting.turn,
             prompt_item: waiting.prompt_item,
             prompt: waiting.prompt,
+            at: waiting.at,
             phase: Phase::Checking,
             ask: None,
             started: false,

@@ -135,12 +135,12 @@ impl State {
     fn delivered(&mut self, now: &Now<'_>, out: &mut Output) {
         let Some(active) = &mut self.active else { return };
         active.delivery = Delivery::Yes;
-        let (turn, id) = (active.turn.clone(), active.prompt_item.clone());
+        let (turn, id, at) = (active.turn.clone(), active.prompt_item.clone(), active.at);
         // Its text is what the caller wrote, also where Codex was given more.
         let body = ItemBody::UserMessage { text: active.prompt.clone(), images: Vec::new() };
         let change = TurnChange { delivery: Some(Delivery::Yes), ..TurnChange::default() };
         out.batch.push(Write::UpdateTurn { id: turn.clone(), change: Box::new(change) });
-        self.put(Item { id: id.clone(), status: ItemStatus::Completed, at: now.at, body }, None, out);
+        self.put(Item { id: id.clone(), status: ItemStatus::Completed, at, body }, None, out);
         self.event(EventName::TurnDelivered, Some(&turn), None, None, now, out);
         self.event(EventName::ItemCompleted, Some(&turn), Some(&id), None, now, out);
     }

@@ -44,27 +44,34 @@ pub(crate) struct DemoArgs {
 pub(crate) async fn run(args: DemoArgs, globals: &Globals) -> anyhow::Result<Exit> {
     let mut teller = Teller::new(Output::new(globals.json));
     let mut stage = None;
-    let result = tokio::select! {
-        result = play(&args, globals, &mut teller, &mut stage) => result.map(|()| Exit::Completed),
+    let played = tokio::select! {
+        result = play(&args, globals, &mut teller, &mut stage) => result.map(Some),
         // Dropping the play ends what it was doing; what it started is in the stage.
-        signal = signals::asked_to_end() => signal.map(|()| Exit::Interrupted).map_err(Into::into),
+        signal = signals::asked_to_end() => signal.map(|()| None).map_err(Into::into),
     };
-    let log = stage.as_ref().map(Stage::log_tail).unwrap_or_default();
+    let mut log = String::new();
+    let mut stopped = Ok(());
     if let Some(mut stage) = stage {
-        stage.stop().await;
+        log = stage.log_tail();
+        stopped = stage.stop().await;
         if args.keep {
             teller.kept(&stage.keep())?;
         }
     }
-    match result {
-        Ok(Exit::Interrupted) => teller.cancelled()?,
-        Ok(_) => {}
+    match played.and_then(|ended| stopped.map(|()| ended)) {
+        Ok(Some(ended)) => teller.closing(&ended.version, &ended.codex).map(|()| Exit::Completed),
+        Ok(None) => teller.cancelled().map(|()| Exit::Interrupted).map_err(Into::into),
         Err(error) => {
             teller.failed(&error, &log)?;
-            return Ok(exit::of(&error));
+            Ok(exit::of(&error))
         }
     }
-    result
+}
+
+/// A demo that was played to its end.
+struct Played {
+    version: String,
+    codex: Codex,
 }
 
 async fn play(
@@ -72,13 +79,13 @@ async fn play(
     globals: &Globals,
     teller: &mut Teller,
     stage: &mut Option<Stage>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Played> {
     let store = globals.store.dir()?;
-    let codex = find_codex(args, &store).await?;
+    let codex = find_codex(args, &store, teller).await?;
     let stage = stage.insert(Stage::build(&store, &codex).await?);
     teller.opening(stage)?;
     let version = steps::all(stage, teller).await?;
-    teller.closing(&version, &codex)
+    Ok(Played { version, codex })
 }
 
 /// The Codex of the demo.
@@ -93,7 +100,7 @@ struct Codex {
 }
 
 /// Takes the Codex that was named, or that is there, or installs one.
-async fn find_codex(args: &DemoArgs, store: &Path) -> anyhow::Result<Codex> {
+async fn find_codex(args: &DemoArgs, store: &Path, teller: &Teller) -> anyhow::Result<Codex> {
     let search = Search {
         explicit: args.codex_cmd.clone().map(Into::into),
         path: std::env::var_os("PATH"),
@@ -112,6 +119,7 @@ async fn find_codex(args: &DemoArgs, store: &Path) -> anyhow::Result<Codex> {
         }),
         Err(error) if args.codex_cmd.is_some() => Err(error.into()),
         Err(_) => {
+            teller.installing(&search.installed);
             let mut progress = InstallProgress::default();
             let installed = install::install(store, None, |step| progress.tell(&step)).await?;
             Ok(Codex { command: Some(installed.path.display().to_string()), program: installed.path, on_path: false })

@@ -22,6 +22,7 @@ use types::{
 };
 
 use super::Codex;
+use crate::signals;
 
 /// How long the daemon may take to listen, and its Codex to be ready. Both take well under a second.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -157,8 +158,13 @@ impl Stage {
         client: &Client,
         is_good: impl Fn(&AgentInfo) -> bool,
     ) -> anyhow::Result<AgentInfo> {
-        let look = async |_: &Self| client.agent().await.ok().map(|reply| reply.value).filter(|agent| is_good(agent));
-        self.until(READY_LIMIT, "Codex to be ready", look).await
+        let settled = |agent: &AgentInfo| is_good(agent) || agent.status == AgentStatus::Unavailable;
+        let look = async |_: &Self| client.agent().await.ok().map(|reply| reply.value).filter(settled);
+        let agent = self.until(READY_LIMIT, "Codex to be ready", look).await?;
+        if agent.status == AgentStatus::Unavailable {
+            bail!("Codex can't be started: {}", agent.last_error.as_deref().unwrap_or("nobody knows why"));
+        }
+        Ok(agent)
     }
 
     /// Looks until there is something, the time is over, or the daemon has ended.
@@ -202,9 +208,13 @@ impl Stage {
         }
     }
 
-    /// Ends whatever still runs. What failed before has been told.
-    pub(super) async fn stop(&mut self) {
-        let _ = self.stop_daemon().await;
+    /// Ends whatever still runs; at once when somebody can't wait.
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+        tokio::select! {
+            result = self.stop_daemon() => result,
+            // Dropping the wait kills the daemon, and its Codex ends when nobody is there to talk to.
+            signal = signals::asked_to_end() => Ok(signal?),
+        }
     }
 
     /// Leaves the folder where it is.

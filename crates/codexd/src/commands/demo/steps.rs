@@ -95,7 +95,12 @@ impl Talk {
         );
         let meaning = if confined {
             ensure!(!forbidden.exists(), "the command wrote `{}`, outside of its folder", forbidden.display());
-            ensure!(text.contains("ran (exit "), "writing outside of the folder did not fail: `{text}`");
+            // The words of bubblewrap, of landlock, and of the shell.
+            let refused = ["Read-only file system", "ermission denied", "ran (exit "];
+            ensure!(
+                refused.iter().any(|word| text.contains(word)),
+                "writing outside of the folder did not fail: `{text}`"
+            );
             "the note is in the session's folder; the sandbox refused what would have been outside of it"
         } else {
             "the note is in the session's folder"
@@ -134,8 +139,10 @@ impl Talk {
     }
 
     async fn survive_a_restart(&mut self, stage: &mut Stage, teller: &mut Teller) -> anyhow::Result<()> {
-        teller
-            .begin("Stop the daemon, start it again, ask again", format!("codexd continue {} RECALL", self.session))?;
+        teller.begin(
+            "Stop the daemon, start it again, ask again",
+            format!("codexd serve; codexd continue {} RECALL", self.session),
+        )?;
         stage.stop_daemon().await?;
         if let Ok(answered) = self.client.health().await {
             bail!("codexd was stopped and still answers: {answered:?}");

@@ -47,6 +47,11 @@ impl Teller {
         ))
     }
 
+    /// Says that Codex is missing, and where one will be.
+    pub(super) fn installing(&self, folder: &Path) {
+        self.output.note(&format!("there is no Codex on this machine; installing one into {}", folder.display()));
+    }
+
     /// Begins a step: what it does, and how a person would do it.
     pub(super) fn begin(&mut self, title: &'static str, command: impl Into<String>) -> io::Result<()> {
         self.number += 1;

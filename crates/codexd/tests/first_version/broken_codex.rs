@@ -1,0 +1,244 @@
+//! A Codex that prints garbage, ends at once, hangs, or does not do as it was told: the daemon stays and says so.
+
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use testkit::{Lab, eventually, fake_codex};
+use tokio::time::timeout;
+
+use crate::{
+    booted::{Booted, assert_refused, journal, lab, of_method, serving, text},
+    wire::Call,
+};
+
+/// A daemon whose Codex need not become ready.
+async fn boot(lab: Lab, codex: &Path, env: &[(&str, &str)]) -> Result<Booted> {
+    let mut command = lab.command(&serving(codex, &["--no-auth"])?);
+    command.env("FAKE_CODEX_LOG", journal(&lab)).envs(env.iter().copied());
+    let daemon = lab.boot(command).await?;
+    Ok(Booted { daemon, lab })
+}
+
+async fn boot_fault(fault: &str) -> Result<Booted> {
+    boot(lab().await?, &fake_codex()?, &[("FAKE_CODEX_FAULT", fault)]).await
+}
+
+fn script(lab: &Lab, text: &str) -> Result<PathBuf> {
+    let path = lab.dir.path().join("codex");
+    std::fs::write(&path, format!("#!/bin/sh\n{text}\n"))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+    Ok(path)
+}
+
+/// Asserts that the daemon is well and its Codex is not.
+async fn assert_unavailable(booted: &Booted) -> Result<()> {
+    let door = booted.tcp();
+    eventually("an error to be known", async || {
+        let agent = booted.daemon.agent().await.ok()?;
+        assert_ne!(agent["status"], "ready", "{agent}");
+        agent["lastError"].is_string().then_some(())
+    })
+    .await
+    .with_context(|| booted.daemon.log())?;
+    assert_eq!(Call::get("/healthz").send(&door).await?.status, 200);
+    assert_eq!(Call::get("/readyz").send(&door).await?.status, 503);
+    let health = Call::get("/health").ask(&door).await?;
+    assert_eq!((health.status, &health.body["ok"], &health.body["ready"]), (200, &json!(true), &json!(false)));
+    for door in [booted.tcp(), booted.socket()] {
+        let start = Call::json("/start", &json!({"prompt": "SAY:x"}));
+        let reply = timeout(Duration::from_secs(45), start.ask(&door)).await.context("/start hangs")??;
+        assert_refused(&reply, 503, "AGENT_UNAVAILABLE");
+        assert!(text(&reply.body, "error").to_lowercase().contains("codex"), "what is wrong with what? {reply:?}");
+    }
+    let agent = booted.daemon.agent().await?;
+    assert!(["starting", "restarting", "unavailable"].contains(&text(&agent, "status").as_str()), "{agent}");
+    // What needs no Codex works.
+    assert_eq!(Call::get("/sessions").send(&door).await?.status, 200);
+    let reply = Call::json("/continue", &json!({"sessionId": "nope", "prompt": "x"})).ask(&door).await?;
+    assert_refused(&reply, 404, "NO_SESSION");
+    booted.assert_calm();
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_ends_at_once() -> Result<()> {
+    let booted = boot_fault("exit-at-start").await?;
+    assert_unavailable(&booted).await?;
+    booted.daemon.stop().await
+}
+
+#[tokio::test]
+async fn one_that_hangs_at_initialize() -> Result<()> {
+    let booted = boot_fault("hang-at-initialize").await?;
+    assert_eq!(Call::get("/readyz").send(&booted.tcp()).await?.status, 503, "before any deadline");
+    assert_unavailable(&booted).await?;
+    booted.daemon.stop().await
+}
+
+#[tokio::test]
+async fn one_that_hangs_at_version_works_after_the_deadline() -> Result<()> {
+    let booted = boot_fault("hang-at-version").await?;
+    assert_eq!(Call::get("/readyz").send(&booted.tcp()).await?.status, 503, "before the deadline");
+    // Told to wait or made to wait, but not for long.
+    let start = Call::json("/start", &json!({"prompt": "SAY:early"}));
+    let reply = timeout(Duration::from_secs(60), start.ask(&booted.tcp())).await.context("/start hangs")??;
+    if reply.status != 200 {
+        assert_refused(&reply, 503, "AGENT_UNAVAILABLE");
+    }
+    booted.daemon.ready().await?;
+    assert_eq!(booted.daemon.start("SAY:ready").await?.1, "ready");
+    booted.assert_calm();
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stub_that_hangs_at_version_works_after_the_deadline() -> Result<()> {
+    let booted = boot_fault("hang-at-version,mcp-only").await?;
+    booted.daemon.ready().await?;
+    assert_eq!(booted.daemon.start("SAY:ready").await?.1, "ready");
+    assert!(text(&booted.daemon.agent().await?, "backend").contains("mcp"));
+    booted.assert_calm();
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_mixes_garbage_in_is_understood() -> Result<()> {
+    for fault in ["garbage", "garbage,mcp-only"] {
+        let booted = boot_fault(fault).await?;
+        booted.daemon.ready().await?;
+        let (session, answer) = booted.daemon.start("SAY:clear").await?;
+        assert_eq!((answer.as_str(), booted.daemon.go_on(&session, "SAY:still").await?.as_str()), ("clear", "still"));
+        booted.assert_calm();
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_is_no_codex_at_all() -> Result<()> {
+    for program in ["echo garbage; exit 0", "echo garbage >&2; exit 3", "printf '\\377\\376\\000'; sleep 1000", "cat"] {
+        let lab = lab().await?;
+        let codex = script(&lab, program)?;
+        let booted = boot(lab, &codex, &[]).await?;
+        assert_unavailable(&booted).await.with_context(|| program.to_owned())?;
+        booted.daemon.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_never_stops_talking() -> Result<()> {
+    for program in ["exec yes garbage", "exec tr '\\0' x < /dev/zero"] {
+        let lab = lab().await?;
+        let codex = script(&lab, program)?;
+        let booted = boot(lab, &codex, &[]).await?;
+        assert_unavailable(&booted).await.with_context(|| program.to_owned())?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", booted.daemon.pid))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse()?;
+        assert!(peak < 400_000, "{program}: {peak} kB");
+        booted.daemon.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_is_not_there() -> Result<()> {
+    let lab = lab().await?;
+    let nowhere = lab.dir.path().join("no-such-codex");
+    let mut command = lab.command(&serving(&nowhere, &["--no-auth"])?);
+    let hint = "no-such-codex";
+    // Neither a daemon that says so nor one that does not start would be wrong.
+    if let Ok(daemon) = lab.boot(command).await {
+        let booted = Booted { daemon, lab };
+        assert_unavailable(&booted).await?;
+        let reply = booted.daemon.post("/start", json!({"prompt": "x"})).await?;
+        assert!(text(&reply.body, "error").contains(hint) || booted.daemon.log().contains(hint), "{reply:?}");
+    } else {
+        command = lab.command(&serving(&nowhere, &["--no-auth"])?);
+        let (output, text) = crate::booted::run(command).await?;
+        assert!(!output.status.success() && text.contains(hint) && !text.contains("panicked"), "{text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn none_found() -> Result<()> {
+    let lab = lab().await?;
+    let empty = lab.dir.path().join("empty");
+    std::fs::create_dir_all(&empty)?;
+    let command = || {
+        let mut command = lab.command(&["serve", "--port", "0", "--no-auth"]);
+        command.env("PATH", &empty);
+        command
+    };
+    let what_to_do = "codex install";
+    if let Ok(daemon) = lab.boot(command()).await {
+        let booted = Booted { daemon, lab };
+        assert_unavailable(&booted).await?;
+        let reply = booted.daemon.post("/start", json!({"prompt": "x"})).await?;
+        assert!(text(&reply.body, "error").contains(what_to_do), "what to do? {reply:?}");
+        assert!(booted.daemon.log().contains(what_to_do), "what to do? {}", booted.daemon.log());
+    } else {
+        let (output, text) = crate::booted::run(command()).await?;
+        assert!(!output.status.success() && text.contains(what_to_do) && !text.contains("panicked"), "{text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_dies_in_a_turn() -> Result<()> {
+    for (stage, stub) in [("request", ""), ("started", ""), ("user", ""), ("request", ",mcp-only")] {
+        let lab = lab().await?;
+        let once = lab.dir.path().join("struck");
+        let fault = format!("exit-at-turn:{stage}{stub}");
+        let env =
+            [("FAKE_CODEX_FAULT", fault.as_str()), ("FAKE_CODEX_FAULT_ONCE", once.to_str().context("not UTF-8")?)];
+        let booted = boot(lab, &fake_codex()?, &env).await?;
+        booted.daemon.ready().await?;
+        let reply = booted.daemon.post("/start", json!({"prompt": "alpha"})).await?;
+        // The contract says what the turn becomes, not with which status the first version tells it.
+        assert!(
+            (reply.status == 200 && reply.body["isError"] == true) || (500..600).contains(&reply.status),
+            "{fault}: {reply:?}"
+        );
+        let session = text(&reply.body, "sessionId");
+        booted.daemon.ready().await?;
+        assert_eq!(booted.daemon.go_on(&session, "SAY:on").await?, "on", "{fault}");
+        let heard = booted.heard()?;
+        let prompts = [of_method(&heard, "turn/start"), of_method(&heard, "tools/call")].concat();
+        let alphas = prompts
+            .iter()
+            .filter(|params| params["input"][0]["text"] == "alpha" || params["arguments"]["prompt"] == "alpha")
+            .count();
+        assert_eq!(alphas, 1, "given to Codex at most once: {fault}");
+        booted.assert_calm();
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_is_overloaded_is_asked_again() -> Result<()> {
+    let booted = boot_fault("overloaded:3").await?;
+    booted.daemon.ready().await?;
+    assert_eq!(booted.daemon.start("SAY:at last").await?.1, "at last");
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_widens_its_policy_is_not_worked_with() -> Result<()> {
+    let booted = boot_fault("wider").await?;
+    booted.daemon.ready().await?;
+    let reply = booted.daemon.post("/start", json!({"prompt": "SAY:wide"})).await?;
+    assert_eq!((reply.status, &reply.body["isError"]), (200, &json!(true)), "{reply:?}");
+    let reason = text(&reply.body["content"][0], "text");
+    let said = reason.to_lowercase();
+    assert!(["policy", "sandbox", "wide", "danger", "never"].iter().any(|word| said.contains(word)), "{reason}");
+    assert_eq!(of_method(&booted.heard()?, "turn/start").len(), 0, "the prompt was given to it");
+    booted.assert_calm();
+    Ok(())
+}

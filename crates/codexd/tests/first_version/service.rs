@@ -1,0 +1,94 @@
+//! Stopping, as a service manager does it.
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use testkit::{Lab, eventually, fake_codex};
+use tokio::process::Command;
+
+use crate::{
+    booted::{Booted, heard, lab, serving},
+    wire::Call,
+};
+
+/// Whether a process is there and not only waiting to be reaped.
+fn lives(pid: u64) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
+/// All processes that the lab's Codex ran as.
+fn codexes(lab: &Lab) -> Result<Vec<u64>> {
+    Ok(heard(lab)?.iter().filter_map(|head| head["pid"].as_u64()).collect())
+}
+
+#[tokio::test]
+async fn a_stop_is_clean() -> Result<()> {
+    let Booted { daemon, lab } = Booted::new(&["--no-auth"]).await?;
+    daemon.start("SAY:x").await?;
+    let pid = daemon.agent().await?["pid"].as_u64().context("no pid")?;
+    assert!(lives(pid));
+    // It ends with status 0.
+    daemon.stop().await?;
+    assert!(!lab.store.join("daemon.json").exists(), "daemon.json is still there");
+    for pid in codexes(&lab)? {
+        eventually("Codex to be gone", async || (!lives(pid)).then_some(())).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn open_connections_do_not_keep_it() -> Result<()> {
+    let Booted { daemon, lab } = Booted::new(&["--no-auth"]).await?;
+    let address = daemon.url.trim_start_matches("http://").to_owned();
+    let idle = tokio::net::TcpStream::connect(&address).await?;
+    let half = tokio::net::TcpStream::connect(&address).await?;
+    half.writable().await?;
+    half.try_write(format!("POST /start HTTP/1.1\r\nHost: {address}\r\nContent-Length: 50\r\n\r\n").as_bytes())?;
+    tokio::time::timeout(std::time::Duration::from_secs(30), daemon.stop()).await.context("it does not stop")??;
+    assert!(!lab.store.join("daemon.json").exists());
+    drop((idle, half));
+    Ok(())
+}
+
+#[tokio::test]
+async fn sigint_is_a_stop_too() -> Result<()> {
+    let Booted { daemon, lab } = Booted::new(&["--no-auth"]).await?;
+    let status = Command::new("kill").args(["-INT", &daemon.pid.to_string()]).status().await?;
+    assert!(status.success());
+    eventually("daemon.json to be gone", async || (!lab.store.join("daemon.json").exists()).then_some(())).await?;
+    let pid = u64::from(daemon.pid);
+    eventually("codexd to be gone", async || (!lives(pid)).then_some(())).await
+}
+
+#[tokio::test]
+async fn a_broken_codex_does_not_keep_it() -> Result<()> {
+    for fault in ["hang-at-version", "hang-at-initialize"] {
+        let lab = lab().await?;
+        let codex = fake_codex()?;
+        let mut command = lab.command(&serving(&codex, &["--no-auth"])?);
+        command.env("FAKE_CODEX_FAULT", fault);
+        let daemon = lab.boot(command).await?;
+        daemon.stop().await.context(fault)?;
+        assert!(!lab.store.join("daemon.json").exists(), "{fault}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stop_and_a_start_at_the_same_port() -> Result<()> {
+    let booted = Booted::new(&["--no-auth"]).await?;
+    let (session, _) = booted.daemon.start("SAY:x").await?;
+    let port = booted.daemon.url.rsplit(':').next().unwrap_or_default().to_owned();
+    let door = booted.tcp();
+    assert_eq!(Call::get("/sessions").send(&door).await?.status, 200);
+    // A later flag wins over the harness's own `--port 0`, or the environment is asked.
+    let Booted { daemon, lab } = booted;
+    daemon.stop().await?;
+    let codex = fake_codex()?;
+    let args = ["serve", "--port", &port, "--no-auth", "--codex-cmd", codex.to_str().context("not UTF-8")?];
+    let daemon = lab.boot(lab.command(&args)).await?;
+    daemon.ready().await?;
+    assert!(daemon.url.ends_with(&format!(":{port}")), "{}", daemon.url);
+    let reply = Call::json("/continue", &json!({"sessionId": session, "prompt": "SAY:y"})).ask(&door).await?;
+    crate::booted::assert_answered(&reply, "y");
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! A stub that only speaks `codex mcp-server`: the same routes, and a conversation that the bridge has to keep itself.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::{
+    booted::{Booted, assert_answered, assert_keys, of_method, text},
+    wire::Call,
+};
+
+const STUB: [(&str, &str); 1] = [("FAKE_CODEX_FAULT", "mcp-only")];
+
+/// The tool calls that the stub was asked for, from the n-th on: name and arguments.
+fn calls(booted: &Booted, from: usize) -> Result<Vec<(String, Value)>> {
+    let heard = booted.heard()?;
+    let calls = of_method(&heard, "tools/call").into_iter().skip(from);
+    Ok(calls.map(|params| (text(params, "name"), params["arguments"].clone())).collect())
+}
+
+#[tokio::test]
+async fn its_sessions_go_on_after_a_restart() -> Result<()> {
+    let booted = Booted::with(&["--no-auth"], &STUB).await?;
+    let agent = booted.daemon.agent().await?;
+    assert_eq!(agent["status"], "ready");
+    assert!(text(&agent, "backend").contains("mcp"), "{agent}");
+
+    let reply = Call::json("/start", &json!({"prompt": "alpha"})).ask(&booted.tcp()).await?;
+    assert_answered(&reply, "echo: alpha");
+    assert_keys(&reply.body, &["sessionId", "threadId", "content", "structuredContent"]);
+    let (session, former) = (text(&reply.body, "sessionId"), text(&reply.body, "threadId"));
+    assert_eq!(booted.daemon.go_on(&session, "beta").await?, "echo: beta");
+    assert_eq!(
+        booted.daemon.go_on(&session, "RECALL").await?,
+        "user: alpha\nassistant: echo: alpha\nuser: beta\nassistant: echo: beta\ncount: 4"
+    );
+    assert_eq!(text(&booted.session(&session).await?, "threadId"), former);
+    let names: Vec<String> = calls(&booted, 0)?.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["codex", "codex-reply", "codex-reply"]);
+
+    // The stub forgets its threads when it ends; the bridge does not.
+    let booted = booted.restarted(&["--no-auth"], &STUB, |_| {}).await?;
+    booted.daemon.go_on(&session, "gamma\nRECALL").await?;
+    let shown = booted.session(&session).await?;
+    assert_eq!(shown["resumed"]["how"], "replayed", "{shown}");
+    let current = text(&shown, "threadId");
+    assert_ne!(current, former);
+    assert_eq!(shown["history"].as_array().map(Vec::len), Some(8));
+    let told: Vec<(String, Value)> = calls(&booted, 3)?.into_iter().filter(|(name, _)| name == "codex").collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let told = told[0].1.to_string();
+    for (said, times) in [("echo: alpha", 2), ("echo: beta", 2), ("gamma", 1)] {
+        // Once as it was answered, and once inside the answer to RECALL.
+        assert_eq!(told.matches(said).count(), times, "{said}: {told}");
+    }
+
+    // From here on the thread is there, and nothing is told again.
+    let reply = Call::json("/reply", &json!({"threadId": former, "prompt": "SAY:more"})).ask(&booted.tcp()).await?;
+    assert_answered(&reply, "more");
+    assert_eq!((text(&reply.body, "sessionId"), text(&reply.body, "threadId")), (session, current));
+    let last = calls(&booted, 0)?.pop();
+    assert!(
+        last.as_ref().is_some_and(|(name, arguments)| name == "codex-reply" && arguments["prompt"] == "SAY:more"),
+        "{last:?}"
+    );
+    booted.assert_calm();
+    Ok(())
+}
+
+#[tokio::test]
+async fn its_policy_is_sent() -> Result<()> {
+    let booted = Booted::with(&["--no-auth", "--sandbox", "read-only", "--model", "our-model"], &STUB).await?;
+    booted.daemon.start("SAY:x").await?;
+    let (_, arguments) = calls(&booted, 0)?.remove(0);
+    assert_eq!(arguments["sandbox"], "read-only", "{arguments}");
+    assert_eq!(arguments["approval-policy"], "on-request", "{arguments}");
+    assert_eq!(arguments["cwd"], json!(booted.lab.project), "{arguments}");
+    assert_eq!(arguments["model"], "our-model", "{arguments}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_told_again_has_a_budget() -> Result<()> {
+    let flags = ["--no-auth", "--max-inject-chars", "600"];
+    let booted = Booted::with(&flags, &STUB).await?;
+    let said = |n: usize| format!("message-{n} {}", "試験🦀".repeat(30));
+    let (session, _) = booted.daemon.start(&said(0)).await?;
+    for n in 1..8 {
+        booted.daemon.go_on(&session, &said(n)).await?;
+    }
+    let booted = booted.restarted(&flags, &STUB, |_| {}).await?;
+    assert_eq!(booted.daemon.go_on(&session, "SAY:done").await?, "done");
+    let told =
+        calls(&booted, 8)?.into_iter().find(|(name, _)| name == "codex").map(|(_, arguments)| arguments.to_string());
+    let told = told.unwrap_or_default();
+    assert!(told.contains("message-7") && told.contains("SAY:done"), "the newest are kept: {told}");
+    assert!(!told.contains("message-0") && !told.contains("message-3"), "the oldest are not: {told}");
+    assert!(!told.contains('\u{fffd}'), "cut inside a character: {told}");
+    // Cut between messages: whatever is told is told whole.
+    let whole = "試験🦀".repeat(30);
+    for n in (0..8).filter(|n| told.contains(&format!("message-{n} "))) {
+        for piece in told.split(&format!("message-{n} ")).skip(1) {
+            assert!(piece.starts_with(&whole), "message {n} was cut: {told}");
+        }
+    }
+    assert_eq!(booted.session(&session).await?["history"].as_array().map(Vec::len), Some(18), "nothing is lost");
+    Ok(())
+}
+
+#[tokio::test]
+async fn its_failures_and_its_death_are_seen() -> Result<()> {
+    let booted = Booted::with(&["--no-auth"], &STUB).await?;
+    let reply = booted.daemon.post("/start", json!({"prompt": "FAIL:500"})).await?;
+    assert_eq!((reply.status, &reply.body["isError"]), (200, &json!(true)), "{reply:?}");
+    let session = text(&reply.body, "sessionId");
+    assert_eq!(booted.daemon.go_on(&session, "SAY:on").await?, "on");
+    let (other, _) = booted.daemon.start("alpha").await?;
+    booted.daemon.kill_codex().await?;
+    assert_eq!(booted.daemon.go_on(&other, "SAY:after").await?, "after");
+    assert_eq!(booted.session(&other).await?["resumed"]["how"], "replayed");
+    booted.assert_calm();
+    Ok(())
+}
