@@ -40,7 +40,10 @@ pub(crate) const MARKER: &str = "CODEXD_AGENT";
 const NOT_INHERITED: [&str; 2] = ["CODEX_THREAD_ID", "CODEX_SESSION_ID"];
 
 /// What is kept of stderr, and what of it goes to the log.
-const TAIL_LINES: usize = 20;
+const TAIL_LINES: usize = 5;
+
+/// What was written longer before the end than this has nothing to do with it.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 const LINE_BYTES: usize = 2048;
 const LOG_LINES: u32 = 200;
 const LOG_WINDOW: Duration = Duration::from_secs(10);
@@ -58,7 +61,7 @@ pub(crate) struct Process {
 }
 
 #[derive(Clone, Default)]
-struct Tail(Arc<Mutex<VecDeque<String>>>);
+struct Tail(Arc<Mutex<VecDeque<(Instant, String)>>>);
 
 impl Tail {
     fn push(&self, line: String) {
@@ -66,12 +69,13 @@ impl Tail {
         if lines.len() == TAIL_LINES {
             lines.pop_front();
         }
-        lines.push_back(line);
+        lines.push_back((Instant::now(), line));
     }
 
-    fn last(&self, count: usize) -> Vec<String> {
+    fn last_words(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
+        let recent = lines.iter().filter(|(at, _)| at.elapsed() < LAST_WORDS).map(|(_, line)| line.as_str());
+        recent.collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -121,9 +125,9 @@ impl Process {
         };
         let _ = timeout(STDERR_GRACE, &mut self.stderr).await;
         self.stderr.abort();
-        let words = self.tail.last(5).join("; ");
+        let words = self.tail.last_words();
         if !words.is_empty() {
-            end = format!("{end}; its last words: {words}");
+            end = format!("{end}; the last lines on its stderr: {words}");
         }
         end
     }

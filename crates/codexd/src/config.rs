@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
 use engine::Policy;
 use etcetera::BaseStrategy as _;
 use types::{ApprovalPolicy, Sandbox};
@@ -104,7 +104,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE", env = "CODEXD_TOKEN_FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
     /// Lets anybody on this machine use the daemon over TCP; only on a loopback address
-    #[arg(long, env = "CODEXD_NO_AUTH")]
+    #[arg(long, env = "CODEXD_NO_AUTH", value_parser = FalseyValueParser::new())]
     pub(crate) no_auth: bool,
     /// The largest request body, in bytes or such as 1MiB
     #[arg(long, value_name = "SIZE", env = "CODEXD_MAX_BODY_BYTES", default_value = "262144", value_parser = parse_size)]
@@ -119,19 +119,19 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ORIGIN", env = "CODEXD_ALLOW_ORIGIN", value_delimiter = ',')]
     pub(crate) allow_origin: Vec<String>,
     /// Lets requests choose a folder within --cwd and --allow-root
-    #[arg(long, env = "CODEXD_ALLOW_CWD_OVERRIDE")]
+    #[arg(long, env = "CODEXD_ALLOW_CWD_OVERRIDE", value_parser = FalseyValueParser::new())]
     pub(crate) allow_cwd_override: bool,
     /// Lets requests widen the sandbox, up to workspace-write
-    #[arg(long, env = "CODEXD_ALLOW_SANDBOX_OVERRIDE")]
+    #[arg(long, env = "CODEXD_ALLOW_SANDBOX_OVERRIDE", value_parser = FalseyValueParser::new())]
     pub(crate) allow_sandbox_override: bool,
     /// Lets requests choose a policy that asks less
-    #[arg(long, env = "CODEXD_ALLOW_APPROVAL_OVERRIDE")]
+    #[arg(long, env = "CODEXD_ALLOW_APPROVAL_OVERRIDE", value_parser = FalseyValueParser::new())]
     pub(crate) allow_approval_override: bool,
     /// Lets the policy `never` go with a sandbox that writes
-    #[arg(long, env = "CODEXD_ALLOW_NEVER")]
+    #[arg(long, env = "CODEXD_ALLOW_NEVER", value_parser = FalseyValueParser::new())]
     pub(crate) allow_never: bool,
     /// Lets sessions run without any sandbox
-    #[arg(long, env = "CODEXD_ALLOW_DANGER_FULL_ACCESS")]
+    #[arg(long, env = "CODEXD_ALLOW_DANGER_FULL_ACCESS", value_parser = FalseyValueParser::new())]
     pub(crate) allow_danger_full_access: bool,
 }
 
@@ -197,7 +197,8 @@ impl ServeArgs {
         let (token, from) = match (&self.token, &self.token_file) {
             (Some(token), _) => {
                 if std::env::var_os("CODEXD_TOKEN").is_none() {
-                    warnings.push("--token is visible to every user in the process list; prefer --token-file".to_owned());
+                    warnings
+                        .push("--token is visible to every user in the process list; prefer --token-file".to_owned());
                 }
                 (token.trim().to_owned(), "--token (or CODEXD_TOKEN)".to_owned())
             }
@@ -208,7 +209,9 @@ impl ServeArgs {
             (None, None) => return Ok(None),
         };
         if token.is_empty() {
-            return bad(format!("the token from {from} is empty; that never means \"no authentication\", --no-auth does"));
+            return bad(format!(
+                "the token from {from} is empty; that never means \"no authentication\", --no-auth does"
+            ));
         }
         if token.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return bad(format!("the token from {from} has white space or control characters in it"));
@@ -229,14 +232,18 @@ impl ServeArgs {
             roots.push(folder("--allow-root", root)?);
         }
         if self.sandbox == Sandbox::DangerFullAccess && !self.allow_danger_full_access {
-            return bad("--sandbox danger-full-access needs --allow-danger-full-access: nothing would confine Codex's commands");
+            return bad(
+                "--sandbox danger-full-access needs --allow-danger-full-access: nothing would confine Codex's commands",
+            );
         }
         if self.allow_danger_full_access {
             warnings.push("--allow-danger-full-access: sessions may run without any sandbox".to_owned());
         }
         let writes = self.sandbox != Sandbox::ReadOnly;
         if self.approval_policy == ApprovalPolicy::Never && writes && !self.allow_never {
-            return bad("--approval-policy never with a sandbox that writes needs --allow-never: Codex would not ask before anything");
+            return bad(
+                "--approval-policy never with a sandbox that writes needs --allow-never: Codex would not ask before anything",
+            );
         }
         Ok(Policy {
             cwd,
@@ -279,8 +286,11 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
         "d" => 86_400,
         _ => return Err(format!("{text:?} is no time; write seconds, or such as 600s, 10m, 24h")),
     };
-    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).filter(|seconds| *seconds > 0);
-    seconds.map(Duration::from_secs).ok_or_else(|| format!("{text:?} is no time; write seconds, or such as 600s, 10m, 24h"))
+    let seconds =
+        number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).filter(|seconds| *seconds > 0);
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("{text:?} is no time; write seconds, or such as 600s, 10m, 24h"))
 }
 
 /// `262144`, `256KiB`, `1MiB`.

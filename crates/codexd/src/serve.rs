@@ -80,7 +80,9 @@ pub(crate) async fn run(args: ServeArgs, store_dir: &StoreArg, old_way: bool) ->
     let engine = Engine::start(store.clone(), Arc::new(agent.clone()), messages, options).await?;
     let socket = os::socket_path(&dir)?;
     let hint = match &socket {
-        Some(socket) => format!("start codexd with --token-file FILE and send that token, or use the socket {}", socket.display()),
+        Some(socket) => {
+            format!("start codexd with --token-file FILE and send that token, or use the socket {}", socket.display())
+        }
         None => "start codexd with --token-file FILE and send that token".to_owned(),
     };
     let api = Api::new(
@@ -158,7 +160,10 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            anyhow::bail!("the port {} is in use; stop what listens there, or choose another with --port (0 takes a free one)", address.port())
+            anyhow::bail!(
+                "the port {} is in use; stop what listens there, or choose another with --port (0 takes a free one)",
+                address.port()
+            )
         }
         Err(error) => Err(BadConfig(format!("can't listen on {address}: {error}")).into()),
     }
@@ -176,7 +181,8 @@ fn announce(dir: &Path, address: SocketAddr, socket: Option<&Path>) -> anyhow::R
         socket: socket.map(Path::to_owned),
     };
     let partial = dir.join(".daemon.json.partial");
-    std::fs::write(&partial, serde_json::to_vec(&daemon)?).with_context(|| format!("{} can't be written", partial.display()))?;
+    std::fs::write(&partial, serde_json::to_vec(&daemon)?)
+        .with_context(|| format!("{} can't be written", partial.display()))?;
     std::fs::rename(&partial, &file).with_context(|| format!("{} can't be written", file.display()))?;
     let also = socket.map(|socket| format!(" and {}", socket.display())).unwrap_or_default();
     crate::output::line(&format!("codexd {} listens on {http}{also}", env!("CARGO_PKG_VERSION")));

@@ -11,7 +11,12 @@ pub(super) fn socket_path(_dir: &Path) -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// Nothing to listen on.
-pub(super) fn listen(_api: &Api, _socket: &Path, _stop: &CancellationToken, _servers: &TaskTracker) -> anyhow::Result<()> {
+pub(super) fn listen(
+    _api: &Api,
+    _socket: &Path,
+    _stop: &CancellationToken,
+    _servers: &TaskTracker,
+) -> anyhow::Result<()> {
     Ok(())
 }
 

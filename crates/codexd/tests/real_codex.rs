@@ -111,7 +111,10 @@ async fn the_daemon_dies_in_the_middle_of_a_turn() -> Result<()> {
     let count = lab.model.request_count();
     let body = json!({"sessionId": session, "prompt": "HANG"}).to_string();
     let hang = tokio::spawn(async move {
-        hanging.request("POST".parse()?, "/continue", Some(body.into()), std::time::Duration::from_secs(100)).await.map_err(anyhow::Error::from)
+        hanging
+            .request("POST".parse()?, "/continue", Some(body.into()), std::time::Duration::from_secs(100))
+            .await
+            .map_err(anyhow::Error::from)
     });
     eventually("the model to be asked", async || (lab.model.request_count() > count).then_some(())).await?;
     let pid = daemon.agent().await?["pid"].as_u64().context("no Codex")?;
@@ -123,7 +126,8 @@ async fn the_daemon_dies_in_the_middle_of_a_turn() -> Result<()> {
     assert_eq!(history.as_array().map(Vec::len), Some(3), "the prompt is kept: {history}");
     talk.lines.push("user: HANG".to_owned());
     talk.remembers(&lab, &daemon).await?;
-    eventually("the old Codex to be gone", async || (!Path::new(&format!("/proc/{pid}/exe")).exists()).then_some(())).await?;
+    eventually("the old Codex to be gone", async || (!Path::new(&format!("/proc/{pid}/exe")).exists()).then_some(()))
+        .await?;
     daemon.stop().await
 }
 

@@ -35,6 +35,9 @@ pub fn real_codex() -> io::Result<PathBuf> {
     let binary = format!("bin/codex{}", env::consts::EXE_SUFFIX);
     let found = vendors.map(|vendor| vendor.path().join(&binary)).find(|path| path.is_file());
     found.ok_or_else(|| {
-        io::Error::new(io::ErrorKind::NotFound, "the real Codex is not installed for the tests: run `cargo xtask codex` first")
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            "the real Codex is not installed for the tests: run `cargo xtask codex` first",
+        )
     })
 }

@@ -174,7 +174,8 @@ impl Daemon {
     /// # Errors
     /// When it is not in time; the log is in the message.
     pub async fn ready(&self) -> Result<()> {
-        let ready = eventually("a ready Codex", async || (self.get("/readyz").await.ok()?.status == 200).then_some(())).await;
+        let ready =
+            eventually("a ready Codex", async || (self.get("/readyz").await.ok()?.status == 200).then_some(())).await;
         ready.with_context(|| self.log())
     }
 

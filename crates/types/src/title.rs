@@ -1,4 +1,4 @@
-//! Titles: white space folded, at most [`TITLE_CHARS`] characters, cut with an ellipsis.
+//! Titles: white space folded, control characters left out, at most [`TITLE_CHARS`] characters, cut with an ellipsis.
 
 /// The most characters that a title has, the ellipsis of a cut one included.
 pub const TITLE_CHARS: usize = 40;
@@ -8,10 +8,14 @@ pub const TITLE_CHARS: usize = 40;
 pub fn fold_title(text: &str) -> Option<String> {
     let mut folded = String::new();
     for word in text.split_whitespace() {
-        if !folded.is_empty() {
+        let start = folded.len();
+        if start > 0 {
             folded.push(' ');
         }
-        folded.push_str(word);
+        folded.extend(word.chars().filter(|char| !char.is_control()));
+        if folded.len() == start + usize::from(start > 0) {
+            folded.truncate(start);
+        }
         // A prompt may be a megabyte; what lies behind the cut is never looked at.
         if folded.chars().nth(TITLE_CHARS).is_some() {
             let mut cut: String = folded.chars().take(TITLE_CHARS - 1).collect();
@@ -38,6 +42,7 @@ mod tests {
     fn first_line_with_words_is_the_title() {
         assert_eq!(auto_title("\n\n  fix\tthe   build \nplease"), Some("fix the build".to_owned()));
         assert_eq!(auto_title(" \n\t "), None);
+        assert_eq!(auto_title("\u{1b} \u{7}\n\u{1b}[31mred\u{0} \u{1b} x"), Some("[31mred x".to_owned()));
     }
 
     #[test]
@@ -50,7 +55,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_title_is_one_bounded_line(text in "\\PC{0,200}") {
+        fn a_title_is_one_bounded_line(text in "(\\PC|\\s|\u{1b}){0,200}") {
             if let Some(title) = fold_title(&text) {
                 prop_assert!(title.chars().count() <= TITLE_CHARS);
                 prop_assert_eq!(fold_title(&title), Some(title.clone()));

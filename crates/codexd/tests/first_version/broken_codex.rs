@@ -25,7 +25,10 @@ async fn boot(lab: Lab, codex: &Path, env: &[(&str, &str)]) -> Result<Booted> {
 }
 
 async fn boot_fault(fault: &str) -> Result<Booted> {
-    boot(lab().await?, &fake_codex()?, &[("FAKE_CODEX_FAULT", fault)]).await
+    // A stub tells a version that had an MCP server; that it need not is the theme of `stub`.
+    let version = if fault.contains("mcp-only") { "0.153.4" } else { "0.169.0" };
+    let env = [("FAKE_CODEX_FAULT", fault), ("FAKE_CODEX_VERSION", version)];
+    boot(lab().await?, &fake_codex()?, &env).await
 }
 
 fn script(lab: &Lab, text: &str) -> Result<PathBuf> {
@@ -59,7 +62,7 @@ async fn assert_unavailable(booted: &Booted) -> Result<()> {
     assert!(["starting", "restarting", "unavailable"].contains(&text(&agent, "status").as_str()), "{agent}");
     // What needs no Codex works.
     assert_eq!(Call::get("/sessions").send(&door).await?.status, 200);
-    let reply = Call::json("/continue", &json!({"sessionId": "nope", "prompt": "x"})).ask(&door).await?;
+    let reply = Call::get("/sessions/nope").ask(&door).await?;
     assert_refused(&reply, 404, "NO_SESSION");
     booted.assert_calm();
     Ok(())
@@ -196,8 +199,11 @@ async fn one_that_dies_in_a_turn() -> Result<()> {
         let lab = lab().await?;
         let once = lab.dir.path().join("struck");
         let fault = format!("exit-at-turn:{stage}{stub}");
-        let env =
-            [("FAKE_CODEX_FAULT", fault.as_str()), ("FAKE_CODEX_FAULT_ONCE", once.to_str().context("not UTF-8")?)];
+        let env = [
+            ("FAKE_CODEX_FAULT", fault.as_str()),
+            ("FAKE_CODEX_FAULT_ONCE", once.to_str().context("not UTF-8")?),
+            ("FAKE_CODEX_VERSION", if stub.is_empty() { "0.169.0" } else { "0.153.4" }),
+        ];
         let booted = boot(lab, &fake_codex()?, &env).await?;
         booted.daemon.ready().await?;
         let reply = booted.daemon.post("/start", json!({"prompt": "alpha"})).await?;

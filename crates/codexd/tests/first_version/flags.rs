@@ -82,7 +82,8 @@ async fn every_flag_has_an_environment_name() -> Result<()> {
     assert_answered(&start(json!({"prompt": "SAY:x"})).await?, "x");
     let heard = booted.heard()?;
     let asked = of_method(&heard, "thread/start")[0];
-    assert_eq!((&asked["sandbox"], &asked["approvalPolicy"]), (&json!("read-only"), &json!("untrusted")));
+    let turn = of_method(&heard, "turn/start")[0];
+    assert_eq!((&turn["sandboxPolicy"]["type"], &turn["approvalPolicy"]), (&json!("readOnly"), &json!("untrusted")));
     assert_eq!((&asked["model"], &asked["cwd"]), (&json!("m"), &json!(other)));
     let wide = json!({"prompt": "SAY:x", "sandbox": "workspace-write", "approval_policy": "on-request", "cwd": other});
     let reply = start(wide).await?;

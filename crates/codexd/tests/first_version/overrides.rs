@@ -34,11 +34,25 @@ fn ignored(reply: &Reply) -> Vec<String> {
     named
 }
 
-/// The last thread that Codex was asked for: sandbox, approval policy, cwd.
+/// The policy of the last turn that Codex was asked for, and the folder of its thread: sandbox, approval policy, cwd.
+///
+/// What counts is what the turn says: a thread that is started with a writable sandbox would make Codex trust the folder, so that none
+/// may be (facts/codex.md 2.11).
 fn asked(booted: &Booted) -> Result<(String, String, String)> {
     let heard = booted.heard()?;
-    let params = of_method(&heard, "thread/start").pop().cloned().context("no thread was asked for")?;
-    Ok((text(&params, "sandbox"), text(&params, "approvalPolicy"), text(&params, "cwd")))
+    let thread = of_method(&heard, "thread/start").pop().cloned().context("no thread was asked for")?;
+    let turn = of_method(&heard, "turn/start").pop().cloned().context("no turn was asked for")?;
+    assert_eq!(thread["sandbox"], "read-only", "this makes Codex trust the folder");
+    Ok((sandbox_of(&turn), text(&turn, "approvalPolicy"), text(&thread, "cwd")))
+}
+
+/// The sandbox of a `turn/start`, as requests name it.
+fn sandbox_of(turn: &Value) -> String {
+    match turn["sandboxPolicy"]["type"].as_str() {
+        Some("readOnly") => "read-only".to_owned(),
+        Some("workspaceWrite") => "workspace-write".to_owned(),
+        other => format!("{other:?}"),
+    }
 }
 
 fn with(sandbox: &str, approval: &str, cwd: &Path) -> (String, String, String) {
@@ -250,10 +264,11 @@ async fn the_user_at_the_machine_chooses_the_folder() -> Result<()> {
     assert_eq!(booted.daemon.go_on(&session, "SAY:there").await?, "there");
     let heard = booted.heard()?;
     let resumed = of_method(&heard, "thread/resume").pop().cloned().context("nothing was resumed")?;
+    assert_eq!(resumed["cwd"], json!(outside), "sent at every resume");
+    let turn = of_method(&heard, "turn/start").pop().cloned().context("no turn was asked for")?;
     assert_eq!(
-        (text(&resumed, "sandbox"), text(&resumed, "cwd")),
-        ("workspace-write".to_owned(), outside.to_string_lossy().into_owned())
+        (sandbox_of(&turn), text(&turn, "approvalPolicy")),
+        ("workspace-write".to_owned(), "on-request".to_owned())
     );
-    assert_eq!(text(&resumed, "approvalPolicy"), "on-request");
     Ok(())
 }

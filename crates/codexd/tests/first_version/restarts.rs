@@ -75,7 +75,9 @@ async fn without_codexs_records_the_saved_messages_go_on() -> Result<()> {
     }
     // It was replayed once.
     let recalled = booted.daemon.go_on(&session, "RECALL").await?;
-    assert!(recalled.ends_with("count: 12") && recalled.matches("user: alpha").count() == 1, "{recalled}");
+    // What an earlier RECALL had answered is indented.
+    assert_eq!(recalled.lines().filter(|line| *line == "user: alpha").count(), 1, "{recalled}");
+    assert!(recalled.ends_with("count: 12"), "{recalled}");
     booted.assert_calm();
     Ok(())
 }

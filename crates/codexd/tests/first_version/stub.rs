@@ -1,14 +1,19 @@
 //! A stub that only speaks `codex mcp-server`: the same routes, and a conversation that the bridge has to keep itself.
 
-use anyhow::Result;
+use std::{os::unix::fs::PermissionsExt as _, time::Duration};
+
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
+use testkit::fake_codex;
+use tokio::time::timeout;
 
 use crate::{
-    booted::{Booted, assert_answered, assert_keys, of_method, text},
+    booted::{Booted, assert_answered, assert_keys, lab, of_method, serving, text},
     wire::Call,
 };
 
-const STUB: [(&str, &str); 1] = [("FAKE_CODEX_FAULT", "mcp-only")];
+/// One that tells a version which had an MCP server.
+const STUB: [(&str, &str); 2] = [("FAKE_CODEX_FAULT", "mcp-only"), ("FAKE_CODEX_VERSION", "0.153.4")];
 
 /// The tool calls that the stub was asked for, from the n-th on: name and arguments.
 fn calls(booted: &Booted, from: usize) -> Result<Vec<(String, Value)>> {
@@ -63,6 +68,43 @@ async fn its_sessions_go_on_after_a_restart() -> Result<()> {
         "{last:?}"
     );
     booted.assert_calm();
+    Ok(())
+}
+
+/// What a program is, is what it answers, not what it calls itself: `--version`, then `initialize`, then `mcp-server`.
+#[tokio::test]
+async fn its_version_does_not_matter() -> Result<()> {
+    for version in ["0.169.0", "9.9.9", "0.1.0", "stub"] {
+        let lab = lab().await?;
+        let codex = fake_codex()?;
+        let mut command = lab.command(&serving(&codex, &["--no-auth"])?);
+        command.env("FAKE_CODEX_FAULT", "mcp-only").env("FAKE_CODEX_VERSION", version);
+        let daemon = lab.boot(command).await?;
+        let ready = timeout(Duration::from_secs(20), daemon.ready()).await;
+        ready.with_context(|| format!("version {version}: {}", daemon.log()))??;
+        assert_eq!(daemon.start("SAY:x").await?.1, "x", "{version}");
+    }
+    Ok(())
+}
+
+/// A program that knows nothing but its one subcommand.
+#[tokio::test]
+async fn it_need_not_tell_a_version() -> Result<()> {
+    for other in ["exit 1", "exit 0", "echo what; exit 2"] {
+        let lab = lab().await?;
+        let script = lab.dir.path().join("codex");
+        let codex = fake_codex()?;
+        let text =
+            format!("#!/bin/sh\nif [ \"$1\" = mcp-server ]; then exec {} \"$@\"; fi\n{other}\n", codex.display());
+        std::fs::write(&script, text)?;
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+        let mut command = lab.command(&serving(&script, &["--no-auth"])?);
+        command.env("FAKE_CODEX_FAULT", "mcp-only");
+        let daemon = lab.boot(command).await?;
+        let ready = timeout(Duration::from_secs(20), daemon.ready()).await;
+        ready.with_context(|| format!("{other}: {}", daemon.log()))??;
+        assert_eq!(daemon.start("SAY:x").await?.1, "x", "{other}");
+    }
     Ok(())
 }
 

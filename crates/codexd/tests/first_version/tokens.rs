@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    booted::{Booted, assert_answered, assert_refused, lab, run, serving},
+    booted::{Booted, assert_answered, assert_refused, lab, run, serving, tcp},
     wire::{Call, Door},
 };
 
@@ -98,16 +98,40 @@ async fn a_token_in_the_environment_goes_no_further() -> Result<()> {
     assert_not_kept(&booted.lab.store, token)
 }
 
+/// Each adds a token, or two of them at once are refused; none is dropped without a word.
 #[tokio::test]
-async fn a_flag_and_a_file_give_one_token_each() -> Result<()> {
-    let lab = lab().await?;
-    let file = lab.dir.path().join("token");
-    std::fs::write(&file, "from-the-file")?;
-    let flags = ["--token", "from-the-flag", "--token-file", file.to_str().context("a path that is not UTF-8")?];
-    let daemon = crate::booted::serve(&lab, &flags, &[]).await?;
-    let booted = Booted { daemon, lab };
-    for token in ["from-the-flag", "from-the-file"] {
-        assert_eq!(Call::get("/sessions").token(token).send(&booted.tcp()).await?.status, 200, "{token}");
+async fn two_ways_of_giving_a_token() -> Result<()> {
+    let [flag, file, env] = ["from-the-flag", "from-the-file", "from-the-env"];
+    for (given, tokens) in
+        [([true, true, false], [flag, file]), ([true, false, true], [flag, env]), ([false, true, true], [file, env])]
+    {
+        let lab = lab().await?;
+        let path = lab.dir.path().join("token");
+        std::fs::write(&path, file)?;
+        let (codex, path) = (fake_codex()?, path.to_str().context("a path that is not UTF-8")?);
+        let mut args = serving(&codex, &[])?;
+        if given[0] {
+            args.extend(["--token", flag]);
+        }
+        if given[1] {
+            args.extend(["--token-file", path]);
+        }
+        let command = || {
+            let mut command = lab.command(&args);
+            if given[2] {
+                command.env("CODEXD_TOKEN", env);
+            }
+            command
+        };
+        if let Ok(daemon) = lab.boot(command()).await {
+            for token in tokens {
+                let answer = Call::get("/sessions").token(token).send(&tcp(&daemon)).await?;
+                assert_eq!(answer.status, 200, "{token} of {tokens:?}");
+            }
+        } else {
+            let (output, text) = run(command()).await?;
+            assert!(!output.status.success() && text.contains("token"), "{tokens:?}: {text}");
+        }
     }
     Ok(())
 }

@@ -31,7 +31,8 @@ impl Raw {
         let mut raw = Self { _child: child, stdin, stdout, line: String::new(), next: 0, thread: String::new() };
         let opt_out = ["account/rateLimits/updated", "thread/started", "thread/status/changed"];
         let client = json!({"name": "codexd", "version": "0"});
-        raw.call("initialize", json!({"clientInfo": client, "capabilities": {"optOutNotificationMethods": opt_out}})).await?;
+        raw.call("initialize", json!({"clientInfo": client, "capabilities": {"optOutNotificationMethods": opt_out}}))
+            .await?;
         raw.send(&json!({"method": "initialized"})).await?;
         raw.thread = raw.new_thread(cwd).await?;
         Ok(raw)

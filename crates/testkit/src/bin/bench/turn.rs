@@ -33,7 +33,9 @@ pub(crate) async fn fake(codexd: &str, rounds: usize) -> Result<()> {
     println!("\n### A turn on fake-codex ({rounds} rounds, fresh processes every {FAKE_BLOCK})\n");
     table(&times);
     let commits = commits().await?;
-    println!("\nWhere it goes: one commit of the store takes {commits:.2} ms here (median of 500, the same disk, `fsync` included).");
+    println!(
+        "\nWhere it goes: one commit of the store takes {commits:.2} ms here (median of 500, the same disk, `fsync` included)."
+    );
     Ok(())
 }
 
@@ -49,7 +51,9 @@ fn table(times: &Times) {
     println!("| | median ms | paired difference to raw, median ms | 95 % interval |");
     println!("|---|---|---|---|");
     println!("| raw `app-server` | {:.2} | | |", median(&times.raw));
-    for (name, arm) in [("a second raw process (the noise)", &times.second), ("through `codexd`, history durable", &times.bridge)] {
+    for (name, arm) in
+        [("a second raw process (the noise)", &times.second), ("through `codexd`, history durable", &times.bridge)]
+    {
         let difference = differences(arm, &times.raw);
         let (low, high) = interval(&difference);
         println!("| {name} | {:.2} | {:+.2} | {low:+.2} .. {high:+.2} |", median(arm), median(&difference));
@@ -139,7 +143,8 @@ pub(crate) async fn throughput(codexd: &str) -> Result<()> {
         work.await??;
     }
     let rate = (SESSIONS * TURNS) as f64 / begin.elapsed().as_secs_f64();
-    println!("\n{SESSIONS} sessions at once on fake-codex: {rate:.0} turns/s, each with its history on disk (client, daemon and fake-codex share the machine).");
+    println!(
+        "\n{SESSIONS} sessions at once on fake-codex: {rate:.0} turns/s, each with its history on disk (client, daemon and fake-codex share the machine)."
+    );
     daemon.stop().await
 }
-
