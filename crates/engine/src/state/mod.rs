@@ -14,6 +14,8 @@
 //! A thread that is loaded goes straight to `Asked`. Only in `Asked` and `Running` may Codex have heard the prompt: if it
 //! ends there, the turn is interrupted; anywhere else the turn goes back to `NoAgent` and waits for the next process.
 
+mod ending;
+mod exchange;
 mod opening;
 mod running;
 
@@ -22,14 +24,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent::{Ask, AskError, Capabilities, Reply, Report, RequestId, ThreadSpec};
-use store::{Batch, Message, NewEvent, NewTurn, PendingAsk, SessionChange, StoredTurn, TurnChange, Write};
+use agent::{Ask, ThreadSpec};
+use store::{NewEvent, NewTurn, PendingAsk, SessionChange, StoredTurn, TurnChange, Write};
 use types::{
-    AgentId, ApprovalId, AskId, Code, Delivery, EventName, ItemBody, ItemId, Principal, Session, SessionId, ThreadId,
-    Timestamp, TitleSource, TurnError, TurnErrorCode, TurnId, TurnStatus, Usage, agent::Backend, auto_title,
+    ApprovalId, AskId, Code, Delivery, EventName, ItemBody, ItemId, Principal, Session, ThreadId, Timestamp, TitleSource,
+    TurnErrorCode, TurnId, Usage, auto_title,
 };
 
 use crate::Refusal;
+pub(crate) use exchange::{Bounds, Effect, Input, Now, Output, Up};
 
 /// How long another process may hold a thread before the caller is told. A Codex that was killed has been seen to hold one
 /// for some seconds.
@@ -41,98 +44,6 @@ const REOPENINGS: u32 = 3;
 
 /// How long a turn that is told to stop at its deadline may take.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-
-/// Bounds of one session's work.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    pub(crate) queue: usize,
-    pub(crate) turn: Duration,
-    pub(crate) inject_chars: usize,
-}
-
-/// What the machine may look at while it handles an input.
-pub(crate) struct Now<'a> {
-    pub(crate) clock: Instant,
-    pub(crate) at: Timestamp,
-    /// Numbers for asks.
-    pub(crate) next_ask: &'a dyn Fn() -> AskId,
-}
-
-/// A process that is up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Up {
-    pub(crate) id: AgentId,
-    pub(crate) backend: Backend,
-    pub(crate) capabilities: Capabilities,
-}
-
-/// What can happen to a session.
-#[derive(Debug)]
-pub(crate) enum Input {
-    AgentUp(Up),
-    AgentDown {
-        error: String,
-        retrying: bool,
-    },
-    Report(Report),
-    /// The folder of the turn that wanted to start was looked at.
-    Checked {
-        turn: TurnId,
-        verdict: Result<(), String>,
-    },
-    /// The history that was asked for.
-    History {
-        turn: TurnId,
-        messages: Vec<Message>,
-    },
-    Tick,
-}
-
-/// What the machine wants done once its writes are committed.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Effect {
-    Ask {
-        agent: AgentId,
-        id: AskId,
-        ask: Ask,
-    },
-    Reply {
-        agent: AgentId,
-        request: RequestId,
-        reply: Reply,
-    },
-    Ack {
-        agent: AgentId,
-        seq: u64,
-    },
-    CheckCwd {
-        turn: TurnId,
-        principal: Principal,
-    },
-    LoadHistory {
-        turn: TurnId,
-    },
-    /// A turn ended: whoever waits for one looks again.
-    Ended,
-}
-
-/// What came of one or more inputs: one batch, and what follows from it.
-#[derive(Debug, Default)]
-pub(crate) struct Output {
-    pub(crate) batch: Batch,
-    pub(crate) effects: Vec<Effect>,
-    /// The last line that was understood, for the batch.
-    seen: Option<(AgentId, u64)>,
-}
-
-impl Output {
-    /// Closes the batch: what is committed includes up to which line Codex was understood.
-    pub(crate) fn seal(&mut self, session: &SessionId) {
-        if let (Some((agent, seq)), false) = (self.seen.take(), self.batch.is_empty()) {
-            self.batch.push(Write::Seen { session: session.clone(), agent, seq });
-        }
-    }
-}
 
 /// A turn that waits.
 #[derive(Debug, Clone)]
@@ -383,61 +294,6 @@ impl State {
         if waiting.stale { out.effects.push(effect) } else { self.open(now, out) }
     }
 
-    fn agent_down(&mut self, error: &str, retrying: bool, now: &Now<'_>, out: &mut Output) {
-        self.agent = None;
-        self.loaded = false;
-        self.hopeless = (!retrying).then(|| error.to_owned());
-        let Some(active) = &mut self.active else { return };
-        match active.phase {
-            Phase::Checking | Phase::Recalling => {}
-            Phase::Asked | Phase::Running => {
-                let message = format!("Codex ended under the turn: {error}. The session goes on with the next prompt");
-                self.interrupted(TurnErrorCode::AgentExited, message, now, out);
-            }
-            _ => active.phase = Phase::NoAgent,
-        }
-        self.give_up_if_hopeless(now, out);
-    }
-
-    /// A turn that waits for an agent that will not come fails, and so do those behind it.
-    fn give_up_if_hopeless(&mut self, now: &Now<'_>, out: &mut Output) {
-        while let (Some(error), true) =
-            (self.hopeless.clone(), self.active.as_ref().is_some_and(|active| active.phase == Phase::NoAgent))
-        {
-            self.fail(TurnErrorCode::AgentExited, format!("Codex is not running: {error}"), now, out);
-        }
-    }
-
-    fn tick(&mut self, now: &Now<'_>, out: &mut Output) {
-        let Some(active) = &mut self.active else { return };
-        if let Phase::Resuming { again_at: Some(at), .. } = active.phase
-            && at <= now.clock
-        {
-            self.open(now, out);
-            return;
-        }
-        if let Some(limit) = active.stopping {
-            if limit <= now.clock {
-                self.loaded = false;
-                let message =
-                    format!("the turn took longer than {} s and did not stop when told to", self.bounds.turn.as_secs());
-                self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
-            }
-        } else if active.deadline <= now.clock {
-            active.stopping = Some(now.clock + STOP_GRACE);
-            match (&self.session.thread_id, &active.codex_turn) {
-                (Some(thread), Some(codex_turn)) => {
-                    let ask = Ask::Interrupt { thread: thread.clone(), codex_turn: codex_turn.clone() };
-                    self.ask(ask, "interrupt", now, out);
-                }
-                _ => {
-                    let message = format!("the turn did not begin within {} s", self.bounds.turn.as_secs());
-                    self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
-                }
-            }
-        }
-    }
-
     /// Asks Codex; on disk first, since it is an effect of the batch that holds it.
     fn ask(&mut self, ask: Ask, meaning: &str, now: &Now<'_>, out: &mut Output) -> Option<AskId> {
         let agent = self.agent.as_ref()?.id.clone();
@@ -481,84 +337,6 @@ impl State {
             item: item.cloned(),
             detail,
         })));
-    }
-
-    fn fail(&mut self, code: TurnErrorCode, message: String, now: &Now<'_>, out: &mut Output) {
-        self.end(TurnStatus::Failed, Some(TurnError::new(code, message)), now, out);
-    }
-
-    fn interrupted(&mut self, code: TurnErrorCode, message: String, now: &Now<'_>, out: &mut Output) {
-        self.end(TurnStatus::Interrupted, Some(TurnError::new(code, message)), now, out);
-    }
-
-    /// An ask failed in a way that ends the turn.
-    fn fail_ask(&mut self, error: &AskError, now: &Now<'_>, out: &mut Output) {
-        match error {
-            AskError::Timeout { .. } => self.fail(TurnErrorCode::AgentTimeout, error.to_string(), now, out),
-            AskError::Exited { heard: true } => {
-                let message = "Codex ended under the turn. The session goes on with the next prompt".to_owned();
-                self.interrupted(TurnErrorCode::AgentExited, message, now, out);
-            }
-            AskError::Held(_) => {
-                let message = format!("{error}; end that process, or try again later");
-                let error = TurnError { retryable: true, ..TurnError::new(TurnErrorCode::Other, message) };
-                self.end(TurnStatus::Failed, Some(error), now, out);
-            }
-            AskError::Overloaded => {
-                let error = TurnError { retryable: true, ..TurnError::new(TurnErrorCode::Other, error.to_string()) };
-                self.end(TurnStatus::Failed, Some(error), now, out);
-            }
-            _ => self.fail(TurnErrorCode::Other, error.to_string(), now, out),
-        }
-    }
-
-    /// The turn ends. After a lost one the waiting ones are held, until somebody asks for something again.
-    fn end(&mut self, status: TurnStatus, error: Option<TurnError>, now: &Now<'_>, out: &mut Output) {
-        let Some(active) = self.active.take() else { return };
-        self.close_items(&active, now, out);
-        if let Some(ask) = active.ask {
-            out.batch.push(Write::SettleAsk(ask));
-        }
-        let name = match status {
-            TurnStatus::Completed => EventName::TurnCompleted,
-            TurnStatus::Failed => EventName::TurnFailed,
-            _ => EventName::TurnInterrupted,
-        };
-        if active.usage.is_some() {
-            self.event(EventName::TurnUsage, Some(&active.turn), None, None, now, out);
-        }
-        let change = TurnChange {
-            status: Some(status),
-            delivery: Some(active.delivery),
-            error,
-            usage: active.usage,
-            ended_at: Some(now.at),
-            ..TurnChange::default()
-        };
-        out.batch.push(Write::UpdateTurn { id: active.turn.clone(), change: Box::new(change) });
-        let change = SessionChange { updated_at: Some(now.at), ..SessionChange::default() };
-        out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
-        self.event(name, Some(&active.turn), None, None, now, out);
-        out.effects.push(Effect::Ended);
-        self.has_history |= active.delivery != Delivery::No;
-        if status == TurnStatus::Interrupted {
-            self.hold(now, out);
-        } else {
-            self.start_next(now, out);
-        }
-    }
-
-    fn hold(&mut self, now: &Now<'_>, out: &mut Output) {
-        let held: Vec<TurnId> =
-            self.queue.iter().filter(|waiting| !waiting.held).map(|waiting| waiting.turn.clone()).collect();
-        for waiting in &mut self.queue {
-            waiting.held = true;
-        }
-        for turn in held {
-            let change = TurnChange { held: Some(true), ..TurnChange::default() };
-            out.batch.push(Write::UpdateTurn { id: turn.clone(), change: Box::new(change) });
-            self.event(EventName::TurnHeld, Some(&turn), None, None, now, out);
-        }
     }
 }
 

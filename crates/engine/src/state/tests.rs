@@ -2,8 +2,12 @@
 
 use std::cell::Cell;
 
-use agent::{Answer, Applied, Outcome, Route, What};
-use types::{ApprovalPolicy, ItemStatus, Origin, Role, Sandbox, SessionStatus};
+use agent::{Answer, Applied, AskError, Capabilities, Outcome, Reply, Report, RequestId, Route, What};
+use store::Message;
+use types::{
+    AgentId, ApprovalPolicy, ItemStatus, Origin, Role, Sandbox, SessionId, SessionStatus, TurnError, TurnStatus,
+    agent::Backend,
+};
 
 use super::*;
 

@@ -9,14 +9,12 @@
 //! answers go astray: after a cancel the thread is forgotten. A spec-conforming `accept` counts as a no; what counts is the
 //! field `decision`.
 
+mod wire;
+
 use std::{collections::HashSet, time::Instant};
 
-use serde::Deserialize;
 use serde_json::{Value, json};
-use types::{
-    ApprovalPolicy, AskId, ChangeKind, FileChange, ItemBody, ItemStatus, Sandbox, ThreadId, TurnError, TurnErrorCode,
-    Usage,
-};
+use types::{ApprovalPolicy, AskId, ItemBody, ItemStatus, ThreadId, TurnError, TurnErrorCode, Usage};
 
 use crate::{
     adapter::{Adapter, Out},
@@ -27,6 +25,7 @@ use crate::{
     rpc::Rpc,
     version::Version,
 };
+use wire::{Event, Incoming, ToolResult, applied, changes, command, failure};
 
 /// From this version on only `on-request` and `never` are known.
 const SINCE_FEW_POLICIES: Version = Version(0, 153, 0);
@@ -295,56 +294,6 @@ impl Adapter for McpServer {
     }
 }
 
-#[derive(Deserialize)]
-struct Incoming {
-    #[serde(default)]
-    id: Option<Value>,
-    #[serde(default)]
-    method: Option<String>,
-    #[serde(default)]
-    params: Value,
-    #[serde(default)]
-    result: Option<Value>,
-    #[serde(default)]
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "_meta", default)]
-    meta: Meta,
-    #[serde(default)]
-    msg: Value,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Meta {
-    request_id: Option<i64>,
-    thread_id: Option<ThreadId>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct ToolResult {
-    content: Vec<Value>,
-    structured_content: Structured,
-    is_error: bool,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Structured {
-    thread_id: Option<ThreadId>,
-}
-
-impl ToolResult {
-    fn text(&self) -> String {
-        let texts: Vec<&str> = self.content.iter().filter_map(|part| part.get("text")?.as_str()).collect();
-        texts.join("\n")
-    }
-}
-
 fn request(id: AskId, method: &str, params: &Value) -> Vec<u8> {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string().into_bytes()
 }
@@ -361,128 +310,5 @@ fn end(id: AskId, outcome: Outcome, last_message: Option<String>, out: &mut Out)
     out.reports.push((Route::Ask(id), what));
 }
 
-fn failure(text: String) -> TurnError {
-    let code = if text.contains("401 Unauthorized") {
-        TurnErrorCode::LoginRequired
-    } else if text.contains("429 Too Many Requests") {
-        TurnErrorCode::RateLimited
-    } else if text.contains("context window") {
-        TurnErrorCode::ContextExceeded
-    } else if text.starts_with("stream disconnected") {
-        TurnErrorCode::StreamCut
-    } else {
-        TurnErrorCode::Other
-    };
-    TurnError::new(code, text)
-}
-
-/// What `session_configured` says was applied; nothing when it does not say.
-fn applied(msg: &Value) -> Option<Applied> {
-    let policy = msg.get("approval_policy")?;
-    let sandbox = msg.get("sandbox_policy")?;
-    let word = sandbox.get("type").or_else(|| sandbox.get("mode")).and_then(Value::as_str).unwrap_or_default();
-    Some(Applied {
-        sandbox: word.parse::<Sandbox>().map_err(|_| sandbox.to_string()),
-        network: sandbox.get("network_access").and_then(Value::as_bool).unwrap_or(false),
-        approval_policy: policy.as_str().and_then(|word| word.parse().ok()).ok_or_else(|| policy.to_string()),
-    })
-}
-
-fn command(msg: &Value) -> ItemBody {
-    let words = msg.get("command").and_then(Value::as_array);
-    let words: Vec<&str> = words.into_iter().flatten().filter_map(Value::as_str).collect();
-    ItemBody::CommandExecution {
-        command: words.join(" "),
-        cwd: msg.get("cwd").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        output: msg.get("aggregated_output").and_then(Value::as_str).map(str::to_owned),
-        output_truncated: None,
-        exit_code: msg.get("exit_code").and_then(Value::as_i64),
-        duration_ms: None,
-    }
-}
-
-fn changes(value: Option<&Value>) -> Vec<FileChange> {
-    let files = value.and_then(Value::as_object).into_iter().flatten();
-    files
-        .map(|(path, change)| {
-            let (kind, diff) = match change.get("type").and_then(Value::as_str) {
-                Some("add") => (ChangeKind::Add, "content"),
-                Some("delete") => (ChangeKind::Delete, "content"),
-                _ => (ChangeKind::Update, "unified_diff"),
-            };
-            let diff = change.get(diff).and_then(Value::as_str).unwrap_or_default().to_owned();
-            FileChange { path: path.clone(), kind, diff }
-        })
-        .collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use types::TurnId;
-
-    use super::*;
-
-    fn turn(thread: Option<&str>) -> Ask {
-        Ask::StartTurn(TurnSpec {
-            thread: thread.map(|id| ThreadId::parse(id).unwrap()),
-            prompt: "p".into(),
-            turn: TurnId::fresh(),
-            spec: ThreadSpec {
-                cwd: "/w".into(),
-                model: Some("m".into()),
-                sandbox: Sandbox::ReadOnly,
-                approval_policy: ApprovalPolicy::Untrusted,
-                developer_instructions: None,
-            },
-        })
-    }
-
-    fn run(adapter: &mut McpServer, lines: &[&str]) -> Vec<What> {
-        let mut out = Out::default();
-        for line in lines {
-            adapter.line(line.as_bytes(), Instant::now(), &mut out);
-        }
-        out.reports.into_iter().map(|(_, what)| what).collect()
-    }
-
-    #[test]
-    fn a_stub_without_events_names_its_thread_with_the_result() {
-        let (mut adapter, mut out) = (McpServer::new(None), Out::default());
-        adapter.ask(AskId(1), turn(None), Instant::now(), &mut out);
-        let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
-        assert_eq!(sent["params"]["name"], "codex");
-        assert_eq!(sent["params"]["arguments"]["sandbox"], "read-only");
-        let result = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"hello"}],"structuredContent":{"threadId":"t1","content":"hello"}}}"#;
-        let said = run(&mut adapter, &[result]);
-        assert!(matches!(&said[0], What::Named { thread, .. } if thread.as_str() == "t1"));
-        assert!(matches!(&said[1], What::Answer(AskId(1), Ok(Answer::Turn { .. }))));
-        assert!(
-            matches!(&said[2], What::TurnEnded { outcome: Outcome::Completed, last_message: Some(text), .. } if text == "hello")
-        );
-        let mut out = Out::default();
-        adapter.ask(AskId(2), turn(Some("t1")), Instant::now(), &mut out);
-        let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
-        assert_eq!(sent["params"], json!({"name": "codex-reply", "arguments": {"threadId": "t1", "prompt": "p"}}));
-    }
-
-    #[test]
-    fn a_forgotten_thread_was_not_heard() {
-        let (mut adapter, mut out) = (McpServer::new(None), Out::default());
-        adapter.ask(AskId(1), turn(Some("t1")), Instant::now(), &mut out);
-        let said = run(
-            &mut adapter,
-            &[
-                r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"Session not found for thread_id: t1"}],"isError":true,"structuredContent":{"threadId":"t1"}}}"#,
-            ],
-        );
-        assert_eq!(said, [What::Answer(AskId(1), Err(AskError::NotLoaded))]);
-    }
-
-    #[test]
-    fn values_that_a_version_lacks_become_the_next_stricter() {
-        let (mut adapter, mut out) = (McpServer::new(Some(Version(0, 153, 4))), Out::default());
-        adapter.ask(AskId(1), turn(None), Instant::now(), &mut out);
-        let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
-        assert_eq!(sent["params"]["arguments"]["approval-policy"], "on-request");
-    }
-}
+mod tests;

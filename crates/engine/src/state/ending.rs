@@ -1,0 +1,142 @@
+//! How a turn ends: as Codex says, by a deadline, with the process, or because nobody will come.
+
+use agent::{Ask, AskError};
+use store::{SessionChange, TurnChange, Write};
+use types::{Delivery, EventName, TurnError, TurnErrorCode, TurnId, TurnStatus};
+
+use super::{Effect, Now, Output, Phase, STOP_GRACE, State};
+
+impl State {
+    pub(super) fn agent_down(&mut self, error: &str, retrying: bool, now: &Now<'_>, out: &mut Output) {
+        self.agent = None;
+        self.loaded = false;
+        self.hopeless = (!retrying).then(|| error.to_owned());
+        let Some(active) = &mut self.active else { return };
+        match active.phase {
+            Phase::Checking | Phase::Recalling => {}
+            Phase::Asked | Phase::Running => {
+                let message = format!("Codex ended under the turn: {error}. The session goes on with the next prompt");
+                self.interrupted(TurnErrorCode::AgentExited, message, now, out);
+            }
+            _ => active.phase = Phase::NoAgent,
+        }
+        self.give_up_if_hopeless(now, out);
+    }
+
+    /// A turn that waits for an agent that will not come fails, and so do those behind it.
+    pub(super) fn give_up_if_hopeless(&mut self, now: &Now<'_>, out: &mut Output) {
+        while let (Some(error), true) =
+            (self.hopeless.clone(), self.active.as_ref().is_some_and(|active| active.phase == Phase::NoAgent))
+        {
+            self.fail(TurnErrorCode::AgentExited, format!("Codex is not running: {error}"), now, out);
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &mut self.active else { return };
+        if let Phase::Resuming { again_at: Some(at), .. } = active.phase
+            && at <= now.clock
+        {
+            self.open(now, out);
+            return;
+        }
+        if let Some(limit) = active.stopping {
+            if limit <= now.clock {
+                self.loaded = false;
+                let message =
+                    format!("the turn took longer than {} s and did not stop when told to", self.bounds.turn.as_secs());
+                self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
+            }
+        } else if active.deadline <= now.clock {
+            active.stopping = Some(now.clock + STOP_GRACE);
+            match (&self.session.thread_id, &active.codex_turn) {
+                (Some(thread), Some(codex_turn)) => {
+                    let ask = Ask::Interrupt { thread: thread.clone(), codex_turn: codex_turn.clone() };
+                    self.ask(ask, "interrupt", now, out);
+                }
+                _ => {
+                    let message = format!("the turn did not begin within {} s", self.bounds.turn.as_secs());
+                    self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
+                }
+            }
+        }
+    }
+
+    pub(super) fn fail(&mut self, code: TurnErrorCode, message: String, now: &Now<'_>, out: &mut Output) {
+        self.end(TurnStatus::Failed, Some(TurnError::new(code, message)), now, out);
+    }
+
+    pub(super) fn interrupted(&mut self, code: TurnErrorCode, message: String, now: &Now<'_>, out: &mut Output) {
+        self.end(TurnStatus::Interrupted, Some(TurnError::new(code, message)), now, out);
+    }
+
+    /// An ask failed in a way that ends the turn.
+    pub(super) fn fail_ask(&mut self, error: &AskError, now: &Now<'_>, out: &mut Output) {
+        match error {
+            AskError::Timeout { .. } => self.fail(TurnErrorCode::AgentTimeout, error.to_string(), now, out),
+            AskError::Exited { heard: true } => {
+                let message = "Codex ended under the turn. The session goes on with the next prompt".to_owned();
+                self.interrupted(TurnErrorCode::AgentExited, message, now, out);
+            }
+            AskError::Held(_) => {
+                let message = format!("{error}; end that process, or try again later");
+                let error = TurnError { retryable: true, ..TurnError::new(TurnErrorCode::Other, message) };
+                self.end(TurnStatus::Failed, Some(error), now, out);
+            }
+            AskError::Overloaded => {
+                let error = TurnError { retryable: true, ..TurnError::new(TurnErrorCode::Other, error.to_string()) };
+                self.end(TurnStatus::Failed, Some(error), now, out);
+            }
+            _ => self.fail(TurnErrorCode::Other, error.to_string(), now, out),
+        }
+    }
+
+    /// The turn ends. After a lost one the waiting ones are held, until somebody asks for something again.
+    pub(super) fn end(&mut self, status: TurnStatus, error: Option<TurnError>, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = self.active.take() else { return };
+        self.close_items(&active, now, out);
+        if let Some(ask) = active.ask {
+            out.batch.push(Write::SettleAsk(ask));
+        }
+        let name = match status {
+            TurnStatus::Completed => EventName::TurnCompleted,
+            TurnStatus::Failed => EventName::TurnFailed,
+            _ => EventName::TurnInterrupted,
+        };
+        if active.usage.is_some() {
+            self.event(EventName::TurnUsage, Some(&active.turn), None, None, now, out);
+        }
+        let change = TurnChange {
+            status: Some(status),
+            delivery: Some(active.delivery),
+            error,
+            usage: active.usage,
+            ended_at: Some(now.at),
+            ..TurnChange::default()
+        };
+        out.batch.push(Write::UpdateTurn { id: active.turn.clone(), change: Box::new(change) });
+        let change = SessionChange { updated_at: Some(now.at), ..SessionChange::default() };
+        out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
+        self.event(name, Some(&active.turn), None, None, now, out);
+        out.effects.push(Effect::Ended);
+        self.has_history |= active.delivery != Delivery::No;
+        if status == TurnStatus::Interrupted {
+            self.hold(now, out);
+        } else {
+            self.start_next(now, out);
+        }
+    }
+
+    pub(super) fn hold(&mut self, now: &Now<'_>, out: &mut Output) {
+        let held: Vec<TurnId> =
+            self.queue.iter().filter(|waiting| !waiting.held).map(|waiting| waiting.turn.clone()).collect();
+        for waiting in &mut self.queue {
+            waiting.held = true;
+        }
+        for turn in held {
+            let change = TurnChange { held: Some(true), ..TurnChange::default() };
+            out.batch.push(Write::UpdateTurn { id: turn.clone(), change: Box::new(change) });
+            self.event(EventName::TurnHeld, Some(&turn), None, None, now, out);
+        }
+    }
+}

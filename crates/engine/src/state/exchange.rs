@@ -1,0 +1,99 @@
+//! What goes into the machine and what comes out.
+
+use std::time::{Duration, Instant};
+
+use agent::{Ask, Capabilities, Reply, Report, RequestId};
+use store::{Batch, Message, Write};
+use types::{AgentId, AskId, Principal, SessionId, Timestamp, TurnId, agent::Backend};
+
+/// Bounds of one session's work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) queue: usize,
+    pub(crate) turn: Duration,
+    pub(crate) inject_chars: usize,
+}
+
+/// What the machine may look at while it handles an input.
+pub(crate) struct Now<'a> {
+    pub(crate) clock: Instant,
+    pub(crate) at: Timestamp,
+    /// Numbers for asks.
+    pub(crate) next_ask: &'a dyn Fn() -> AskId,
+}
+
+/// A process that is up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Up {
+    pub(crate) id: AgentId,
+    pub(crate) backend: Backend,
+    pub(crate) capabilities: Capabilities,
+}
+
+/// What can happen to a session.
+#[derive(Debug)]
+pub(crate) enum Input {
+    AgentUp(Up),
+    AgentDown {
+        error: String,
+        retrying: bool,
+    },
+    Report(Report),
+    /// The folder of the turn that wanted to start was looked at.
+    Checked {
+        turn: TurnId,
+        verdict: Result<(), String>,
+    },
+    /// The history that was asked for.
+    History {
+        turn: TurnId,
+        messages: Vec<Message>,
+    },
+    Tick,
+}
+
+/// What the machine wants done once its writes are committed.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Effect {
+    Ask {
+        agent: AgentId,
+        id: AskId,
+        ask: Ask,
+    },
+    Reply {
+        agent: AgentId,
+        request: RequestId,
+        reply: Reply,
+    },
+    Ack {
+        agent: AgentId,
+        seq: u64,
+    },
+    CheckCwd {
+        turn: TurnId,
+        principal: Principal,
+    },
+    LoadHistory {
+        turn: TurnId,
+    },
+    /// A turn ended: whoever waits for one looks again.
+    Ended,
+}
+
+/// What came of one or more inputs: one batch, and what follows from it.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub(crate) batch: Batch,
+    pub(crate) effects: Vec<Effect>,
+    /// The last line that was understood, for the batch.
+    pub(super) seen: Option<(AgentId, u64)>,
+}
+
+impl Output {
+    /// Closes the batch: what is committed includes up to which line Codex was understood.
+    pub(crate) fn seal(&mut self, session: &SessionId) {
+        if let (Some((agent, seq)), false) = (self.seen.take(), self.batch.is_empty()) {
+            self.batch.push(Write::Seen { session: session.clone(), agent, seq });
+        }
+    }
+}
