@@ -1,11 +1,14 @@
 //! How large a body, and a prompt, may be.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::{
     booted::{Booted, assert_answered, assert_refused},
-    wire::Call,
+    wire::{Call, Door, exchange, raw},
 };
 
 /// A good `/start` body of exactly that many bytes.
@@ -34,6 +37,54 @@ async fn a_body_over_the_limit_is_refused_once() -> Result<()> {
         let call = Call::post("/start", sized(262_144));
         assert_answered(&call.clone().ask(&door).await?, "ok");
         assert_answered(&call.chunked().ask(&door).await?, "ok");
+    }
+    booted.assert_calm();
+    Ok(())
+}
+
+/// A connection that stays open goes on with the next request, never with what is left of a refused body.
+#[tokio::test]
+async fn a_refused_body_is_not_read_as_a_request() -> Result<()> {
+    let booted = Booted::new(&["--token", "sesame"]).await?;
+    let Door::Tcp(address) = booted.tcp() else { anyhow::bail!("not TCP") };
+    let inner = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let body = inner.repeat(300_000 / inner.len());
+    let last = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let known = "Authorization: Bearer sesame\r\n";
+    for (headers, status) in
+        [(known, 413), ("", 401), ("Origin: null\r\n", 403), (&format!("Origin: http://{address}\r\n{known}"), 415)]
+    {
+        for chunked in [false, true] {
+            let mut request = format!("POST /start HTTP/1.1\r\nHost: {address}\r\n{headers}");
+            if chunked {
+                request += &format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+            } else {
+                request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+            }
+            let came = raw(&booted.tcp(), format!("{request}{last}").as_bytes()).await?;
+            let came = String::from_utf8_lossy(&came).into_owned();
+            let answers: Vec<&str> = came.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+            let status = status.to_string();
+            assert!(
+                answers == [status.as_str()] || answers == [status.as_str(), "200"],
+                "{headers:?} {chunked}: {answers:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_length_over_the_limit_is_enough() -> Result<()> {
+    let booted = Booted::new(&["--no-auth"]).await?;
+    let Door::Tcp(address) = booted.tcp() else { anyhow::bail!("not TCP") };
+    for length in ["300000", "10000000000", "18446744073709551615"] {
+        let head =
+            format!("POST /start HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+        let answer =
+            timeout(Duration::from_secs(20), exchange(&booted.tcp(), head.as_bytes())).await.context(length)??;
+        // The last one is the largest number there is: whoever reads the head may refuse it.
+        assert!(answer.status == 413 || (answer.status == 400 && length.len() == 20), "{length}: {}", answer.text());
     }
     booted.assert_calm();
     Ok(())

@@ -183,6 +183,28 @@ async fn full_access_is_never_given() -> Result<()> {
 }
 
 #[tokio::test]
+async fn never_to_ask_with_a_writable_sandbox_has_a_flag_of_its_own() -> Result<()> {
+    let body = json!({"approval_policy": "never", "sandbox": "workspace-write"});
+    let booted = Booted::new(&ALL).await?;
+    let reply = start(&booted, &body).await?;
+    assert!(reply.status == 200 && !ignored(&reply).is_empty() || (400..404).contains(&reply.status), "{reply:?}");
+    let heard = booted.heard()?;
+    let given = of_method(&heard, "turn/start")
+        .into_iter()
+        .find(|turn| turn["approvalPolicy"] == "never" && sandbox_of(turn) == "workspace-write");
+    assert_eq!(given, None);
+
+    let mut flags = ALL.to_vec();
+    flags.push("--allow-never");
+    let booted = Booted::new(&flags).await?;
+    let reply = start(&booted, &body).await?;
+    assert_answered(&reply, "ok");
+    assert_eq!(reply.body.get("ignoredOverrides"), None, "{reply:?}");
+    assert_eq!(asked(&booted)?, with("workspace-write", "never", &booted.lab.project));
+    Ok(())
+}
+
+#[tokio::test]
 async fn folders_that_will_not_do() -> Result<()> {
     let booted = Booted::new(&ALL).await?;
     let project = booted.lab.project.clone();

@@ -27,8 +27,8 @@ use std::{
 use agent::{Ask, ThreadSpec};
 use store::{NewEvent, NewTurn, PendingAsk, SessionChange, StoredTurn, TurnChange, Write};
 use types::{
-    ApprovalId, AskId, Code, Delivery, EventName, ItemBody, ItemId, Principal, Session, ThreadId, Timestamp, TitleSource,
-    TurnErrorCode, TurnId, Usage, auto_title,
+    ApprovalId, AskId, Code, Delivery, EventName, ItemBody, ItemId, Principal, Session, ThreadId, Timestamp,
+    TitleSource, TurnErrorCode, TurnId, Usage, auto_title,
 };
 
 use crate::Refusal;
