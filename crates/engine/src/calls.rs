@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use agent::{Message, Port};
 use store::{Found, NewTurn, Store, StoreError};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, timeout_at},
 };
 use tokio_util::task::TaskTracker;
@@ -57,23 +57,23 @@ pub struct NewSession {
 }
 
 /// A session that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Started {
-    /// Its id.
-    pub session: SessionId,
     /// Its first turn.
-    pub turn: TurnId,
+    pub first: Submitted,
     /// The overrides that were left out, by their names in the request.
     pub ignored: Vec<&'static str>,
 }
 
-/// A turn that was accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A turn that was accepted, and is on disk.
+#[derive(Debug, Clone)]
 pub struct Submitted {
     /// Its session.
     pub session: SessionId,
     /// Its id.
     pub turn: TurnId,
+    /// Counts the session's ended turns.
+    ended: watch::Receiver<u64>,
 }
 
 /// A handle on the engine.
@@ -189,8 +189,8 @@ impl Engine {
         });
         let (reply, answer) = oneshot::channel();
         let mail = Mail::Submit { turn: Box::new(turn), reply };
-        self.call(Call::Create { session, mail }, answer).await?;
-        Ok(Started { session: id, turn: turn_id, ignored: granted.ignored })
+        let ended = self.call(Call::Create { session, mail }, answer).await?;
+        Ok(Started { first: Submitted { session: id, turn: turn_id, ended }, ignored: granted.ignored })
     }
 
     /// A new turn in a session; it waits when another one runs. `session` is a session id, or the id of any thread that the
@@ -217,35 +217,38 @@ impl Engine {
         let turn_id = turn.id.clone();
         let (reply, answer) = oneshot::channel();
         let mail = Mail::Submit { turn: Box::new(turn), reply };
-        self.call(Call::Deliver { session: id.clone(), mail }, answer).await?;
-        Ok(Submitted { session: id, turn: turn_id })
+        let ended = self.call(Call::Deliver { session: id.clone(), mail }, answer).await?;
+        Ok(Submitted { session: id, turn: turn_id, ended })
     }
 
     /// The turn when it has ended, or as it is after `limit`.
     ///
     /// # Errors
-    /// When there is no such turn, or the store can't be read.
-    pub async fn wait(&self, session: &SessionId, turn: &TurnId, limit: Duration) -> Result<Turn, Refusal> {
+    /// When the store can't be read.
+    pub async fn wait(&self, submitted: &Submitted, limit: Duration) -> Result<Turn, Refusal> {
         let until = Instant::now() + limit;
-        let (reply, answer) = oneshot::channel();
-        // A hub that is gone has let every session finish: the store knows all.
-        let sent = self.calls.send(Call::Watch { session: session.clone(), reply }).await;
-        let mut watch = match sent {
-            Ok(()) => answer.await.ok(),
-            Err(_) => None,
-        };
+        let mut ended = submitted.ended.clone();
         loop {
-            let found = self.store.turn(turn).await?;
-            let found = found.ok_or_else(|| Refusal::new(Code::NoTurn, format!("there is no turn {turn}")))?;
-            if found.status.ended() {
-                return Ok(found);
-            }
-            let Some(watch) = &mut watch else { return Ok(found) };
-            match timeout_at(until, watch.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return self.turn(turn).await,
+            // A task that is gone has written down how its turns ended.
+            let over = !matches!(timeout_at(until, ended.changed()).await, Ok(Ok(())));
+            let turn = self.turn(&submitted.turn).await?;
+            if over || turn.status.ended() {
+                return Ok(turn);
             }
         }
+    }
+
+    /// A turn that was accepted earlier, to wait for.
+    ///
+    /// # Errors
+    /// When there is no such session.
+    pub async fn watch(&self, session: &SessionId, turn: &TurnId) -> Result<Submitted, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let call = Call::Deliver { session: session.clone(), mail: Mail::Watch { reply } };
+        let mut ended = self.call(call, answer).await?;
+        // It may have ended long ago: the first look comes at once.
+        ended.mark_changed();
+        Ok(Submitted { session: session.clone(), turn: turn.clone(), ended })
     }
 
     /// One turn, with its items.
@@ -328,7 +331,11 @@ impl Engine {
         Ok(title)
     }
 
-    async fn call(&self, call: Call, answer: oneshot::Receiver<Result<(), Refusal>>) -> Result<(), Refusal> {
+    async fn call(
+        &self,
+        call: Call,
+        answer: oneshot::Receiver<Result<watch::Receiver<u64>, Refusal>>,
+    ) -> Result<watch::Receiver<u64>, Refusal> {
         self.calls.send(call).await.map_err(|_| Refusal::shutting_down())?;
         answer.await.map_err(|_| Refusal::shutting_down())?
     }

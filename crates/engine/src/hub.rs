@@ -11,7 +11,7 @@ use std::{
 
 use agent::{Answer, Ask, Message, Port, Report, Route, What};
 use store::{Batch, NewEvent, NewSession, Store, Write};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 use types::{AgentId, AskId, Code, EventName, SessionId, ThreadId, Timestamp};
 
@@ -29,19 +29,8 @@ const AWAKE: usize = 4096;
 
 /// What the handle asks.
 pub(crate) enum Call {
-    Deliver {
-        session: SessionId,
-        mail: Mail,
-    },
-    Create {
-        session: Box<NewSession>,
-        mail: Mail,
-    },
-    /// A count of the session's ended turns, to wait on.
-    Watch {
-        session: SessionId,
-        reply: oneshot::Sender<watch::Receiver<u64>>,
-    },
+    Deliver { session: SessionId, mail: Mail },
+    Create { session: Box<NewSession>, mail: Mail },
 }
 
 /// What a session's task tells.
@@ -71,7 +60,6 @@ pub(crate) struct Hub {
 #[derive(Default)]
 pub(crate) struct Known {
     slots: HashMap<SessionId, Slot>,
-    watches: HashMap<SessionId, watch::Sender<u64>>,
     agent: Option<Up>,
     /// Why waiting for an agent makes no sense.
     hopeless: Option<String>,
@@ -114,11 +102,6 @@ impl Hub {
                 self.wake(id.clone(), Birth::New(session), tell);
                 self.send(&id, mail).await;
             }
-            Call::Watch { session, reply } => {
-                self.known.watches.retain(|id, watch| watch.receiver_count() > 0 || self.known.slots.contains_key(id));
-                let watch = self.known.watches.entry(session).or_insert_with(|| watch::channel(0).0);
-                let _ = reply.send(watch.subscribe());
-            }
         }
     }
 
@@ -127,7 +110,6 @@ impl Hub {
             return;
         }
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
-        let ended = self.known.watches.entry(id.clone()).or_insert_with(|| watch::channel(0).0).clone();
         let mut first = Vec::new();
         if let Some(up) = &self.known.agent {
             first.push(Input::AgentUp(up.clone()));
@@ -141,7 +123,7 @@ impl Hub {
             bounds: self.bounds,
             hub: tell.clone(),
             inbox,
-            ended,
+            ended: watch::Sender::new(0),
         };
         let loaded = self.known.threads.get(&id).cloned();
         self.tasks.spawn(task.run(birth, loaded, first));
@@ -152,9 +134,9 @@ impl Hub {
         if let Some(slot) = self.known.slots.get_mut(session) {
             slot.sent += 1;
             let _ = slot.mailbox.send(mail).await;
-        } else if let Mail::Submit { reply, .. } | Mail::Title { reply, .. } = mail {
+        } else {
             let detail = format!("{AWAKE} sessions have work already; try again when some have finished");
-            let _ = reply.send(Err(Refusal::new(Code::Overloaded, detail)));
+            mail.refuse(Refusal::new(Code::Overloaded, detail));
         }
     }
 
@@ -168,10 +150,7 @@ impl Hub {
                 if let Entry::Occupied(slot) = self.known.slots.entry(session)
                     && slot.get().sent == handled
                 {
-                    let (session, _) = slot.remove_entry();
-                    if self.known.watches.get(&session).is_some_and(|watch| watch.receiver_count() == 0) {
-                        self.known.watches.remove(&session);
-                    }
+                    slot.remove();
                 }
             }
         }

@@ -3,6 +3,10 @@
 //! It is awake while a turn runs or waits, and for [`LINGER`] after that; then it asks the hub to be put to rest, and the
 //! session costs nothing but disk. What waits in the mailbox is handled together and committed as one batch.
 //!
+//! What Codex reports in the middle of a turn is understood at once and written down a moment later, in one commit with what comes
+//! next ([`GATHER`]): each commit waits for the disk, which Codex is using at the same time. What somebody waits for, the end
+//! of a turn, an ask, an answer, never waits; and nothing is acknowledged or shown before it is written down.
+//!
 //! When the disk refuses a batch, callers in it are told and nothing of theirs was changed. What Codex said can't be refused:
 //! it is committed again until it is taken, and Codex's lines wait meanwhile.
 
@@ -32,25 +36,51 @@ const LINGER: Duration = Duration::from_secs(10);
 /// How long the disk is given before what Codex said is committed again.
 const COMMIT_AGAIN: Duration = Duration::from_millis(500);
 
+/// How long what Codex reports may wait for more of its kind. A crash in that time finds Codex gone as well, and the prompt's
+/// `delivery` is told as `unknown` instead of `yes`.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// The most mail that is handled as one batch.
 const BATCH: usize = 256;
 
 /// How long looking at a folder may take: it may lie on a network that is gone.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
-type Reply = oneshot::Sender<Result<(), Refusal>>;
+type Reply = oneshot::Sender<Result<watch::Receiver<u64>, Refusal>>;
 
-/// What a session's task is told.
+/// What a session's task is told. A call is answered with a count of the session's ended turns, to wait on.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    Submit { turn: Box<NewTurn>, reply: Reply },
-    Title { title: String, source: TitleSource, locked: bool, reply: Reply },
+    Submit {
+        turn: Box<NewTurn>,
+        reply: Reply,
+    },
+    Title {
+        title: String,
+        source: TitleSource,
+        locked: bool,
+        reply: Reply,
+    },
+    /// Nothing but the count.
+    Watch {
+        reply: Reply,
+    },
     Input(Input),
 }
 
 impl Mail {
     const fn is_call(&self) -> bool {
-        matches!(self, Self::Submit { .. } | Self::Title { .. })
+        !matches!(self, Self::Input(_))
+    }
+
+    /// Says no to a call.
+    pub(crate) fn refuse(self, refusal: Refusal) {
+        match self {
+            Self::Submit { reply, .. } | Self::Title { reply, .. } | Self::Watch { reply } => {
+                let _ = reply.send(Err(refusal));
+            }
+            Self::Input(_) => {}
+        }
     }
 }
 
@@ -93,7 +123,16 @@ impl Task {
         };
         match state {
             Ok(state) => {
-                let mut living = Living { task: self, id, state, new, jobs: JoinSet::new(), handled: 0 };
+                let mut living = Living {
+                    task: self,
+                    id,
+                    state,
+                    new,
+                    jobs: JoinSet::new(),
+                    handled: 0,
+                    gathered: Output::default(),
+                    write_at: None,
+                };
                 living.handle(first.into_iter().map(Mail::Input).collect()).await;
                 living.live().await;
             }
@@ -101,9 +140,7 @@ impl Task {
                 let mut handled = 0;
                 let _ = self.hub.send(Internal::Retire { session: id.clone(), handled });
                 while let Some(mail) = self.inbox.recv().await {
-                    if let Mail::Submit { reply, .. } | Mail::Title { reply, .. } = mail {
-                        let _ = reply.send(Err(refusal.clone()));
-                    }
+                    mail.refuse(refusal.clone());
                     handled += 1;
                     let _ = self.hub.send(Internal::Retire { session: id.clone(), handled });
                 }
@@ -127,6 +164,9 @@ struct Living {
     new: Option<Box<NewSession>>,
     jobs: JoinSet<Input>,
     handled: u64,
+    /// What is understood and not written down yet, and until when that may be so.
+    gathered: Output,
+    write_at: Option<Instant>,
 }
 
 impl Living {
@@ -135,10 +175,13 @@ impl Living {
         let mut told_hub = None;
         loop {
             let wake = self.state.wake();
-            let idle = self.state.at_rest() && self.jobs.is_empty() && told_hub != Some(self.handled);
+            // Who waits for a turn that is held waits for this task.
+            let watched = self.task.ended.receiver_count() > 0;
+            let idle = self.state.at_rest() && self.jobs.is_empty() && !watched && told_hub != Some(self.handled);
             tokio::select! {
                 count = self.task.inbox.recv_many(&mut mails, BATCH) => {
                     if count == 0 {
+                        self.write_down().await;
                         return;
                     }
                     self.handled += count as u64;
@@ -149,6 +192,9 @@ impl Living {
                 },
                 () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {
                     mails.push(Mail::Input(Input::Tick));
+                }
+                () = sleep_until(self.write_at.unwrap_or_else(Instant::now).into()), if self.write_at.is_some() => {
+                    self.write_down().await;
                 }
                 () = sleep(LINGER), if idle => {
                     told_hub = Some(self.handled);
@@ -173,6 +219,7 @@ impl Living {
     }
 
     async fn calls(&mut self, mails: Vec<Mail>) {
+        self.write_down().await;
         let before = (self.state.clone(), self.new.clone());
         let mut out = Output::default();
         let mut replies = Vec::new();
@@ -192,11 +239,14 @@ impl Living {
                     self.state.rename(title, source, locked, &now, &mut own);
                     (Ok(()), reply)
                 }
+                Mail::Watch { reply } => (Ok(()), reply),
                 Mail::Input(_) => continue,
             };
             match result {
                 Ok(()) => {
-                    self.new = None;
+                    if !own.batch.is_empty() {
+                        self.new = None;
+                    }
                     out.batch.writes.append(&mut own.batch.writes);
                     out.effects.append(&mut own.effects);
                     replies.push(reply);
@@ -214,25 +264,36 @@ impl Living {
             }
             return;
         }
+        // Before anything is acted on, so that no end is missed.
         for reply in replies {
-            let _ = reply.send(Ok(()));
+            let _ = reply.send(Ok(self.task.ended.subscribe()));
         }
         self.act(out.effects);
     }
 
     async fn inputs(&mut self, mails: Vec<Mail>) {
-        let mut out = Output::default();
         for mail in mails {
             if let Mail::Input(input) = mail {
                 let store = self.task.store.clone();
-                self.state.handle(input, &now(&|| store.next_ask()), &mut out);
+                self.state.handle(input, &now(&|| store.next_ask()), &mut self.gathered);
             }
         }
-        out.seal(&self.id);
-        if !out.batch.is_empty() && !self.commit_surely(&out.batch).await {
-            return;
+        let urgent = self.gathered.effects.iter().any(|effect| !matches!(effect, Effect::Ack { .. }));
+        if urgent || self.gathered.batch.is_empty() {
+            self.write_down().await;
+        } else {
+            self.write_at.get_or_insert_with(|| Instant::now() + GATHER);
         }
-        self.act(out.effects);
+    }
+
+    /// Commits what was gathered, and does what follows from it.
+    async fn write_down(&mut self) {
+        self.write_at = None;
+        let mut out = std::mem::take(&mut self.gathered);
+        out.seal(&self.id);
+        if out.batch.is_empty() || self.commit_surely(&out.batch).await {
+            self.act(out.effects);
+        }
     }
 
     /// Commits what can't be refused. False only when the store is closed.

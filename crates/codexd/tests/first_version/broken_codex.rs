@@ -89,16 +89,32 @@ async fn one_that_is_still_being_tried() -> Result<()> {
     Ok(())
 }
 
+/// They wait for the same deadlines, so all at once.
 #[tokio::test]
-async fn one_that_hangs_at_initialize() -> Result<()> {
+async fn those_that_hang() -> Result<()> {
+    tokio::try_join!(
+        hangs_at_initialize(),
+        hangs_at_version(),
+        stub_hangs_at_version(),
+        hangs_at_everything("printf '\\377\\376\\000'; exec sleep 1000"),
+        hangs_at_everything("exec cat"),
+    )?;
+    Ok(())
+}
+
+async fn hangs_at_everything(program: &str) -> Result<()> {
+    assert_unavailable_with(program).await?.daemon.stop().await
+}
+
+async fn hangs_at_initialize() -> Result<()> {
     let booted = boot_fault("hang-at-initialize").await?;
     assert_eq!(Call::get("/readyz").send(&booted.tcp()).await?.status, 503, "before any deadline");
     assert_unavailable(&booted).await?;
     booted.daemon.stop().await
 }
 
-#[tokio::test]
-async fn one_that_hangs_at_version_works_after_the_deadline() -> Result<()> {
+/// It works after the deadline.
+async fn hangs_at_version() -> Result<()> {
     let booted = boot_fault("hang-at-version").await?;
     assert_eq!(Call::get("/readyz").send(&booted.tcp()).await?.status, 503, "before the deadline");
     // Told to wait or made to wait, but not for long.
@@ -113,8 +129,8 @@ async fn one_that_hangs_at_version_works_after_the_deadline() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_stub_that_hangs_at_version_works_after_the_deadline() -> Result<()> {
+/// It works after the deadline.
+async fn stub_hangs_at_version() -> Result<()> {
     let booted = boot_fault("hang-at-version,mcp-only").await?;
     booted.daemon.ready().await?;
     assert_eq!(booted.daemon.start("SAY:ready").await?.1, "ready");
@@ -135,14 +151,18 @@ async fn one_that_mixes_garbage_in_is_understood() -> Result<()> {
     Ok(())
 }
 
+async fn assert_unavailable_with(program: &str) -> Result<Booted> {
+    let lab = lab().await?;
+    let codex = script(&lab, program)?;
+    let booted = boot(lab, &codex, &[]).await?;
+    assert_unavailable(&booted).await.with_context(|| program.to_owned())?;
+    Ok(booted)
+}
+
 #[tokio::test]
 async fn one_that_is_no_codex_at_all() -> Result<()> {
-    for program in ["echo garbage; exit 0", "echo garbage >&2; exit 3", "printf '\\377\\376\\000'; sleep 1000", "cat"] {
-        let lab = lab().await?;
-        let codex = script(&lab, program)?;
-        let booted = boot(lab, &codex, &[]).await?;
-        assert_unavailable(&booted).await.with_context(|| program.to_owned())?;
-        booted.daemon.stop().await?;
+    for program in ["echo garbage; exit 0", "echo garbage >&2; exit 3", "printf '\\377\\376\\000'", "kill -9 $$"] {
+        assert_unavailable_with(program).await?.daemon.stop().await?;
     }
     Ok(())
 }
@@ -150,10 +170,7 @@ async fn one_that_is_no_codex_at_all() -> Result<()> {
 #[tokio::test]
 async fn one_that_never_stops_talking() -> Result<()> {
     for program in ["exec yes garbage", "exec tr '\\0' x < /dev/zero"] {
-        let lab = lab().await?;
-        let codex = script(&lab, program)?;
-        let booted = boot(lab, &codex, &[]).await?;
-        assert_unavailable(&booted).await.with_context(|| program.to_owned())?;
+        let booted = assert_unavailable_with(program).await?;
         let status = std::fs::read_to_string(format!("/proc/{}/status", booted.daemon.pid))?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
         let peak: u64 = peak.trim().trim_end_matches(" kB").parse()?;

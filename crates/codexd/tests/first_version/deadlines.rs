@@ -15,8 +15,27 @@ use crate::{
     wire::{Call, Door, raw},
 };
 
+/// They wait at the same time.
 #[tokio::test]
-async fn heads_and_bodies_that_do_not_come() -> Result<()> {
+async fn what_does_not_come_is_not_waited_for() -> Result<()> {
+    tokio::try_join!(heads_and_bodies(), a_body_at_a_stop())?;
+    Ok(())
+}
+
+/// A stop does not wait longer than for a body.
+async fn a_body_at_a_stop() -> Result<()> {
+    let Booted { daemon, lab } = Booted::new(&["--no-auth"]).await?;
+    let address = daemon.url.trim_start_matches("http://").to_owned();
+    let mut half = TcpStream::connect(&address).await?;
+    half.write_all(format!("POST /start HTTP/1.1\r\nHost: {address}\r\nContent-Length: 50\r\n\r\n{{").as_bytes())
+        .await?;
+    timeout(Duration::from_secs(30), daemon.stop()).await.context("it does not stop")??;
+    assert!(!lab.store.join("daemon.json").exists());
+    drop(half);
+    Ok(())
+}
+
+async fn heads_and_bodies() -> Result<()> {
     let booted = Booted::new(&["--no-auth"]).await?;
     let door = booted.tcp();
     let Door::Tcp(address) = &door else { anyhow::bail!("not TCP") };

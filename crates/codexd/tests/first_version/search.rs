@@ -74,7 +74,7 @@ async fn titles_prompts_and_answers_are_searched() -> Result<()> {
     for (query, session) in
         [("quokka", &ids[3]), ("line%20answer", &ids[3]), ("quagmire", &ids[2]), ("of%20all", &ids[0])]
     {
-        assert_eq!(found(&booted, &format!("q={query}&limit=1")).await?, [session.clone()], "{query}");
+        assert_eq!(found(&booted, &format!("q={query}&limit=1")).await?, std::slice::from_ref(session), "{query}");
     }
     // A later message of a session is found as its first.
     booted.daemon.go_on(&ids[2], "SAY:platypus").await?;

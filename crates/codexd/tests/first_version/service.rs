@@ -1,9 +1,16 @@
 //! Stopping, as a service manager does it.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use testkit::{Lab, eventually, fake_codex};
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    process::Command,
+    time::timeout,
+};
 
 use crate::{
     booted::{Booted, heard, lab, serving},
@@ -36,16 +43,18 @@ async fn a_stop_is_clean() -> Result<()> {
 }
 
 #[tokio::test]
-async fn open_connections_do_not_keep_it() -> Result<()> {
+async fn an_idle_connection_does_not_keep_it() -> Result<()> {
     let Booted { daemon, lab } = Booted::new(&["--no-auth"]).await?;
     let address = daemon.url.trim_start_matches("http://").to_owned();
-    let idle = tokio::net::TcpStream::connect(&address).await?;
-    let half = tokio::net::TcpStream::connect(&address).await?;
-    half.writable().await?;
-    half.try_write(format!("POST /start HTTP/1.1\r\nHost: {address}\r\nContent-Length: 50\r\n\r\n").as_bytes())?;
-    tokio::time::timeout(std::time::Duration::from_secs(30), daemon.stop()).await.context("it does not stop")??;
+    let silent = TcpStream::connect(&address).await?;
+    let mut kept_alive = TcpStream::connect(&address).await?;
+    kept_alive.write_all(format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+    let mut some = [0_u8; 12];
+    kept_alive.read_exact(&mut some).await?;
+    assert_eq!(&some, b"HTTP/1.1 200");
+    timeout(Duration::from_secs(10), daemon.stop()).await.context("it does not stop")??;
     assert!(!lab.store.join("daemon.json").exists());
-    drop((idle, half));
+    drop((silent, kept_alive));
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! Turns, as the first version gave them: one request asks and waits for the answer.
 
 use axum::{Json, extract::State};
-use engine::{NewSession, Overrides, Strictness};
+use engine::{NewSession, Overrides, Strictness, Submitted};
 use serde::Serialize;
 use tokio::time::Instant;
-use types::{Code, SessionId, ThreadId, Turn, TurnId, TurnStatus, UnknownPolicy};
+use types::{Code, SessionId, ThreadId, Turn, TurnStatus, UnknownPolicy};
 
 use crate::{Api, body::Fields, checks::Caller, error::Failure};
 
@@ -53,7 +53,7 @@ pub(super) async fn start(State(api): State<Api>, who: Caller, mut body: Fields)
         developer_instructions: None,
     };
     let started = api.engine().create(&who.principal, who.origin, new, Strictness::Ignore).await?;
-    answer(&api, started.session, &started.turn, started.ignored).await
+    answer(&api, started.first, started.ignored).await
 }
 
 /// `POST /continue`.
@@ -69,7 +69,7 @@ pub(super) async fn reply(State(api): State<Api>, who: Caller, body: Fields) -> 
 async fn submit(api: &Api, who: Caller, mut body: Fields, named: &'static str) -> Result<Json<Answered>, Failure> {
     let (session, prompt) = (body.text(named)?, body.text("prompt")?);
     let submitted = api.engine().submit(&who.principal, who.origin, &session, prompt).await?;
-    answer(api, submitted.session, &submitted.turn, Vec::new()).await
+    answer(api, submitted, Vec::new()).await
 }
 
 fn policy<T: std::str::FromStr<Err = UnknownPolicy>>(
@@ -84,15 +84,10 @@ fn policy<T: std::str::FromStr<Err = UnknownPolicy>>(
 }
 
 /// Waits for the turn and tells what came of it.
-async fn answer(
-    api: &Api,
-    session: SessionId,
-    turn: &TurnId,
-    ignored: Vec<&'static str>,
-) -> Result<Json<Answered>, Failure> {
+async fn answer(api: &Api, submitted: Submitted, ignored: Vec<&'static str>) -> Result<Json<Answered>, Failure> {
     let (limit, began) = (api.options().legacy_wait, Instant::now());
-    let about = |failure: Failure| failure.of_turn(&session, turn);
-    let ended = api.engine().wait(&session, turn, limit).await.map_err(|refusal| about(refusal.into()))?;
+    let about = |failure: Failure| failure.of_turn(&submitted.session, &submitted.turn);
+    let ended = api.engine().wait(&submitted, limit).await.map_err(|refusal| about(refusal.into()))?;
     if !ended.status.ended() {
         // The engine stops waiting before its time only when it has nothing more to tell.
         let failure = if began.elapsed() < limit {
@@ -103,7 +98,7 @@ async fn answer(
         };
         return Err(about(failure));
     }
-    let found = api.engine().session(session.as_str()).await.map_err(|refusal| about(refusal.into()))?;
+    let found = api.engine().session(submitted.session.as_str()).await.map_err(|refusal| about(refusal.into()))?;
     let is_error = ended.status != TurnStatus::Completed;
     let text = text(ended);
     Ok(Json(Answered {
@@ -112,7 +107,7 @@ async fn answer(
         structured_content: Structured { thread_id: found.thread_id, content: text },
         is_error,
         ignored_overrides: ignored,
-        session_id: session,
+        session_id: submitted.session,
     }))
 }
 

@@ -13,7 +13,7 @@ use axum::{
     body::Body,
     http::{HeaderMap, Request, StatusCode},
 };
-use engine::{Engine, Policy};
+use engine::{Engine, Policy, Refusal};
 use http_api::{Api, Options, Peer};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
@@ -248,4 +248,14 @@ impl Daemon {
 /// A request that passes the first check.
 pub(crate) fn request(method: &str, path: &str) -> axum::http::request::Builder {
     Request::builder().method(method).uri(path).header("host", "127.0.0.1:8787")
+}
+
+/// The turn, once it has ended.
+pub(crate) async fn finished(
+    engine: &Engine,
+    session: &types::SessionId,
+    turn: &types::TurnId,
+) -> Result<types::Turn, Refusal> {
+    let submitted = engine.watch(session, turn).await?;
+    engine.wait(&submitted, std::time::Duration::from_secs(30)).await
 }

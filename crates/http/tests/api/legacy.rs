@@ -6,7 +6,7 @@ use http_api::Options;
 use serde_json::{Value, json};
 use types::{TurnId, TurnStatus, agent::AgentStatus};
 
-use crate::double::Daemon;
+use crate::double::{Daemon, finished};
 
 async fn started(daemon: &Daemon, prompt: &str) -> Value {
     daemon.post("/start", json!({ "prompt": prompt })).await.ok()
@@ -72,7 +72,7 @@ async fn who_waits_too_long_is_told_both_ids_and_the_turn_goes_on() {
     let session = daemon.engine.session(late.json["sessionId"].as_str().unwrap()).await.unwrap();
     let turn = TurnId::parse(late.json["turnId"].as_str().unwrap()).unwrap();
     daemon.echo.release();
-    let ended = daemon.engine.wait(&session.id, &turn, Duration::from_secs(30)).await.unwrap();
+    let ended = finished(&daemon.engine, &session.id, &turn).await.unwrap();
     assert_eq!((ended.status, ended.answer.as_deref()), (TurnStatus::Completed, Some("at last")));
 }
 

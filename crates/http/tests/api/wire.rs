@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::double::Daemon;
+use crate::double::{Daemon, finished};
 
 /// Long enough for anything that happens at all.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -216,7 +216,7 @@ async fn a_client_that_goes_away_leaves_its_turn_running() {
     timeout(PATIENCE, freed).await.unwrap();
     served.daemon.echo.release();
     let turn = served.daemon.engine.history(&session.id).await.unwrap().remove(0).turn;
-    let turn = served.daemon.engine.wait(&session.id, &turn, PATIENCE).await.unwrap();
+    let turn = finished(&served.daemon.engine, &session.id, &turn).await.unwrap();
     assert_eq!(turn.answer.as_deref(), Some("at last"));
 }
 
