@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    booted::{Booted, heard, lab, serving},
+    booted::{Booted, heard, lab, of_method, serving, tcp},
     wire::Call,
 };
 
@@ -55,6 +55,30 @@ async fn an_idle_connection_does_not_keep_it() -> Result<()> {
     timeout(Duration::from_secs(10), daemon.stop()).await.context("it does not stop")??;
     assert!(!lab.store.join("daemon.json").exists());
     drop((silent, kept_alive));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_turn_under_way_does_not_keep_it() -> Result<()> {
+    let Booted { daemon, lab } = Booted::new(&["--no-auth"]).await?;
+    let (session, _) = daemon.start("alpha").await?;
+    let door = tcp(&daemon);
+    let body = json!({"sessionId": session, "prompt": "SLOW:1000:100"});
+    let caller = tokio::spawn(async move { Call::json("/continue", &body).ask(&door).await });
+    let asked = |heard: &[serde_json::Value]| {
+        of_method(heard, "turn/start").iter().filter(|turn| turn["input"][0]["text"] == "SLOW:1000:100").count()
+    };
+    eventually("the turn to run", async || (asked(&heard(&lab).ok()?) == 1).then_some(())).await?;
+    timeout(Duration::from_secs(40), daemon.stop()).await.context("it does not stop")??;
+    assert!(!lab.store.join("daemon.json").exists());
+    // The caller hears that it came to nothing, in one way or the other.
+    let heard_by_caller = caller.await?;
+    let good = heard_by_caller.as_ref().is_ok_and(|reply| reply.status == 200 && reply.body.get("isError").is_none());
+    assert!(!good, "{heard_by_caller:?}");
+
+    let daemon = crate::booted::serve(&lab, &["--no-auth"], &[]).await?;
+    assert_eq!(daemon.go_on(&session, "SAY:on").await?, "on");
+    assert_eq!(asked(&heard(&lab)?), 1, "given to Codex at most once");
     Ok(())
 }
 

@@ -4,7 +4,12 @@ use std::{path::Path, time::Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::json;
+use store::{Batch, NewEvent, NewSession, NewTurn, PendingAsk, Store, TurnChange, Write};
 use testkit::{Lab, fake_codex, real_codex};
+use types::{
+    AgentId, ApprovalPolicy, EventName, Item, ItemBody, ItemId, ItemStatus, Origin, Principal, Sandbox, Session,
+    SessionId, SessionStatus, Timestamp, TitleSource, TurnId, TurnStatus,
+};
 
 use crate::{
     raw::Raw,
@@ -93,27 +98,95 @@ async fn rounds_of(codexd: &str, codex: &Path, rounds: usize, block: usize) -> R
     Ok(times)
 }
 
-/// How long one commit of about a turn's size takes on this disk.
+/// How long the two commits of a turn take on this disk, one after the other with a pause as Codex would make: the prompt and what
+/// Codex is to be asked; the answer and the end.
 async fn commits() -> Result<f64> {
     let dir = tempfile::tempdir()?;
-    let store = store::Store::open(dir.path())?;
+    let store = Store::open(dir.path())?;
+    let session = session();
+    let first = NewSession {
+        session: session.clone(),
+        principal: Principal::Local,
+        origin: Origin::Http,
+        developer_instructions: None,
+    };
+    store.commit(Batch { writes: vec![Write::CreateSession(Box::new(first))] }).await?;
     let mut took = Vec::new();
     for _ in 0..500 {
-        let mut batch = store::Batch::default();
-        batch.push(store::Write::AddEvent(Box::new(store::NewEvent {
-            name: types::EventName::AgentStarted,
-            at: types::Timestamp::now(),
-            session: None,
-            turn: None,
-            item: None,
-            detail: Some(json!({"bytes": "x".repeat(1000)})),
-        })));
-        let begin = Instant::now();
-        store.commit(batch).await?;
-        took.push(ms(begin.elapsed()));
+        let (turn, at) = (TurnId::fresh(), Timestamp::now());
+        let new = NewTurn {
+            id: turn.clone(),
+            session: session.id.clone(),
+            prompt_item: ItemId::fresh(),
+            prompt: "hello".to_owned(),
+            principal: Principal::Local,
+            origin: Origin::Http,
+            created_at: at,
+        };
+        let event = |name| {
+            let (session, turn) = (Some(session.id.clone()), Some(turn.clone()));
+            Write::AddEvent(Box::new(NewEvent { name, at, session, turn, item: None, detail: None }))
+        };
+        let ask = store.next_ask();
+        let pending = PendingAsk {
+            id: ask,
+            agent: AgentId::fresh(),
+            session: session.id.clone(),
+            turn: Some(turn.clone()),
+            meaning: "turn".to_owned(),
+            at,
+        };
+        let begin = vec![
+            Write::CreateTurn(Box::new(new)),
+            event(EventName::TurnQueued),
+            event(EventName::TurnStarted),
+            Write::AddAsk(Box::new(pending)),
+        ];
+        let body = ItemBody::AgentMessage { text: "echo: hello".to_owned() };
+        let item = Item { id: ItemId::fresh(), status: ItemStatus::Completed, at, body };
+        let ended = TurnChange { status: Some(TurnStatus::Completed), ended_at: Some(at), ..TurnChange::default() };
+        let end = vec![
+            Write::SettleAsk(ask),
+            Write::PutItem { session: session.id.clone(), turn: turn.clone(), item: Box::new(item), codex_id: None },
+            event(EventName::ItemCompleted),
+            Write::UpdateTurn { id: turn.clone(), change: Box::new(ended) },
+            event(EventName::TurnCompleted),
+        ];
+        let mut both = 0.0;
+        for writes in [begin, end] {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            let began = Instant::now();
+            store.commit(Batch { writes }).await?;
+            both += ms(began.elapsed());
+        }
+        took.push(both);
     }
     store.close().await;
     Ok(median(&took))
+}
+
+fn session() -> Session {
+    let at = Timestamp::now();
+    Session {
+        id: SessionId::fresh(),
+        title: "bench".to_owned(),
+        title_source: TitleSource::Auto,
+        title_locked: false,
+        status: SessionStatus::Idle,
+        cwd: "/".into(),
+        model: None,
+        sandbox: Sandbox::ReadOnly,
+        approval_policy: ApprovalPolicy::OnRequest,
+        thread_id: None,
+        backend: None,
+        forked_from: None,
+        labels: std::collections::BTreeMap::new(),
+        turn_count: 0,
+        resumed: None,
+        created_at: at,
+        updated_at: at,
+        archived_at: None,
+    }
 }
 
 /// 64 sessions at once on fake-codex: what group commit is for.
