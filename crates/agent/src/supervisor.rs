@@ -7,8 +7,8 @@
 //! *unavailable*: the engine refuses turns with the reason, while the task goes on trying every [`LONG_WAIT`], so that
 //! installing Codex, or repairing it, is enough.
 //!
-//! Which interface: `--version` first (from 0.154 on there is no `mcp-server`), then an `app-server` handshake, then an
-//! `mcp-server` one; each with a deadline.
+//! Which interface: `--version` first, for the messages; then an `app-server` handshake, then an `mcp-server` one. What answers
+//! decides. Each has a deadline.
 //!
 //! A crash of codexd leaves nothing behind: Codex ends when its stdin closes, and its group is killed when it does not.
 
@@ -37,9 +37,6 @@ use crate::{
     transport::Pipes,
     version::{TESTED, Version},
 };
-
-/// From this version on the word `mcp-server` is taken for a prompt.
-const WITHOUT_MCP_SERVER: Version = Version(0, 154, 0);
 
 /// So many failures in a row, and waiting for the next try makes no sense.
 const GIVE_UP: u32 = 3;
@@ -261,14 +258,13 @@ impl Supervisor {
             }
             Err(failure) => Some(failure),
         };
-        if version.is_none_or(|version| version < WITHOUT_MCP_SERVER) {
-            match self.greet(id, Backend::McpServer).await {
-                Ok(ready) if ready.met.backend == Backend::McpServer => return Ok(ready),
-                Ok(ready) => {
-                    ready.process.finish(Duration::ZERO).await;
-                }
-                Err(_) => {}
+        // From 0.154 on the real one takes the word for a prompt and ends at once. Others say any version and speak nothing else.
+        match self.greet(id, Backend::McpServer).await {
+            Ok(ready) if ready.met.backend == Backend::McpServer => return Ok(ready),
+            Ok(ready) => {
+                ready.process.finish(Duration::ZERO).await;
             }
+            Err(_) => {}
         }
         let what = program.program.display();
         let which =

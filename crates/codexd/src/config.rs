@@ -101,7 +101,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "CODEXD_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
     /// A file that holds such a token
-    #[arg(long, value_name = "FILE", env = "CODEXD_TOKEN_FILE", conflicts_with = "token")]
+    #[arg(long, value_name = "FILE", env = "CODEXD_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// Lets anybody on this machine use the daemon over TCP; only on a loopback address
     #[arg(long, env = "CODEXD_NO_AUTH", value_parser = FalseyValueParser::new())]
@@ -142,8 +142,8 @@ const LIST: char = if cfg!(windows) { ';' } else { ':' };
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) address: SocketAddr,
-    /// The token for TCP, if there is one.
-    pub(crate) token: Option<String>,
+    /// The tokens for TCP.
+    pub(crate) tokens: Vec<String>,
     /// TCP needs no token.
     pub(crate) open: bool,
     pub(crate) policy: Policy,
@@ -156,10 +156,10 @@ impl ServeArgs {
     pub(crate) fn settings(&self, old_way: bool) -> Result<Settings, BadConfig> {
         let mut warnings = Vec::new();
         let address = self.address()?;
-        let token = self.read_token(&mut warnings)?;
-        let open = self.no_auth || (old_way && token.is_none());
+        let tokens = self.read_tokens(&mut warnings)?;
+        let open = self.no_auth || (old_way && tokens.is_empty());
         if !address.ip().is_loopback() {
-            if open || token.is_none() {
+            if open || tokens.is_empty() {
                 return bad(format!(
                     "{address} is not a loopback address: whoever reaches it could run commands as you. Give a token with \
                      --token-file, or listen on 127.0.0.1 and put a tunnel in front"
@@ -169,16 +169,16 @@ impl ServeArgs {
                 "{address} is not a loopback address and the traffic is plain text: put a tunnel or a TLS proxy in front"
             ));
         }
-        if old_way && token.is_none() {
+        if old_way && tokens.is_empty() {
             warnings.push(
                 "called without a subcommand and without a token, as the first version was: anybody on this machine can use \
                  it. `codexd serve --token-file FILE` has authentication"
                     .to_owned(),
             );
-        } else if self.no_auth && token.is_none() {
+        } else if self.no_auth && tokens.is_empty() {
             warnings.push("--no-auth: anybody on this machine can use it".to_owned());
         }
-        Ok(Settings { address, token, open, policy: self.policy(&mut warnings)?, warnings })
+        Ok(Settings { address, tokens, open, policy: self.policy(&mut warnings)?, warnings })
     }
 
     fn address(&self) -> Result<SocketAddr, BadConfig> {
@@ -193,30 +193,21 @@ impl ServeArgs {
         Ok(SocketAddr::new(ip, self.port))
     }
 
-    fn read_token(&self, warnings: &mut Vec<String>) -> Result<Option<String>, BadConfig> {
-        let (token, from) = match (&self.token, &self.token_file) {
-            (Some(token), _) => {
-                if std::env::var_os("CODEXD_TOKEN").is_none() {
-                    warnings
-                        .push("--token is visible to every user in the process list; prefer --token-file".to_owned());
-                }
-                (token.trim().to_owned(), "--token (or CODEXD_TOKEN)".to_owned())
+    fn read_tokens(&self, warnings: &mut Vec<String>) -> Result<Vec<String>, BadConfig> {
+        let mut tokens = Vec::new();
+        if let Some(token) = &self.token {
+            if std::env::var_os("CODEXD_TOKEN").is_none() {
+                warnings.push("--token is visible to every user in the process list; prefer --token-file".to_owned());
             }
-            (None, Some(file)) => match std::fs::read_to_string(file) {
-                Ok(text) => (text.trim().to_owned(), file.display().to_string()),
+            tokens.push(checked_token(token, "--token (or CODEXD_TOKEN)")?);
+        }
+        if let Some(file) = &self.token_file {
+            match std::fs::read_to_string(file) {
+                Ok(text) => tokens.push(checked_token(&text, &file.display().to_string())?),
                 Err(error) => return bad(format!("the token file {} can't be read: {error}", file.display())),
-            },
-            (None, None) => return Ok(None),
-        };
-        if token.is_empty() {
-            return bad(format!(
-                "the token from {from} is empty; that never means \"no authentication\", --no-auth does"
-            ));
+            }
         }
-        if token.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return bad(format!("the token from {from} has white space or control characters in it"));
-        }
-        Ok(Some(token))
+        Ok(tokens)
     }
 
     fn policy(&self, warnings: &mut Vec<String>) -> Result<Policy, BadConfig> {
@@ -258,6 +249,17 @@ impl ServeArgs {
             allow_danger: self.allow_danger_full_access,
         })
     }
+}
+
+fn checked_token(text: &str, from: &str) -> Result<String, BadConfig> {
+    let token = text.trim();
+    if token.is_empty() {
+        return bad(format!("the token from {from} is empty; that never means \"no authentication\", --no-auth does"));
+    }
+    if token.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return bad(format!("the token from {from} has white space or control characters in it"));
+    }
+    Ok(token.to_owned())
 }
 
 /// The folders of `roots` that no program is run from. One that holds the whole home folder is not counted, since nothing would

@@ -43,6 +43,9 @@ mod os;
 /// How long stopping may take before it ends whatever happens.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long the last answers may take to be read.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
+
 /// How many turns may wait in one session.
 const QUEUE_LIMIT: usize = 16;
 
@@ -91,7 +94,7 @@ pub(crate) async fn run(args: ServeArgs, store_dir: &StoreArg, old_way: bool) ->
             allow_hosts: args.allow_host.clone(),
             allow_origins: args.allow_origin.clone(),
             bound: Some(address),
-            tokens: settings.token.iter().map(|token| Token::new("start", token)).collect(),
+            tokens: settings.tokens.iter().map(|token| Token::new("start", token)).collect(),
             open: settings.open,
             max_body_bytes: args.max_body_bytes,
             max_connections: args.max_connections,
@@ -122,7 +125,8 @@ pub(crate) async fn run(args: ServeArgs, store_dir: &StoreArg, old_way: bool) ->
         stop.cancel();
         agent.stop().await;
         engine.finished().await;
-        servers.wait().await;
+        // Whoever waited for a turn is answered by now; what is left are connections that say nothing.
+        let _ = tokio::time::timeout(LAST_ANSWERS, servers.wait()).await;
         store.close().await;
     };
     tokio::select! {

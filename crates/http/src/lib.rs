@@ -61,7 +61,7 @@ pub struct Options {
     pub open: bool,
     /// The longest body that is read, in bytes.
     pub max_body_bytes: usize,
-    /// How many connections there may be at once, over all listeners.
+    /// How many connections each listener has at once.
     pub max_connections: usize,
     /// The sentence of a 401 that says how to get a token.
     pub token_hint: String,
@@ -103,7 +103,6 @@ struct Inner {
     hosts: Hosts,
     origins: Origins,
     attempts: Attempts,
-    connections: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
 }
 
@@ -113,10 +112,9 @@ impl Api {
     pub fn new(engine: Engine, options: Options) -> Self {
         let hosts = Hosts::new(&options.allow_hosts, options.bound);
         let origins = Origins::new(&options.allow_origins);
-        let connections = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
         let refusals = Arc::new(Semaphore::new(serve::REFUSALS));
         let attempts = Attempts::default();
-        Self { inner: Arc::new(Inner { engine, options, hosts, origins, attempts, connections, refusals }) }
+        Self { inner: Arc::new(Inner { engine, options, hosts, origins, attempts, refusals }) }
     }
 
     /// All routes with all checks. A request is taken for one that came by TCP unless it has a [`Peer`] as an extension.

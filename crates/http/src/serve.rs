@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::OwnedSemaphorePermit,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -84,10 +84,12 @@ impl Listener for tokio::net::UnixListener {
     }
 }
 
-/// Accepts until `stop`, then waits for the connections.
+/// Accepts until `stop`, then waits for the connections. Each listener has a house of its own: a crowd on TCP does not shut out the
+/// user at the socket.
 pub(crate) async fn serve<L: Listener>(api: &Api, mut listener: L, stop: CancellationToken) {
     let (routes, refuse) = (api.router(), overloaded());
     let connections = TaskTracker::new();
+    let room = Arc::new(Semaphore::new(api.options().max_connections.min(Semaphore::MAX_PERMITS)));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -103,7 +105,7 @@ pub(crate) async fn serve<L: Listener>(api: &Api, mut listener: L, stop: Cancell
             }
         };
         let inner = &api.inner;
-        let (permit, router, keep_alive) = if let Ok(permit) = Arc::clone(&inner.connections).try_acquire_owned() {
+        let (permit, router, keep_alive) = if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
             (permit, &routes, true)
         } else if let Ok(permit) = Arc::clone(&inner.refusals).try_acquire_owned() {
             (permit, &refuse, false)

@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use engine::{NewSession, Overrides, Strictness, Submitted};
 use serde::Serialize;
 use tokio::time::Instant;
-use types::{Code, SessionId, ThreadId, Turn, TurnStatus, UnknownPolicy};
+use types::{Code, Delivery, SessionId, ThreadId, Turn, TurnErrorCode, TurnStatus, UnknownPolicy};
 
 use crate::{Api, body::Fields, checks::Caller, error::Failure};
 
@@ -98,6 +98,9 @@ async fn answer(api: &Api, submitted: Submitted, ignored: Vec<&'static str>) -> 
         };
         return Err(about(failure));
     }
+    if let Some(why) = never_began(&ended) {
+        return Err(about(Failure::new(Code::AgentUnavailable, why)));
+    }
     let found = api.engine().session(submitted.session.as_str()).await.map_err(|refusal| about(refusal.into()))?;
     let is_error = ended.status != TurnStatus::Completed;
     let text = text(ended);
@@ -109,6 +112,12 @@ async fn answer(api: &Api, submitted: Submitted, ignored: Vec<&'static str>) -> 
         ignored_overrides: ignored,
         session_id: submitted.session,
     }))
+}
+
+/// Why a turn of which Codex never heard came to nothing because there was no Codex: that is no answer, and may be sent again.
+fn never_began(turn: &Turn) -> Option<String> {
+    let error = turn.error.as_ref()?;
+    (turn.delivery == Delivery::No && error.code == TurnErrorCode::AgentExited).then(|| error.message.clone())
 }
 
 /// The answer; and, when it did not end well, why.
