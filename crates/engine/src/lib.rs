@@ -18,7 +18,7 @@
 //! ordered path.
 //!
 //! A crash at any point leaves the store as of the last batch. At the next start what was running is settled
-//! ([`recovery`]) and what was waiting is held.
+//! (module `recovery`) and what was waiting is held.
 //!
 //! Architecture invariant: this crate speaks to Codex through [`agent::Port`] only, and to the disk through [`store::Store`].
 //! Architecture invariant: a prompt is given to Codex once. It goes out again only when Codex, or the lack of one, says that

@@ -13,7 +13,7 @@
 //! The checks stand around the whole router, not in front of single routes: an unknown path and a wrong method are told only
 //! to those who may know, and a route that is added later can't forget one of them.
 //!
-//! Whatever is refused, by a check, a route or the engine, is a [`error::Failure`]: a code out of the closed set and a
+//! Whatever is refused, by a check, a route or the engine, is a `error::Failure`: a code out of the closed set and a
 //! sentence. Its status comes from one table, and its form from the path: the routes of the first version have one of their
 //! own.
 //!

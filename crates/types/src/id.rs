@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A text that cannot be an id: empty, longer than [`MAX_ID_BYTES`], or with a character outside `[A-Za-z0-9._-]`.
+/// A text that cannot be an id: empty, longer than 128 bytes, or with a character outside `[A-Za-z0-9._-]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadId;
 
