@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use agent::{Message, Port};
-use store::{Found, NewTurn, Store, StoreError};
+use store::{Found, NewTurn, Store, StoreError, StoredSession};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
     time::{Instant, timeout_at},
 };
 use tokio_util::task::TaskTracker;
@@ -20,8 +20,8 @@ use crate::{
     hub::{Call, Hub, Known},
     policy::{Overrides, Strictness},
     recovery,
-    session::Mail,
-    state::Bounds,
+    session::{Ended, Mail},
+    state::{Bounds, Finished},
 };
 
 /// The most characters that Codex takes as one prompt (measured, 0.153 and later: `max_chars`).
@@ -72,8 +72,8 @@ pub struct Submitted {
     pub session: SessionId,
     /// Its id.
     pub turn: TurnId,
-    /// Counts the session's ended turns.
-    ended: watch::Receiver<u64>,
+    /// The session's turns as they end.
+    ended: Ended,
 }
 
 /// A handle on the engine.
@@ -207,12 +207,14 @@ impl Engine {
     ) -> Result<Submitted, Refusal> {
         check_prompt(&prompt)?;
         self.check_agent()?;
-        let found = self.session(session).await?;
-        let id = found.id;
-        {
-            let (policy, who, cwd) = (self.policy.clone(), who.clone(), found.cwd);
-            blocking(move || policy.check_cwd(&who, &cwd)).await?.map_err(|refusal| refusal.of_session(&id))?;
-        }
+        let (policy, asker) = (self.policy.clone(), who.clone());
+        let look = move |stored: StoredSession| -> Result<SessionId, Refusal> {
+            let Session { id, cwd, .. } = stored.session;
+            policy.check_cwd(&asker, &cwd).map_err(|refusal| refusal.of_session(&id))?;
+            Ok(id)
+        };
+        let looked = self.store.session_named(session, look).await?;
+        let id = looked.ok_or_else(|| Refusal::no_session(session))??;
         let turn = new_turn(&id, prompt, who, origin, Timestamp::now());
         let turn_id = turn.id.clone();
         let (reply, answer) = oneshot::channel();
@@ -221,19 +223,29 @@ impl Engine {
         Ok(Submitted { session: id, turn: turn_id, ended })
     }
 
-    /// The turn when it has ended, or as it is after `limit`.
+    /// How the turn ended; `None` when it has not within `limit`, or will not because codexd stops.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn wait(&self, submitted: &Submitted, limit: Duration) -> Result<Turn, Refusal> {
+    pub async fn wait(&self, submitted: &Submitted, limit: Duration) -> Result<Option<Arc<Finished>>, Refusal> {
         let until = Instant::now() + limit;
         let mut ended = submitted.ended.clone();
         loop {
             // A task that is gone has written down how its turns ended.
             let over = !matches!(timeout_at(until, ended.changed()).await, Ok(Ok(())));
+            let last = ended.borrow_and_update().clone();
+            if let Some(last) = last.filter(|last| last.turn == submitted.turn) {
+                return Ok(Some(last));
+            }
+            // Another one ended, perhaps after ours.
             let turn = self.turn(&submitted.turn).await?;
-            if over || turn.status.ended() {
-                return Ok(turn);
+            if turn.status.ended() {
+                let thread = self.session(submitted.session.as_str()).await?.thread_id;
+                let (status, delivery, answer, error) = (turn.status, turn.delivery, turn.answer, turn.error);
+                return Ok(Some(Arc::new(Finished { turn: turn.id, status, delivery, answer, error, thread })));
+            }
+            if over {
+                return Ok(None);
             }
         }
     }
@@ -265,14 +277,8 @@ impl Engine {
     /// # Errors
     /// When there is none, or the store can't be read.
     pub async fn session(&self, text: &str) -> Result<Session, Refusal> {
-        if let Ok(id) = SessionId::parse(text)
-            && let Some(stored) = self.store.session(&id).await?
-        {
-            return Ok(stored.session);
-        }
-        let id = self.store.find_session(text).await?.ok_or_else(|| Refusal::no_session(text))?;
-        let stored = self.store.session(&id).await?.ok_or_else(|| Refusal::no_session(text))?;
-        Ok(stored.session)
+        let found = self.store.session_named(text, |stored| stored.session).await?;
+        found.ok_or_else(|| Refusal::no_session(text))
     }
 
     /// The sessions with the newest activity first.
@@ -331,11 +337,7 @@ impl Engine {
         Ok(title)
     }
 
-    async fn call(
-        &self,
-        call: Call,
-        answer: oneshot::Receiver<Result<watch::Receiver<u64>, Refusal>>,
-    ) -> Result<watch::Receiver<u64>, Refusal> {
+    async fn call(&self, call: Call, answer: oneshot::Receiver<Result<Ended, Refusal>>) -> Result<Ended, Refusal> {
         self.calls.send(call).await.map_err(|_| Refusal::shutting_down())?;
         answer.await.map_err(|_| Refusal::shutting_down())?
     }

@@ -123,7 +123,7 @@ impl Hub {
             bounds: self.bounds,
             hub: tell.clone(),
             inbox,
-            ended: watch::Sender::new(0),
+            ended: watch::Sender::new(None),
         };
         let loaded = self.known.threads.get(&id).cloned();
         self.tasks.spawn(task.run(birth, loaded, first));

@@ -36,3 +36,4 @@ mod state;
 pub use calls::{Engine, NewSession, Options, Started, Submitted};
 pub use policy::{Overrides, Policy, Strictness};
 pub use refusal::Refusal;
+pub use state::Finished;

@@ -27,7 +27,7 @@ use types::{AskId, EventName, SessionId, ThreadId, Timestamp, TitleSource};
 use crate::{
     Policy, Refusal,
     hub::Internal,
-    state::{Bounds, Effect, Input, Now, Output, State},
+    state::{Bounds, Effect, Finished, Input, Now, Output, State},
 };
 
 /// How long a session stays awake when it has nothing to do: somebody who goes on at once finds it ready.
@@ -46,9 +46,12 @@ const BATCH: usize = 256;
 /// How long looking at a folder may take: it may lie on a network that is gone.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
-type Reply = oneshot::Sender<Result<watch::Receiver<u64>, Refusal>>;
+/// The turn that ended last, for whoever waits for one of the session's.
+pub(crate) type Ended = watch::Receiver<Option<Arc<Finished>>>;
 
-/// What a session's task is told. A call is answered with a count of the session's ended turns, to wait on.
+type Reply = oneshot::Sender<Result<Ended, Refusal>>;
+
+/// What a session's task is told. A call is answered with something to wait on for the ends of turns.
 #[derive(Debug)]
 pub(crate) enum Mail {
     Submit {
@@ -61,7 +64,7 @@ pub(crate) enum Mail {
         locked: bool,
         reply: Reply,
     },
-    /// Nothing but the count.
+    /// Nothing but that.
     Watch {
         reply: Reply,
     },
@@ -100,8 +103,8 @@ pub(crate) struct Task {
     pub(crate) bounds: Bounds,
     pub(crate) hub: mpsc::UnboundedSender<Internal>,
     pub(crate) inbox: mpsc::Receiver<Mail>,
-    /// Counts the turns that ended.
-    pub(crate) ended: watch::Sender<u64>,
+    /// The turn that ended last since it is awake.
+    pub(crate) ended: watch::Sender<Option<Arc<Finished>>>,
 }
 
 impl Task {
@@ -318,7 +321,9 @@ impl Living {
                 }
                 Effect::Reply { agent, request, reply } => self.task.port.reply(&agent, request, reply),
                 Effect::Ack { agent, seq } => self.task.port.ack(&agent, seq),
-                Effect::Ended => self.task.ended.send_modify(|count| *count += 1),
+                Effect::Ended(finished) => {
+                    self.task.ended.send_replace(Some(Arc::new(finished)));
+                }
                 Effect::CheckCwd { turn, principal } => {
                     let (policy, cwd) = (self.task.policy.clone(), self.state.session().cwd.clone());
                     self.jobs.spawn(async move {

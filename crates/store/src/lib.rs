@@ -208,6 +208,24 @@ impl Store {
         self.inner.readers.read(move |conn| read::session(conn, &id)).await
     }
 
+    /// Reads the session that a text names, as [`Store::find_session`] does, and does something with it on the same thread,
+    /// which may block.
+    ///
+    /// # Errors
+    /// As [`Store::session`].
+    pub async fn session_named<T: Send + 'static>(
+        &self,
+        text: &str,
+        look: impl FnOnce(StoredSession) -> T + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let text = text.to_owned();
+        let read = move |conn: &_| match read::find_session(conn, &text)? {
+            Some(id) => Ok(read::session(conn, &id)?.map(look)),
+            None => Ok(None),
+        };
+        self.inner.readers.read(read).await
+    }
+
     /// The session that a text names: by its own id, or by that of its current or a former thread. Any text may be asked.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use agent::{Ask, AskError};
 use store::{SessionChange, TurnChange, Write};
 use types::{Delivery, EventName, TurnError, TurnErrorCode, TurnId, TurnStatus};
 
-use super::{Effect, Now, Output, Phase, STOP_GRACE, State};
+use super::{Effect, Finished, Now, Output, Phase, STOP_GRACE, State};
 
 impl State {
     pub(super) fn agent_down(&mut self, error: &str, retrying: bool, now: &Now<'_>, out: &mut Output) {
@@ -109,7 +109,7 @@ impl State {
         let change = TurnChange {
             status: Some(status),
             delivery: Some(active.delivery),
-            error,
+            error: error.clone(),
             usage: active.usage,
             ended_at: Some(now.at),
             ..TurnChange::default()
@@ -118,7 +118,14 @@ impl State {
         let change = SessionChange { updated_at: Some(now.at), ..SessionChange::default() };
         out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
         self.event(name, Some(&active.turn), None, None, now, out);
-        out.effects.push(Effect::Ended);
+        out.effects.push(Effect::Ended(Finished {
+            turn: active.turn,
+            status,
+            delivery: active.delivery,
+            answer: active.answered,
+            error,
+            thread: self.session.thread_id.clone(),
+        }));
         self.has_history |= active.delivery != Delivery::No;
         if status == TurnStatus::Interrupted {
             self.hold(now, out);

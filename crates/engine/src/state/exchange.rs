@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use agent::{Ask, Capabilities, Reply, Report, RequestId};
 use store::{Batch, Message, Write};
-use types::{AgentId, AskId, Principal, SessionId, Timestamp, TurnId, agent::Backend};
+use types::{
+    AgentId, AskId, Delivery, Principal, SessionId, ThreadId, Timestamp, TurnError, TurnId, TurnStatus, agent::Backend,
+};
 
 /// Bounds of one session's work.
 #[derive(Debug, Clone, Copy)]
@@ -76,8 +78,25 @@ pub(crate) enum Effect {
     LoadHistory {
         turn: TurnId,
     },
-    /// A turn ended: whoever waits for one looks again.
-    Ended,
+    /// A turn ended: whoever waits for it is told.
+    Ended(Finished),
+}
+
+/// How a turn ended, for whoever waits for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Which one.
+    pub turn: TurnId,
+    /// How.
+    pub status: TurnStatus,
+    /// Whether Codex had recorded the prompt.
+    pub delivery: Delivery,
+    /// The text of the last agent message.
+    pub answer: Option<String>,
+    /// Why it did not complete.
+    pub error: Option<TurnError>,
+    /// The session's thread by then.
+    pub thread: Option<ThreadId>,
 }
 
 /// What came of one or more inputs: one batch, and what follows from it.

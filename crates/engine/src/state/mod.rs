@@ -32,6 +32,7 @@ use types::{
 };
 
 use crate::Refusal;
+pub use exchange::Finished;
 pub(crate) use exchange::{Bounds, Effect, Input, Now, Output, Up};
 
 /// How long another process may hold a thread before the caller is told. A Codex that was killed has been seen to hold one

@@ -1,10 +1,10 @@
 //! Turns, as the first version gave them: one request asks and waits for the answer.
 
 use axum::{Json, extract::State};
-use engine::{NewSession, Overrides, Strictness, Submitted};
+use engine::{Finished, NewSession, Overrides, Strictness, Submitted};
 use serde::Serialize;
 use tokio::time::Instant;
-use types::{Code, Delivery, SessionId, ThreadId, Turn, TurnErrorCode, TurnStatus, UnknownPolicy};
+use types::{Code, Delivery, SessionId, ThreadId, TurnErrorCode, TurnStatus, UnknownPolicy};
 
 use crate::{Api, body::Fields, checks::Caller, error::Failure};
 
@@ -88,7 +88,7 @@ async fn answer(api: &Api, submitted: Submitted, ignored: Vec<&'static str>) -> 
     let (limit, began) = (api.options().legacy_wait, Instant::now());
     let about = |failure: Failure| failure.of_turn(&submitted.session, &submitted.turn);
     let ended = api.engine().wait(&submitted, limit).await.map_err(|refusal| about(refusal.into()))?;
-    if !ended.status.ended() {
+    let Some(ended) = ended else {
         // The engine stops waiting before its time only when it has nothing more to tell.
         let failure = if began.elapsed() < limit {
             Failure::new(Code::ShuttingDown, "codexd is stopping; ask for the turn when it is back")
@@ -97,37 +97,35 @@ async fn answer(api: &Api, submitted: Submitted, ignored: Vec<&'static str>) -> 
             Failure::new(Code::AgentTimeout, detail)
         };
         return Err(about(failure));
-    }
+    };
     if let Some(why) = never_began(&ended) {
         return Err(about(Failure::new(Code::AgentUnavailable, why)));
     }
-    let found = api.engine().session(submitted.session.as_str()).await.map_err(|refusal| about(refusal.into()))?;
-    let is_error = ended.status != TurnStatus::Completed;
-    let text = text(ended);
+    let text = text(&ended);
     Ok(Json(Answered {
-        thread_id: found.thread_id.clone(),
+        thread_id: ended.thread.clone(),
         content: [Text { r#type: "text", text: text.clone() }],
-        structured_content: Structured { thread_id: found.thread_id, content: text },
-        is_error,
+        structured_content: Structured { thread_id: ended.thread.clone(), content: text },
+        is_error: ended.status != TurnStatus::Completed,
         ignored_overrides: ignored,
         session_id: submitted.session,
     }))
 }
 
 /// Why a turn of which Codex never heard came to nothing because there was no Codex: that is no answer, and may be sent again.
-fn never_began(turn: &Turn) -> Option<String> {
+fn never_began(turn: &Finished) -> Option<String> {
     let error = turn.error.as_ref()?;
     (turn.delivery == Delivery::No && error.code == TurnErrorCode::AgentExited).then(|| error.message.clone())
 }
 
 /// The answer; and, when it did not end well, why.
-fn text(turn: Turn) -> String {
-    let reason = match (turn.status, turn.error) {
+fn text(turn: &Finished) -> String {
+    let reason = match (turn.status, &turn.error) {
         (TurnStatus::Completed, _) => None,
-        (_, Some(error)) => Some(error.message),
-        (TurnStatus::Interrupted, None) => Some("the turn was interrupted".to_owned()),
-        (_, None) => Some("the turn failed, and Codex did not say why".to_owned()),
+        (_, Some(error)) => Some(error.message.as_str()),
+        (TurnStatus::Interrupted, None) => Some("the turn was interrupted"),
+        (_, None) => Some("the turn failed, and Codex did not say why"),
     };
-    let parts: Vec<String> = turn.answer.into_iter().chain(reason).collect();
+    let parts: Vec<&str> = turn.answer.as_deref().into_iter().chain(reason).collect();
     parts.join("\n\n")
 }

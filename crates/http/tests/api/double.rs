@@ -257,5 +257,6 @@ pub(crate) async fn finished(
     turn: &types::TurnId,
 ) -> Result<types::Turn, Refusal> {
     let submitted = engine.watch(session, turn).await?;
-    engine.wait(&submitted, std::time::Duration::from_secs(30)).await
+    engine.wait(&submitted, std::time::Duration::from_secs(30)).await?;
+    engine.turn(turn).await
 }
