@@ -1,10 +1,10 @@
 //! Each test installs with an npm that is a shell script.
 
-use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt as _, time::Instant};
+use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt as _};
 
 use agent::locate::Platform;
 
-use super::{folder::size, last_words::TAIL_LINES, npm::npm_may_have, *};
+use super::{last_words::TAIL_LINES, npm::npm_may_have, *};
 
 /// A folder with an npm that is a shell script, and a store.
 struct Bench {
@@ -192,14 +192,4 @@ fn only_old_versions_bring_all_platforms() {
     assert_eq!(of("0.98.0"), "@openai/codex@0.98.0");
     assert!(of("0.99.0").contains("@npm:@openai/codex@0.99.0-"));
     assert!(of("0.162.0-alpha.15").contains("@npm:@openai/codex@0.162.0-alpha.15-"));
-}
-
-#[tokio::test]
-#[ignore = "downloads the package of CODEX_INSTALL_VERSION (0.169.0: 150 MB)"]
-async fn really_installs() {
-    let store = tempfile::tempdir().unwrap();
-    let version = std::env::var("CODEX_INSTALL_VERSION").ok();
-    let started = Instant::now();
-    let done = install(store.path(), version.as_deref(), |progress| println!("{progress:?}")).await.unwrap();
-    println!("{done:?} in {:?}, {} bytes", started.elapsed(), size(store.path()));
 }
