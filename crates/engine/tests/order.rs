@@ -1,0 +1,150 @@
+//! The engine over a real store: what is on disk at the moment when Codex is asked.
+
+#![expect(clippy::unwrap_used, reason = "the double's own failures are failures of the test")]
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use agent::{Answer, Ask, Capabilities, Message, Outcome, Port, Reply, Report, RequestId, Route, What};
+use engine::{Engine, NewSession, Options, Policy, Strictness};
+use store::Store;
+use tokio::sync::mpsc;
+use types::{
+    AgentId, ApprovalPolicy, AskId, Delivery, ItemBody, ItemStatus, Origin, Principal, Sandbox, ThreadId, TurnStatus,
+    agent::{AgentInfo, AgentStatus, Backend, Supported},
+};
+
+/// A Codex that looks at the disk whenever it is asked something.
+struct Witness {
+    store: Store,
+    agent: AgentId,
+    messages: mpsc::Sender<Message>,
+    asked: AtomicUsize,
+    missing: Mutex<Vec<String>>,
+}
+
+impl Witness {
+    fn say(&self, seq: u64, route: Route, what: What) {
+        let report = Report { agent: self.agent.clone(), seq, route, what };
+        self.messages.try_send(Message::Report(report)).unwrap();
+    }
+
+    /// What a second process would find now.
+    fn look<T: Send>(&self, read: impl AsyncFnOnce(Store) -> T + Send) -> T {
+        let store = self.store.clone();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(read(store))
+            });
+            thread.join().unwrap()
+        })
+    }
+}
+
+impl Port for Witness {
+    fn ask(&self, _agent: &AgentId, id: AskId, ask: Ask) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if !self.look(async |store| store.pending_asks().await.unwrap().iter().any(|pending| pending.id == id)) {
+            self.missing.lock().unwrap().push(format!("the ask {id}"));
+        }
+        let thread = ThreadId::parse("t1").unwrap();
+        match ask {
+            Ask::StartTurn(turn) => {
+                let id_of_turn = turn.turn.clone();
+                let found = self.look(async move |store| store.turn(&id_of_turn).await.unwrap());
+                let heard = found.is_some_and(|found| {
+                    (found.prompt, found.status, found.delivery)
+                        == (turn.prompt, TurnStatus::Running, Delivery::Unknown)
+                });
+                if !heard {
+                    self.missing.lock().unwrap().push(format!("the prompt of {id}"));
+                }
+                let to = Route::Thread(thread);
+                self.say(1, Route::Ask(id), What::Answer(id, Ok(Answer::Turn { codex_turn: "c".into() })));
+                let prompt = ItemBody::UserMessage { text: String::new(), images: vec![] };
+                for (codex_id, body) in [("u", prompt), ("m", ItemBody::AgentMessage { text: "yes".into() })] {
+                    let done = What::ItemCompleted { codex_id: codex_id.into(), status: ItemStatus::Completed, body };
+                    self.say(2, to.clone(), done);
+                }
+                let ended =
+                    What::TurnEnded { codex_turn: Some("c".into()), outcome: Outcome::Completed, last_message: None };
+                self.say(3, to, ended);
+            }
+            _ => {
+                let answer = Answer::Thread { thread: Some(thread), applied: None };
+                self.say(4, Route::Ask(id), What::Answer(id, Ok(answer)));
+            }
+        }
+    }
+
+    fn reply(&self, _agent: &AgentId, _request: RequestId, _reply: Reply) {}
+
+    fn ack(&self, _agent: &AgentId, _seq: u64) {}
+
+    fn info(&self) -> AgentInfo {
+        AgentInfo {
+            status: AgentStatus::Ready,
+            backend: None,
+            version: None,
+            supported: Supported { from: String::new(), to: String::new(), tested: None },
+            program: None,
+            pid: None,
+            started_at: None,
+            restarts: 0,
+            last_error: None,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_codex_hears_is_on_disk_and_what_a_caller_hears_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let store = Store::open(&root.join("store")).unwrap();
+    let (messages, inbox) = mpsc::channel(64);
+    let witness = Arc::new(Witness {
+        store: store.clone(),
+        agent: AgentId::fresh(),
+        messages,
+        asked: AtomicUsize::new(0),
+        missing: Mutex::default(),
+    });
+    let capabilities = Capabilities { inject: true, interrupt: true };
+    let up = Message::Up { agent: witness.agent.clone(), backend: Backend::AppServer, capabilities };
+    witness.messages.send(up).await.unwrap();
+    let policy = Policy {
+        cwd: root.clone(),
+        roots: vec![root],
+        sandbox: Sandbox::ReadOnly,
+        approval_policy: ApprovalPolicy::OnRequest,
+        model: None,
+        allow_cwd_override: false,
+        allow_sandbox_override: false,
+        allow_approval_override: false,
+        allow_never: false,
+        allow_danger: false,
+    };
+    let options = Options { policy, max_inject_chars: 1000, turn_limit: Duration::from_secs(60), queue_limit: 4 };
+    let engine = Engine::start(store.clone(), witness.clone(), inbox, options).await.unwrap();
+
+    let (who, limit) = (Principal::Local, Duration::from_secs(60));
+    let new = NewSession { prompt: "0".into(), ..NewSession::default() };
+    let mut submitted = engine.create(&who, Origin::Http, new, Strictness::Refuse).await.unwrap().first;
+    for number in 1..100 {
+        let finished = engine.wait(&submitted, limit).await.unwrap().unwrap();
+        assert_eq!(finished.answer.as_deref(), Some("yes"));
+        let found = store.turn(&submitted.turn).await.unwrap().unwrap();
+        assert_eq!((found.status, found.answer.as_deref()), (TurnStatus::Completed, Some("yes")), "told before stored");
+        let session = submitted.session.to_string();
+        submitted = engine.submit(&who, Origin::Http, &session, number.to_string()).await.unwrap();
+    }
+    engine.wait(&submitted, limit).await.unwrap();
+    assert_eq!(*witness.missing.lock().unwrap(), Vec::<String>::new());
+    assert_eq!(witness.asked.load(Ordering::SeqCst), 101, "one thread and a hundred turns");
+}
