@@ -6,14 +6,16 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, builder::FalseyValueParser, error::ErrorKind};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     commands::{
         self, codex::CodexCommand, continue_::ContinueArgs, demo::DemoArgs, sessions::SessionsArgs, start::StartArgs,
     },
     config::{ServeArgs, StoreArg},
-    exit, output, serve,
+    exit,
+    globals::Globals,
+    output, serve,
 };
 
 /// Keeps one Codex warm on this machine and lets other programs use it.
@@ -26,16 +28,6 @@ pub(crate) struct Cli {
     globals: Globals,
     #[command(subcommand)]
     command: Command,
-}
-
-/// What every command takes.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Globals {
-    #[command(flatten)]
-    pub(crate) store: StoreArg,
-    /// Prints JSON for programs: the API's own object on one line, or one a line for a list of steps
-    #[arg(long, global = true, env = "CODEXD_JSON", value_parser = FalseyValueParser::new())]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

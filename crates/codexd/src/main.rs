@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+mod globals;
 mod install;
 mod logging;
 mod output;

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 use types::{
-    Code, ItemId, Origin, Principal, Session, SessionId, SessionStatus, Timestamp, TitleSource, Turn, TurnId,
+    Code, ItemId, Origin, Principal, Session, SessionId, Timestamp, TitleSource, Turn, TurnId,
     agent::{AgentInfo, AgentStatus},
     auto_title, fold_title,
 };
@@ -158,26 +158,10 @@ impl Engine {
         let at = Timestamp::now();
         let manual = new.title.as_deref().and_then(fold_title);
         let title_source = if manual.is_some() { TitleSource::Manual } else { TitleSource::Auto };
-        let session = Session {
-            id: SessionId::fresh(),
-            title: manual.or_else(|| auto_title(&new.prompt)).unwrap_or_default(),
-            title_source,
-            title_locked: false,
-            status: SessionStatus::Idle,
-            cwd: granted.cwd,
-            model: granted.model,
-            sandbox: granted.sandbox,
-            approval_policy: granted.approval_policy,
-            thread_id: None,
-            backend: None,
-            forked_from: None,
-            labels: std::collections::BTreeMap::new(),
-            turn_count: 0,
-            resumed: None,
-            created_at: at,
-            updated_at: at,
-            archived_at: None,
-        };
+        let mut session = Session::new(SessionId::fresh(), granted.cwd, granted.sandbox, granted.approval_policy, at);
+        session.title = manual.or_else(|| auto_title(&new.prompt)).unwrap_or_default();
+        session.title_source = title_source;
+        session.model = granted.model;
         let id = session.id.clone();
         let turn = new_turn(&id, new.prompt, who, origin, at);
         let turn_id = turn.id.clone();

@@ -9,15 +9,15 @@ use std::{
     sync::Arc,
 };
 
-use agent::{Answer, Ask, Message, Port, Report, Route, What};
+use agent::{Answer, Message, Port, Report, Route, What};
 use store::{Batch, NewEvent, NewSession, Store, Write};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
-use types::{AgentId, AskId, Code, EventName, SessionId, ThreadId, Timestamp};
+use types::{AskId, Code, EventName, SessionId, ThreadId, Timestamp};
 
 use crate::{
     Policy, Refusal,
-    session::{Birth, Mail, Task},
+    session::{Birth, Internal, Mail, Task},
     state::{Bounds, Input, Up},
 };
 
@@ -31,12 +31,6 @@ const AWAKE: usize = 4096;
 pub(crate) enum Call {
     Deliver { session: SessionId, mail: Mail },
     Create { session: Box<NewSession>, mail: Mail },
-}
-
-/// What a session's task tells.
-pub(crate) enum Internal {
-    Ask { session: SessionId, agent: AgentId, id: AskId, ask: Ask },
-    Retire { session: SessionId, handled: u64 },
 }
 
 struct Slot {

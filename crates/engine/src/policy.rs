@@ -73,6 +73,23 @@ pub(crate) struct Granted {
 }
 
 impl Policy {
+    /// The narrowest: read-only in one folder, which must be canonical, and nothing may be widened.
+    #[must_use]
+    pub fn narrowest(cwd: PathBuf) -> Self {
+        Self {
+            roots: vec![cwd.clone()],
+            cwd,
+            sandbox: Sandbox::ReadOnly,
+            approval_policy: ApprovalPolicy::OnRequest,
+            model: None,
+            allow_cwd_override: false,
+            allow_sandbox_override: false,
+            allow_approval_override: false,
+            allow_never: false,
+            allow_danger: false,
+        }
+    }
+
     /// Decides over a request. Looks at the file system when it names a folder.
     pub(crate) fn grant(&self, who: &Principal, asked: &Overrides, strictness: Strictness) -> Result<Granted, Refusal> {
         let mut ignored = Vec::new();
@@ -174,18 +191,7 @@ mod tests {
     use super::*;
 
     fn policy(root: &Path) -> Policy {
-        Policy {
-            cwd: root.to_owned(),
-            roots: vec![root.to_owned()],
-            sandbox: Sandbox::ReadOnly,
-            approval_policy: ApprovalPolicy::OnRequest,
-            model: None,
-            allow_cwd_override: false,
-            allow_sandbox_override: false,
-            allow_approval_override: false,
-            allow_never: false,
-            allow_danger: false,
-        }
+        Policy::narrowest(root.to_owned())
     }
 
     fn asked(sandbox: Option<Sandbox>, approval_policy: Option<ApprovalPolicy>) -> Overrides {

@@ -15,18 +15,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent::Port;
+use agent::{Ask, Port};
 use store::{Batch, NewEvent, NewSession, NewTurn, Store, StoreError, Write};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
     time::{sleep, sleep_until},
 };
-use types::{AskId, EventName, SessionId, ThreadId, Timestamp, TitleSource};
+use types::{AgentId, AskId, EventName, SessionId, ThreadId, Timestamp, TitleSource};
 
 use crate::{
     Policy, Refusal,
-    hub::Internal,
     state::{Bounds, Effect, Finished, Input, Now, Output, State},
 };
 
@@ -85,6 +84,12 @@ impl Mail {
             Self::Input(_) => {}
         }
     }
+}
+
+/// What a session's task tells the hub.
+pub(crate) enum Internal {
+    Ask { session: SessionId, agent: AgentId, id: AskId, ask: Ask },
+    Retire { session: SessionId, handled: u64 },
 }
 
 /// Where the session comes from.

@@ -118,19 +118,12 @@ async fn what_codex_hears_is_on_disk_and_what_a_caller_hears_too() {
     let capabilities = Capabilities { inject: true, interrupt: true };
     let up = Message::Up { agent: witness.agent.clone(), backend: Backend::AppServer, capabilities };
     witness.messages.send(up).await.unwrap();
-    let policy = Policy {
-        cwd: root.clone(),
-        roots: vec![root],
-        sandbox: Sandbox::ReadOnly,
-        approval_policy: ApprovalPolicy::OnRequest,
-        model: None,
-        allow_cwd_override: false,
-        allow_sandbox_override: false,
-        allow_approval_override: false,
-        allow_never: false,
-        allow_danger: false,
+    let options = Options {
+        policy: Policy::narrowest(root),
+        max_inject_chars: 1000,
+        turn_limit: Duration::from_secs(60),
+        queue_limit: 4,
     };
-    let options = Options { policy, max_inject_chars: 1000, turn_limit: Duration::from_secs(60), queue_limit: 4 };
     let engine = Engine::start(store.clone(), witness.clone(), inbox, options).await.unwrap();
 
     let (who, limit) = (Principal::Local, Duration::from_secs(60));

@@ -13,7 +13,7 @@ use std::{
 use store::{Batch, NewEvent, NewSession, NewTurn, SessionChange, Store, TurnChange, Write};
 use types::{
     ApprovalPolicy, Delivery, EventName, Item, ItemBody, ItemId, ItemStatus, Origin, Principal, Sandbox, Session,
-    SessionId, SessionStatus, Timestamp, TitleSource, TurnId, TurnStatus,
+    SessionId, Timestamp, TurnId, TurnStatus,
 };
 
 const WORDS: &str = "the function returns an error when connection closes before buffer flush retry parse config \
@@ -63,26 +63,9 @@ fn made_up(n: u64) -> String {
 fn session(n: i64) -> (SessionId, Write) {
     let id = SessionId::fresh();
     let at = Timestamp::from_millis(1_700_000_000_000 + n * 1_000);
-    let session = Session {
-        id: id.clone(),
-        title: prose(4).trim().to_owned(),
-        title_source: TitleSource::Auto,
-        title_locked: false,
-        status: SessionStatus::Idle,
-        cwd: PathBuf::from("/home/someone/project"),
-        model: None,
-        sandbox: Sandbox::WorkspaceWrite,
-        approval_policy: ApprovalPolicy::OnRequest,
-        thread_id: None,
-        backend: None,
-        forked_from: None,
-        labels: Default::default(),
-        turn_count: 0,
-        resumed: None,
-        created_at: at,
-        updated_at: at,
-        archived_at: None,
-    };
+    let (cwd, policy) = (PathBuf::from("/home/someone/project"), ApprovalPolicy::OnRequest);
+    let session = Session::new(id.clone(), cwd, Sandbox::WorkspaceWrite, policy, at);
+    let session = Session { title: prose(4).trim().to_owned(), ..session };
     let new = NewSession { session, principal: Principal::Local, origin: Origin::Http, developer_instructions: None };
     (id, Write::CreateSession(Box::new(new)))
 }

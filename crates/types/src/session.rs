@@ -55,6 +55,39 @@ pub struct Session {
     pub archived_at: Option<Timestamp>,
 }
 
+impl Session {
+    /// A session that has had no turn: idle, without a title, a thread, a model or labels.
+    #[must_use]
+    pub const fn new(
+        id: SessionId,
+        cwd: PathBuf,
+        sandbox: Sandbox,
+        approval_policy: ApprovalPolicy,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            title: String::new(),
+            title_source: TitleSource::Auto,
+            title_locked: false,
+            status: SessionStatus::Idle,
+            cwd,
+            model: None,
+            sandbox,
+            approval_policy,
+            thread_id: None,
+            backend: None,
+            forked_from: None,
+            labels: BTreeMap::new(),
+            turn_count: 0,
+            resumed: None,
+            created_at: at,
+            updated_at: at,
+            archived_at: None,
+        }
+    }
+}
+
 /// What a session is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

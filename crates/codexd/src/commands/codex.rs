@@ -9,9 +9,9 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::{
-    cli::Globals,
     config::confining,
     exit::Exit,
+    globals::Globals,
     install::{self, Installed},
     output::{self, InstallProgress, Output},
     signals,

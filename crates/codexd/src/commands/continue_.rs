@@ -4,7 +4,7 @@ use clap::Args;
 use client::Continue;
 
 use super::{connect, prompt, turn};
-use crate::{cli::Globals, exit::Exit};
+use crate::{exit::Exit, globals::Globals};
 
 /// Which session, and what to do.
 #[derive(Debug, Args)]

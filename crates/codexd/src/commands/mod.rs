@@ -12,7 +12,7 @@ mod turn;
 
 use client::Client;
 
-use crate::cli::Globals;
+use crate::globals::Globals;
 
 /// Reaches the daemon of the store that was named, in the name of a person at this command line.
 fn connect(globals: &Globals) -> anyhow::Result<Client> {

@@ -7,8 +7,8 @@ use types::Timestamp;
 
 use super::connect;
 use crate::{
-    cli::Globals,
     exit::Exit,
+    globals::Globals,
     output::{self, Output},
 };
 

@@ -8,8 +8,8 @@ use types::{ApprovalPolicy, Sandbox};
 
 use super::{connect, prompt, turn};
 use crate::{
-    cli::Globals,
     exit::{Exit, Usage},
+    globals::Globals,
 };
 
 /// What a new session is made of.

@@ -5,8 +5,8 @@ use types::agent::{AgentInfo, AgentStatus, Backend};
 
 use super::connect;
 use crate::{
-    cli::Globals,
     exit::Exit,
+    globals::Globals,
     output::{self, Output},
 };
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use client::{Answer, Error, Reply};
 
 use crate::{
-    cli::Globals,
     exit::Exit,
+    globals::Globals,
     output::{Output, Spinner},
     signals,
 };

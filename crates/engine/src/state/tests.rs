@@ -5,8 +5,7 @@ use std::cell::Cell;
 use agent::{Answer, Applied, AskError, Capabilities, Outcome, Reply, Report, RequestId, Route, What};
 use store::Message;
 use types::{
-    AgentId, ApprovalPolicy, ItemStatus, Origin, Role, Sandbox, SessionId, SessionStatus, TurnError, TurnStatus,
-    agent::Backend,
+    AgentId, ApprovalPolicy, ItemStatus, Origin, Role, Sandbox, SessionId, TurnError, TurnStatus, agent::Backend,
 };
 
 use super::*;
@@ -20,26 +19,7 @@ struct Lab {
 
 fn session() -> Session {
     let at = Timestamp::from_millis(0);
-    Session {
-        id: SessionId::fresh(),
-        title: String::new(),
-        title_source: TitleSource::Auto,
-        title_locked: false,
-        status: SessionStatus::Idle,
-        cwd: "/w".into(),
-        model: None,
-        sandbox: Sandbox::WorkspaceWrite,
-        approval_policy: ApprovalPolicy::OnRequest,
-        thread_id: None,
-        backend: None,
-        forked_from: None,
-        labels: std::collections::BTreeMap::new(),
-        turn_count: 0,
-        resumed: None,
-        created_at: at,
-        updated_at: at,
-        archived_at: None,
-    }
+    Session::new(SessionId::fresh(), "/w".into(), Sandbox::WorkspaceWrite, ApprovalPolicy::OnRequest, at)
 }
 
 fn up(id: &AgentId, inject: bool) -> Input {

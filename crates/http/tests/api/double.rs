@@ -21,7 +21,7 @@ use store::Store;
 use tokio::sync::{Notify, mpsc};
 use tower::ServiceExt as _;
 use types::{
-    AgentId, ApprovalPolicy, AskId, ItemBody, ItemStatus, Sandbox, ThreadId, TurnError, TurnErrorCode,
+    AgentId, AskId, ItemBody, ItemStatus, Sandbox, ThreadId, TurnError, TurnErrorCode,
     agent::{AgentInfo, AgentStatus, Backend, Supported},
 };
 
@@ -199,18 +199,7 @@ impl Daemon {
         messages.send(up).await.unwrap();
         let released = Arc::new(Notify::new());
         let echo = Arc::new(Echo { agent, messages, info: Mutex::new(info), count: AtomicU64::new(0), released });
-        let policy = Policy {
-            cwd: work.clone(),
-            roots: vec![work],
-            sandbox: Sandbox::WorkspaceWrite,
-            approval_policy: ApprovalPolicy::OnRequest,
-            model: None,
-            allow_cwd_override: false,
-            allow_sandbox_override: false,
-            allow_approval_override: false,
-            allow_never: false,
-            allow_danger: false,
-        };
+        let policy = Policy { sandbox: Sandbox::WorkspaceWrite, ..Policy::narrowest(work) };
         let settings =
             engine::Options { policy, max_inject_chars: 10_000, turn_limit: Duration::from_secs(60), queue_limit: 16 };
         let engine = Engine::start(store, Arc::new(EchoPort(echo.clone())), inbox, settings).await.unwrap();

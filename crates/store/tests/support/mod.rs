@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use store::{Batch, NewEvent, NewSession, NewTurn, Store, TurnChange, Write};
 use types::{
     ApprovalPolicy, EventName, Item, ItemBody, ItemId, ItemStatus, Origin, Principal, Sandbox, Session, SessionId,
-    SessionStatus, Timestamp, TitleSource, TurnId, TurnStatus,
+    Timestamp, TurnId, TurnStatus,
 };
 
 pub fn open(dir: &tempfile::TempDir) -> Store {
@@ -22,26 +22,10 @@ pub fn batch(writes: impl IntoIterator<Item = Write>) -> Batch {
 }
 
 pub fn plain_session(title: &str, millis: i64) -> Session {
-    Session {
-        id: SessionId::fresh(),
-        title: title.to_owned(),
-        title_source: TitleSource::Auto,
-        title_locked: false,
-        status: SessionStatus::Idle,
-        cwd: PathBuf::from("/work"),
-        model: None,
-        sandbox: Sandbox::WorkspaceWrite,
-        approval_policy: ApprovalPolicy::OnRequest,
-        thread_id: None,
-        backend: None,
-        forked_from: None,
-        labels: Default::default(),
-        turn_count: 0,
-        resumed: None,
-        created_at: at(millis),
-        updated_at: at(millis),
-        archived_at: None,
-    }
+    let at = at(millis);
+    let policy = ApprovalPolicy::OnRequest;
+    let session = Session::new(SessionId::fresh(), "/work".into(), Sandbox::WorkspaceWrite, policy, at);
+    Session { title: title.to_owned(), ..session }
 }
 
 pub fn create(session: Session) -> Write {

@@ -22,8 +22,8 @@ use clap::Args;
 
 use self::{stage::Stage, teller::Teller};
 use crate::{
-    cli::Globals,
     exit::{self, Exit},
+    globals::Globals,
     install,
     output::{InstallProgress, Output},
     signals,

@@ -8,7 +8,7 @@ use store::{Batch, NewEvent, NewSession, NewTurn, PendingAsk, Store, TurnChange,
 use testkit::{Lab, fake_codex, real_codex};
 use types::{
     AgentId, ApprovalPolicy, EventName, Item, ItemBody, ItemId, ItemStatus, Origin, Principal, Sandbox, Session,
-    SessionId, SessionStatus, Timestamp, TitleSource, TurnId, TurnStatus,
+    SessionId, Timestamp, TurnId, TurnStatus,
 };
 
 use crate::{
@@ -103,7 +103,8 @@ async fn rounds_of(codexd: &str, codex: &Path, rounds: usize, block: usize) -> R
 async fn commits() -> Result<f64> {
     let dir = tempfile::tempdir()?;
     let store = Store::open(dir.path())?;
-    let session = session();
+    let session =
+        Session::new(SessionId::fresh(), "/".into(), Sandbox::ReadOnly, ApprovalPolicy::OnRequest, Timestamp::now());
     let first = NewSession {
         session: session.clone(),
         principal: Principal::Local,
@@ -163,30 +164,6 @@ async fn commits() -> Result<f64> {
     }
     store.close().await;
     Ok(median(&took))
-}
-
-fn session() -> Session {
-    let at = Timestamp::now();
-    Session {
-        id: SessionId::fresh(),
-        title: "bench".to_owned(),
-        title_source: TitleSource::Auto,
-        title_locked: false,
-        status: SessionStatus::Idle,
-        cwd: "/".into(),
-        model: None,
-        sandbox: Sandbox::ReadOnly,
-        approval_policy: ApprovalPolicy::OnRequest,
-        thread_id: None,
-        backend: None,
-        forked_from: None,
-        labels: std::collections::BTreeMap::new(),
-        turn_count: 0,
-        resumed: None,
-        created_at: at,
-        updated_at: at,
-        archived_at: None,
-    }
 }
 
 /// 64 sessions at once on fake-codex: what group commit is for.
