@@ -15,7 +15,7 @@ use engine::{Engine, NewSession, Options, Policy, Strictness};
 use store::Store;
 use tokio::sync::mpsc;
 use types::{
-    AgentId, ApprovalPolicy, AskId, Delivery, ItemBody, ItemStatus, Origin, Principal, Sandbox, ThreadId, TurnStatus,
+    AgentId, AskId, Delivery, ItemBody, ItemStatus, Origin, Principal, ThreadId, TurnStatus,
     agent::{AgentInfo, AgentStatus, Backend, Supported},
 };
 

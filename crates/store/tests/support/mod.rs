@@ -1,8 +1,6 @@
 //! Batches to store, short to write.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs, reason = "shared by several test binaries")]
 
-use std::path::PathBuf;
-
 use store::{Batch, NewEvent, NewSession, NewTurn, Store, TurnChange, Write};
 use types::{
     ApprovalPolicy, EventName, Item, ItemBody, ItemId, ItemStatus, Origin, Principal, Sandbox, Session, SessionId,
