@@ -14,6 +14,8 @@ impl State {
         let Some(active) = &mut self.active else { return };
         match active.phase {
             Phase::Checking | Phase::Recalling => {}
+            // Its answer is still to come, and says whether it was heard.
+            Phase::Asked if active.ask.is_some() => {}
             Phase::Asked | Phase::Running => {
                 let message = format!("Codex ended under the turn: {error}. The session goes on with the next prompt");
                 self.interrupted(TurnErrorCode::AgentExited, message, now, out);

@@ -213,6 +213,19 @@ fn a_prompt_that_may_have_been_heard_is_never_sent_again() {
 }
 
 #[test]
+fn a_prompt_that_came_too_late_for_a_process_goes_to_the_next() {
+    let (mut lab, agent) = (Lab::new(session()), AgentId::fresh());
+    lab.input(up(&agent, true));
+    lab.submit("one").unwrap();
+    lab.answer(&agent, Ok(loaded("t1")));
+    let out = lab.input(Input::AgentDown { error: "gone".into(), retrying: true });
+    assert_eq!(ending(&out), None, "the answer will say whether it was heard");
+    lab.answer(&agent, Err(AskError::Exited { heard: false }));
+    let out = lab.input(up(&AgentId::fresh(), true));
+    assert!(matches!(asked(&out)[..], [Ask::ResumeThread { .. }]));
+}
+
+#[test]
 fn no_record_means_a_new_thread_with_the_saved_messages() {
     let mut old = session();
     old.thread_id = Some(thread("t1"));
