@@ -162,6 +162,14 @@ pub fn locate(search: &Search) -> Result<Located, LocateError> {
     Err(broken.unwrap_or(LocateError::NotFound { entries, installed: search.installed.clone(), passed_over }))
 }
 
+/// A file that an argument names, seen from here: Codex is started in another folder.
+fn anchored(word: OsString) -> OsString {
+    match std::path::absolute(&word) {
+        Ok(path) if path.is_file() && Path::new(&word).components().count() > 1 => path.into_os_string(),
+        _ => word,
+    }
+}
+
 fn explicit(command: &OsStr, search: &Search, roots: &Roots) -> Result<Located, LocateError> {
     let whole = Path::new(command);
     let (program, args) = if whole.is_file() && !is_bare(whole) {
@@ -174,7 +182,7 @@ fn explicit(command: &OsStr, search: &Search, roots: &Roots) -> Result<Located, 
         };
         let mut words = words.into_iter();
         let Some(first) = words.next().filter(|word| !word.is_empty()) else { return Err(LocateError::Empty) };
-        (PathBuf::from(first), words.collect())
+        (PathBuf::from(first), words.map(anchored).collect())
     };
 
     let found = if is_bare(&program) {
