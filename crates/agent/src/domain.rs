@@ -136,6 +136,9 @@ pub enum AskError {
     /// Codex said no, in its own words.
     #[error("Codex refused: {0}")]
     Refused(String),
+    /// Codex answered in a way that can't be read: it may have done what it was asked.
+    #[error("Codex's answer can't be read ({0})")]
+    Unreadable(String),
     /// Codex had too much to do, also after several tries.
     #[error("Codex is overloaded")]
     Overloaded,
@@ -157,7 +160,7 @@ impl AskError {
     /// Whether Codex may have acted on the question.
     #[must_use]
     pub const fn heard(&self) -> bool {
-        matches!(self, Self::Timeout { heard: true } | Self::Exited { heard: true })
+        matches!(self, Self::Timeout { heard: true } | Self::Exited { heard: true } | Self::Unreadable(_))
     }
 }
 

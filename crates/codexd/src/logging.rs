@@ -12,5 +12,7 @@ pub(crate) fn start() {
     let filter = EnvFilter::try_from_env("CODEXD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let format = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    // A log that can't be written, a full disk or a closed pipe, must not take the daemon with it: it would be told by a panic.
+    let format = format.log_internal_errors(false);
     let _ = format.try_init();
 }

@@ -49,6 +49,10 @@ const LAST_ANSWERS: Duration = Duration::from_secs(3);
 /// How many turns may wait in one session.
 const QUEUE_LIMIT: usize = 16;
 
+/// How many sessions may have work at once, and how long one stays ready when it has none.
+const AWAKE_LIMIT: usize = 4096;
+const LINGER: Duration = Duration::from_secs(10);
+
 /// How long the head of a request may take, and its body.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
 const BODY_LIMIT: Duration = Duration::from_secs(30);
@@ -79,6 +83,8 @@ pub(crate) async fn run(args: ServeArgs, store_dir: &StoreArg, old_way: bool) ->
         max_inject_chars: args.max_inject_chars,
         turn_limit: args.turn_timeout,
         queue_limit: QUEUE_LIMIT,
+        awake_limit: AWAKE_LIMIT,
+        linger: LINGER,
     };
     let engine = Engine::start(store.clone(), Arc::new(agent.clone()), messages, options).await?;
     let socket = os::socket_path(&dir)?;
@@ -127,6 +133,8 @@ pub(crate) async fn run(args: ServeArgs, store_dir: &StoreArg, old_way: bool) ->
         engine.finished().await;
         // Whoever waited for a turn is answered by now; what is left are connections that say nothing.
         let _ = tokio::time::timeout(LAST_ANSWERS, servers.wait()).await;
+        // Before the lock is released: from then on the names may be those of another daemon.
+        withdraw(&file, socket.as_deref());
         store.close().await;
     };
     tokio::select! {
@@ -134,11 +142,15 @@ pub(crate) async fn run(args: ServeArgs, store_dir: &StoreArg, old_way: bool) ->
         _ = os::signalled() => tracing::warn!("stopped at once"),
         () = tokio::time::sleep(STOP_LIMIT) => tracing::warn!("stopping took too long; giving up"),
     }
-    let _ = std::fs::remove_file(&file);
-    if let Some(socket) = &socket {
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes back what [`announce`] made.
+fn withdraw(file: &Path, socket: Option<&Path>) {
+    let _ = std::fs::remove_file(file);
+    if let Some(socket) = socket {
         let _ = std::fs::remove_file(socket);
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Finds Codex, or says why not. What agents may write is never run.

@@ -41,6 +41,10 @@ pub struct Options {
     pub turn_limit: Duration,
     /// How many turns may wait in one session.
     pub queue_limit: usize,
+    /// How many sessions may have work at once.
+    pub awake_limit: usize,
+    /// How long a session stays awake when it has nothing to do: somebody who goes on at once finds it ready.
+    pub linger: Duration,
 }
 
 /// A session to make.
@@ -104,8 +108,13 @@ impl Engine {
         let (calls, inbox) = mpsc::channel(CALLS);
         let policy = Arc::new(options.policy);
         let tasks = TaskTracker::new();
-        let bounds =
-            Bounds { queue: options.queue_limit, turn: options.turn_limit, inject_chars: options.max_inject_chars };
+        let bounds = Bounds {
+            queue: options.queue_limit,
+            turn: options.turn_limit,
+            inject_chars: options.max_inject_chars,
+            awake: options.awake_limit,
+            linger: options.linger,
+        };
         let hub = Hub {
             store: store.clone(),
             port: port.clone(),

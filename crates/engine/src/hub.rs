@@ -9,11 +9,11 @@ use std::{
     sync::Arc,
 };
 
-use agent::{Answer, Message, Port, Report, Route, What};
+use agent::{Answer, Message, Port, Reply, Report, Route, What};
 use store::{Batch, NewEvent, NewSession, Store, Write};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
-use types::{AskId, Code, EventName, SessionId, ThreadId, Timestamp};
+use types::{AskId, Code, EventName, SessionId, ThreadId, Timestamp, agent::Backend};
 
 use crate::{
     Policy, Refusal,
@@ -23,9 +23,6 @@ use crate::{
 
 /// Mail that one session has not taken yet; beyond that Codex is not listened to for a while.
 const MAILBOX: usize = 1024;
-
-/// So many sessions have work at once, and no more.
-const AWAKE: usize = 4096;
 
 /// What the handle asks.
 pub(crate) enum Call {
@@ -100,7 +97,7 @@ impl Hub {
     }
 
     fn wake(&mut self, id: SessionId, birth: Birth, tell: &mpsc::UnboundedSender<Internal>) {
-        if self.known.slots.len() >= AWAKE {
+        if self.known.slots.len() >= self.bounds.awake {
             return;
         }
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
@@ -129,7 +126,8 @@ impl Hub {
             slot.sent += 1;
             let _ = slot.mailbox.send(mail).await;
         } else {
-            let detail = format!("{AWAKE} sessions have work already; try again when some have finished");
+            let awake = self.bounds.awake;
+            let detail = format!("{awake} sessions have work already; try again when some have finished");
             mail.refuse(Refusal::new(Code::Overloaded, detail));
         }
     }
@@ -140,11 +138,16 @@ impl Hub {
                 self.known.asks.insert(id, session);
                 self.port.ask(&agent, id, ask);
             }
-            Internal::Retire { session, handled } => {
+            Internal::Retire { session, handled, loaded } => {
                 if let Entry::Occupied(slot) = self.known.slots.entry(session)
                     && slot.get().sent == handled
                 {
-                    slot.remove();
+                    // What the session knows of its thread is truer than what was seen to pass by.
+                    let (session, _) = slot.remove_entry();
+                    match loaded {
+                        Some(thread) => self.known.threads.insert(session, thread),
+                        None => self.known.threads.remove(&session),
+                    };
                 }
             }
         }
@@ -179,14 +182,15 @@ impl Hub {
             Route::Ask(id) => self.known.asks.get(id).cloned(),
         };
         let Some(session) = session else {
-            self.port.ack(&report.agent, report.seq);
+            self.unclaimed(&report);
             return;
         };
         let current = self.known.agent.as_ref().is_some_and(|up| up.id == report.agent);
         match &report.what {
             What::Answer(id, answer) => {
-                // A call of mcp-server reports under its ask until its turn ends.
-                let goes_on = matches!(answer, Ok(Answer::Turn { .. }));
+                // A call of mcp-server reports under its ask until its turn ends; app-server reports under the thread.
+                let by_ask = self.known.agent.as_ref().is_some_and(|up| up.backend == Backend::McpServer);
+                let goes_on = by_ask && matches!(answer, Ok(Answer::Turn { .. }));
                 if !goes_on {
                     self.known.asks.remove(id);
                 }
@@ -196,16 +200,26 @@ impl Hub {
             }
             What::Named { thread, .. } if current => self.loaded(thread.clone(), session.clone()),
             What::TurnEnded { .. } => {
-                self.known.asks.retain(|_, asker| *asker != session);
+                if let Route::Ask(id) = &report.route {
+                    self.known.asks.remove(id);
+                }
             }
             _ => {}
         }
         if self.known.slots.contains_key(&session) {
             self.send(&session, Mail::Input(Input::Report(report))).await;
         } else {
-            // At rest: nothing that Codex says about it now is about a turn.
-            self.port.ack(&report.agent, report.seq);
+            self.unclaimed(&report);
         }
+    }
+
+    /// Nobody is awake whom this is about. Codex waits for ever for the answer to a question, so it gets one.
+    fn unclaimed(&self, report: &Report) {
+        if let What::Approval(question) = &report.what {
+            tracing::warn!(kind = question.kind, "a question of Codex's that is about no running turn was declined");
+            self.port.reply(&report.agent, question.request.clone(), Reply::Decline);
+        }
+        self.port.ack(&report.agent, report.seq);
     }
 
     fn loaded(&mut self, thread: ThreadId, session: SessionId) {

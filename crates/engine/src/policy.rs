@@ -119,18 +119,15 @@ impl Policy {
                 refuse("sandbox", Code::SandboxForbidden, detail)?;
             }
         }
-        let mut approval_policy = self.approval_policy;
+        let widest = self.widest_approval(sandbox);
+        // The default of a narrower sandbox may be too wide for the one that was asked for.
+        let mut approval_policy = self.approval_policy.min(widest);
         if let Some(wanted) = asked.approval_policy {
-            let narrower = wanted <= approval_policy;
-            let harmless = wanted != ApprovalPolicy::Never || sandbox == Sandbox::ReadOnly || self.allow_never;
-            if narrower
-                || (wanted == ApprovalPolicy::Never && sandbox == Sandbox::ReadOnly)
-                || (self.allow_approval_override && harmless)
-            {
+            if wanted <= widest {
                 approval_policy = wanted;
             } else {
                 let detail =
-                    format!("{wanted} asks less than {approval_policy}, which is what this daemon allows here");
+                    format!("{wanted} asks less than {widest}, which is what this daemon allows with {sandbox}");
                 refuse("approval_policy", Code::ApprovalPolicyForbidden, detail)?;
             }
         }
@@ -143,6 +140,32 @@ impl Policy {
     pub fn widest_sandbox(&self, who: &Principal) -> Sandbox {
         let most = if self.allow_danger { Sandbox::DangerFullAccess } else { Sandbox::WorkspaceWrite };
         if *who == Principal::Local || self.allow_sandbox_override { most.max(self.sandbox) } else { self.sandbox }
+    }
+
+    /// The policy that asks least and may go with this sandbox. `never` in a read-only one can do nothing that asking would
+    /// prevent.
+    #[must_use]
+    pub fn widest_approval(&self, sandbox: Sandbox) -> ApprovalPolicy {
+        let never = self.allow_never && (self.allow_approval_override || self.approval_policy == ApprovalPolicy::Never);
+        if sandbox == Sandbox::ReadOnly || never {
+            ApprovalPolicy::Never
+        } else if self.allow_approval_override || self.approval_policy == ApprovalPolicy::Never {
+            ApprovalPolicy::OnFailure
+        } else {
+            self.approval_policy
+        }
+    }
+
+    /// What is left of a session's policy for a turn of this principal: whoever continues a session gets no more than they
+    /// could have asked for themselves, and nobody gets more than the operator allows today.
+    pub(crate) fn confine(
+        &self,
+        who: &Principal,
+        sandbox: Sandbox,
+        approval_policy: ApprovalPolicy,
+    ) -> (Sandbox, ApprovalPolicy) {
+        let sandbox = sandbox.min(self.widest_sandbox(who));
+        (sandbox, approval_policy.min(self.widest_approval(sandbox)))
     }
 
     /// The canonical form of a folder, if this principal may work there now.
@@ -230,6 +253,39 @@ mod tests {
         assert_eq!(policy.grant(&who, &writes, Strictness::Refuse).unwrap_err().code, Code::ApprovalPolicyForbidden);
         policy.allow_never = true;
         assert_eq!(policy.grant(&who, &writes, Strictness::Refuse).unwrap().approval_policy, ApprovalPolicy::Never);
+    }
+
+    #[test]
+    fn never_does_not_slip_through_with_another_sandbox() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut policy = policy(&dunce::canonicalize(dir.path()).unwrap());
+        policy.approval_policy = ApprovalPolicy::Never;
+        policy.allow_sandbox_override = true;
+        let who = Principal::Anonymous;
+        assert_eq!(
+            policy.grant(&who, &asked(None, None), Strictness::Refuse).unwrap().approval_policy,
+            ApprovalPolicy::Never
+        );
+        let writes = policy.grant(&who, &asked(Some(Sandbox::WorkspaceWrite), None), Strictness::Refuse).unwrap();
+        assert!(writes.approval_policy < ApprovalPolicy::Never);
+    }
+
+    #[test]
+    fn who_continues_a_session_gets_no_more_than_they_may_ask() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut policy = policy(&dunce::canonicalize(dir.path()).unwrap());
+        let wide = (Sandbox::DangerFullAccess, ApprovalPolicy::Never);
+        let confined = |policy: &Policy, who: &Principal| policy.confine(who, wide.0, wide.1);
+        assert_eq!(confined(&policy, &Principal::Anonymous).0, Sandbox::ReadOnly);
+        let (sandbox, approval) = confined(&policy, &Principal::Local);
+        assert_eq!(sandbox, Sandbox::WorkspaceWrite);
+        assert!(approval < ApprovalPolicy::Never);
+        policy.allow_danger = true;
+        policy.allow_never = true;
+        policy.allow_approval_override = true;
+        assert_eq!(confined(&policy, &Principal::Local), wide);
+        let narrow = policy.confine(&Principal::Local, Sandbox::ReadOnly, ApprovalPolicy::Untrusted);
+        assert_eq!(narrow, (Sandbox::ReadOnly, ApprovalPolicy::Untrusted), "what is narrow stays so");
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! says what is known: `yes` when Codex had recorded the prompt, else `unknown`, since it had been given it. A turn that
 //! waited was never heard; it stays, held, until somebody asks for something in its session again.
 
-use store::{Batch, NewEvent, Store, StoreError, TurnChange, Write};
+use store::{Batch, NewEvent, SessionChange, Store, StoreError, TurnChange, Write};
 use types::{EventName, ItemBody, ItemStatus, SessionId, Timestamp, TurnError, TurnErrorCode, TurnId, TurnStatus};
+
+use crate::Finished;
 
 /// Settles everything. Returns how many turns were interrupted.
 pub(crate) async fn settle(store: &Store) -> Result<usize, StoreError> {
@@ -60,4 +62,44 @@ fn event(name: EventName, session: &SessionId, turn: &TurnId, at: Timestamp) -> 
         item: None,
         detail: None,
     }))
+}
+
+/// What it takes to fail the turn that runs in a session and to hold those that wait, without its thread.
+pub(crate) async fn fail_session(
+    store: &Store,
+    session: &SessionId,
+    message: &str,
+    at: Timestamp,
+) -> Result<(Batch, Vec<Finished>), StoreError> {
+    let mut batch = Batch::default();
+    let mut failed = Vec::new();
+    for stored in store.unfinished_turns(session).await? {
+        let turn = stored.turn;
+        if turn.status == TurnStatus::Running {
+            let error = TurnError::new(TurnErrorCode::Other, message);
+            let change = TurnChange {
+                status: Some(TurnStatus::Failed),
+                error: Some(error.clone()),
+                ended_at: Some(at),
+                ..TurnChange::default()
+            };
+            batch.push(Write::UpdateTurn { id: turn.id.clone(), change: Box::new(change) });
+            batch.push(event(EventName::TurnFailed, session, &turn.id, at));
+            failed.push(Finished {
+                turn: turn.id,
+                status: TurnStatus::Failed,
+                delivery: turn.delivery,
+                answer: turn.answer,
+                error: Some(error),
+                thread: None,
+            });
+        } else if !stored.held {
+            let change = TurnChange { held: Some(true), ..TurnChange::default() };
+            batch.push(Write::UpdateTurn { id: turn.id.clone(), change: Box::new(change) });
+            batch.push(event(EventName::TurnHeld, session, &turn.id, at));
+        }
+    }
+    let change = SessionChange { thread: Some(None), ..SessionChange::default() };
+    batch.push(Write::UpdateSession { id: session.clone(), change: Box::new(change) });
+    Ok((batch, failed))
 }

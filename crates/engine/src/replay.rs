@@ -3,8 +3,11 @@
 use store::Message;
 use types::{Delivery, Role, TurnId};
 
-/// The newest messages of a history within `budget` characters, oldest first; cut between messages, never inside one. What
-/// Codex never heard is not part of the conversation, and neither is the turn that is about to be sent.
+/// Stands where the beginning of a message was cut off.
+const CUT: &str = "[… the beginning of this message is left out …] ";
+
+/// The newest messages of a history within `budget` characters, oldest first; cut between messages. Only a newest message that
+/// is too long by itself is cut inside, so that a long answer does not cost the session its whole memory. What Codex never heard is not part of the conversation, and neither is the turn that is about to be sent.
 pub(crate) fn select(history: Vec<Message>, current: &TurnId, budget: usize) -> Vec<(Role, String)> {
     let mut left = budget;
     let mut kept: Vec<(Role, String)> = Vec::new();
@@ -12,6 +15,10 @@ pub(crate) fn select(history: Vec<Message>, current: &TurnId, budget: usize) -> 
     for message in said.collect::<Vec<_>>().into_iter().rev() {
         let size = message.text.chars().count();
         if size > left {
+            if kept.is_empty() && left > 0 {
+                let end: String = message.text.chars().skip(size - left).collect();
+                kept.push((message.role, format!("{CUT}{end}")));
+            }
             break;
         }
         left -= size;
@@ -74,6 +81,11 @@ mod tests {
             let (turn, current) = (TurnId::fresh(), TurnId::fresh());
             let history: Vec<_> = texts.iter().map(|text| message(&turn, Role::User, text, Delivery::Yes)).collect();
             let kept: Vec<String> = select(history, &current, budget).into_iter().map(|(_, text)| text).collect();
+            if let [cut] = &kept[..] && let Some(end) = cut.strip_prefix(CUT) {
+                let newest = texts.last().map(String::as_str).unwrap_or_default();
+                prop_assert!(newest.ends_with(end) && newest.chars().count() > budget && end.chars().count() == budget);
+                return Ok(());
+            }
             let total: usize = kept.iter().map(|text| text.chars().count()).sum();
             prop_assert!(total <= budget);
             prop_assert_eq!(&kept[..], &texts[texts.len() - kept.len()..]);

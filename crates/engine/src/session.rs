@@ -1,6 +1,6 @@
 //! The task of one session with work: mailbox, commit, then act.
 //!
-//! It is awake while a turn runs or waits, and for [`LINGER`] after that; then it asks the hub to be put to rest, and the
+//! It is awake while a turn runs or waits, and for a moment after that; then it asks the hub to be put to rest, and the
 //! session costs nothing but disk. What waits in the mailbox is handled together and committed as one batch.
 //!
 //! What Codex reports in the middle of a turn is understood at once and written down a moment later, in one commit with what comes
@@ -25,12 +25,9 @@ use tokio::{
 use types::{AgentId, AskId, EventName, SessionId, ThreadId, Timestamp, TitleSource};
 
 use crate::{
-    Policy, Refusal,
-    state::{Bounds, Effect, Finished, Input, Now, Output, State},
+    Policy, Refusal, recovery,
+    state::{Bounds, Effect, Finished, Input, Limits, Now, Output, State},
 };
-
-/// How long a session stays awake when it has nothing to do: somebody who goes on at once finds it ready.
-const LINGER: Duration = Duration::from_secs(10);
 
 /// How long the disk is given before what Codex said is committed again.
 const COMMIT_AGAIN: Duration = Duration::from_millis(500);
@@ -88,8 +85,18 @@ impl Mail {
 
 /// What a session's task tells the hub.
 pub(crate) enum Internal {
-    Ask { session: SessionId, agent: AgentId, id: AskId, ask: Ask },
-    Retire { session: SessionId, handled: u64 },
+    Ask {
+        session: SessionId,
+        agent: AgentId,
+        id: AskId,
+        ask: Ask,
+    },
+    /// Nothing is left to do. `loaded` is the thread that Codex still has loaded for it.
+    Retire {
+        session: SessionId,
+        handled: u64,
+        loaded: Option<ThreadId>,
+    },
 }
 
 /// Where the session comes from.
@@ -124,7 +131,7 @@ impl Task {
             Birth::Stored(id) => self.load(&id, loaded.as_ref()).await,
             Birth::New(session) => {
                 let instructions = session.developer_instructions.clone();
-                let state = State::new(session.session.clone(), instructions, Vec::new(), self.bounds, None);
+                let state = State::new(session.session.clone(), instructions, Vec::new(), self.limits(), None);
                 new = Some(session);
                 Ok(state)
             }
@@ -146,11 +153,11 @@ impl Task {
             }
             Err(refusal) => {
                 let mut handled = 0;
-                let _ = self.hub.send(Internal::Retire { session: id.clone(), handled });
+                let _ = self.hub.send(Internal::Retire { session: id.clone(), handled, loaded: None });
                 while let Some(mail) = self.inbox.recv().await {
                     mail.refuse(refusal.clone());
                     handled += 1;
-                    let _ = self.hub.send(Internal::Retire { session: id.clone(), handled });
+                    let _ = self.hub.send(Internal::Retire { session: id.clone(), handled, loaded: None });
                 }
             }
         }
@@ -160,7 +167,11 @@ impl Task {
         let stored = self.store.session(id).await?.ok_or_else(|| Refusal::no_session(id.as_str()))?;
         let waiting = self.store.unfinished_turns(id).await?;
         let waiting = waiting.into_iter().filter(|turn| turn.turn.status == types::TurnStatus::Queued).collect();
-        Ok(State::new(stored.session, stored.developer_instructions, waiting, self.bounds, loaded))
+        Ok(State::new(stored.session, stored.developer_instructions, waiting, self.limits(), loaded))
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { bounds: self.bounds, policy: self.policy.clone() }
     }
 }
 
@@ -204,9 +215,12 @@ impl Living {
                 () = sleep_until(self.write_at.unwrap_or_else(Instant::now).into()), if self.write_at.is_some() => {
                     self.write_down().await;
                 }
-                () = sleep(LINGER), if idle => {
+                // The last one who waited went away: only now may it rest.
+                () = self.task.ended.closed(), if watched => {}
+                () = sleep(self.task.bounds.linger), if idle => {
                     told_hub = Some(self.handled);
-                    let _ = self.task.hub.send(Internal::Retire { session: self.id.clone(), handled: self.handled });
+                    let (session, loaded) = (self.id.clone(), self.state.loaded());
+                    let _ = self.task.hub.send(Internal::Retire { session, handled: self.handled, loaded });
                 }
             }
             self.handle(std::mem::take(&mut mails)).await;
@@ -304,18 +318,45 @@ impl Living {
         }
     }
 
-    /// Commits what can't be refused. False only when the store is closed.
-    async fn commit_surely(&self, batch: &Batch) -> bool {
+    /// Commits what can't be refused. False when the store is closed, or when what Codex said contradicts it: then the turn
+    /// has failed, and the session begins anew from what is on disk.
+    async fn commit_surely(&mut self, batch: &Batch) -> bool {
         loop {
             match self.task.store.commit(batch.clone()).await {
                 Ok(_) => return true,
                 Err(StoreError::Closed) => return false,
+                Err(StoreError::Constraint(why)) => {
+                    tracing::error!(why, session = %self.id, "what Codex said contradicts the store; its turn fails");
+                    if let Err(refusal) = self.begin_anew(&why).await {
+                        tracing::error!(%refusal, session = %self.id, "the session can't be read again");
+                    }
+                    return false;
+                }
                 Err(error) => {
                     tracing::error!(%error, session = %self.id, "what Codex said can't be stored; trying again");
                     sleep(COMMIT_AGAIN).await;
                 }
             }
         }
+    }
+
+    /// Fails what runs, holds what waits, and forgets everything that is not on disk.
+    async fn begin_anew(&mut self, why: &str) -> Result<(), Refusal> {
+        let (store, at) = (self.task.store.clone(), Timestamp::now());
+        let message = format!("what Codex said can't be kept ({why}); the session goes on with a new thread");
+        let (batch, failed) = recovery::fail_session(&store, &self.id, &message, at).await?;
+        store.commit(batch).await?;
+        let up = self.state.agent();
+        self.state = self.task.load(&self.id, None).await?;
+        self.jobs.abort_all();
+        if let Some(up) = up {
+            let next_ask = || store.next_ask();
+            self.state.handle(Input::AgentUp(up), &now(&next_ask), &mut self.gathered);
+        }
+        for finished in failed {
+            self.task.ended.send_replace(Some(Arc::new(finished)));
+        }
+        Ok(())
     }
 
     fn act(&mut self, effects: Vec<Effect>) {
@@ -343,10 +384,7 @@ impl Living {
                 Effect::LoadHistory { turn } => {
                     let (store, id) = (self.task.store.clone(), self.id.clone());
                     self.jobs.spawn(async move {
-                        let messages = store.history(&id).await.unwrap_or_else(|error| {
-                            tracing::error!(%error, session = %id, "the history can't be read");
-                            Vec::new()
-                        });
+                        let messages = store.history(&id).await.map_err(|error| error.to_string());
                         Input::History { turn, messages }
                     });
                 }

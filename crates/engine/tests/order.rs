@@ -53,7 +53,10 @@ impl Port for Witness {
         if !self.look(async |store| store.pending_asks().await.unwrap().iter().any(|pending| pending.id == id)) {
             self.missing.lock().unwrap().push(format!("the ask {id}"));
         }
-        let thread = ThreadId::parse("t1").unwrap();
+        let thread = match &ask {
+            Ask::StartTurn(turn) => turn.thread.clone().unwrap(),
+            _ => ThreadId::parse(&format!("t{id}")).unwrap(),
+        };
         match ask {
             Ask::StartTurn(turn) => {
                 let id_of_turn = turn.turn.clone();
@@ -123,6 +126,8 @@ async fn what_codex_hears_is_on_disk_and_what_a_caller_hears_too() {
         max_inject_chars: 1000,
         turn_limit: Duration::from_secs(60),
         queue_limit: 4,
+        awake_limit: 4,
+        linger: Duration::from_millis(1),
     };
     let engine = Engine::start(store.clone(), witness.clone(), inbox, options).await.unwrap();
 
@@ -139,5 +144,23 @@ async fn what_codex_hears_is_on_disk_and_what_a_caller_hears_too() {
     }
     engine.wait(&submitted, limit).await.unwrap();
     assert_eq!(*witness.missing.lock().unwrap(), Vec::<String>::new());
-    assert_eq!(witness.asked.load(Ordering::SeqCst), 101, "one thread and a hundred turns");
+    assert!(witness.asked.load(Ordering::SeqCst) >= 101, "one thread and a hundred turns");
+
+    // Sessions that have nothing to do make room for others.
+    drop(submitted);
+    for number in 0..20 {
+        let until = std::time::Instant::now() + limit;
+        let started = loop {
+            let new = NewSession { prompt: number.to_string(), ..NewSession::default() };
+            match engine.create(&who, Origin::Http, new, Strictness::Refuse).await {
+                Ok(started) => break started.first,
+                Err(refusal) => {
+                    assert_eq!(refusal.code, types::Code::Overloaded);
+                    assert!(std::time::Instant::now() < until, "no session went to rest");
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        engine.wait(&started, limit).await.unwrap();
+    }
 }

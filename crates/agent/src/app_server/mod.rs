@@ -124,7 +124,7 @@ impl AppServer {
             }
             Call::Other => Ok(Answer::Done),
         };
-        out.answer(id, answer.map_err(|error| AskError::Refused(format!("its answer can't be read ({error})"))));
+        out.answer(id, answer.map_err(|error| AskError::Unreadable(error.to_string())));
     }
 
     fn notification(method: &str, incoming: &wire::Incoming<'_>, out: &mut Out) -> Result<(), serde_json::Error> {

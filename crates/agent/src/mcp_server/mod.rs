@@ -6,7 +6,8 @@
 //!
 //! What it does that no documentation tells (measured, 0.98.0 and 0.153.4): a second call on a busy thread is merged into the
 //! first and its answer goes astray, so the engine sends one at a time. A cancelled call is never answered and may make later
-//! answers go astray: after a cancel the thread is forgotten. A spec-conforming `accept` counts as a no; what counts is the
+//! answers go astray; and after a failed call the next one is merged into the turn that is still ending, and answered with nothing
+//! (0.153.4). So after a cancel or a failure the thread is *spoilt*: it is not used again, and the engine replays. A spec-conforming `accept` counts as a no; what counts is the
 //! field `decision`.
 
 mod wire;
@@ -35,6 +36,8 @@ struct Call {
     thread: Option<ThreadId>,
     /// Whether the engine has been told that Codex took it.
     taken: bool,
+    /// It told of events, as the real one does and stubs may not.
+    eventful: bool,
     messages: u32,
 }
 
@@ -42,6 +45,7 @@ struct Call {
 pub(crate) struct McpServer {
     rpc: Rpc<Call>,
     known: HashSet<ThreadId>,
+    spoilt: HashSet<ThreadId>,
     few_policies: bool,
 }
 
@@ -49,10 +53,14 @@ impl McpServer {
     /// An adapter for a server that has answered `initialize`.
     pub(crate) fn new(version: Option<Version>) -> Self {
         let few_policies = version.is_some_and(|version| version >= SINCE_FEW_POLICIES);
-        Self { rpc: Rpc::new(), known: HashSet::new(), few_policies }
+        Self { rpc: Rpc::new(), known: HashSet::new(), spoilt: HashSet::new(), few_policies }
     }
 
     fn call(&mut self, id: AskId, turn: &TurnSpec, out: &mut Out) {
+        if turn.thread.as_ref().is_some_and(|thread| self.spoilt.contains(thread)) {
+            out.answer(id, Err(AskError::NotLoaded));
+            return;
+        }
         let arguments = match &turn.thread {
             Some(thread) => json!({"threadId": thread, "prompt": turn.prompt}),
             None => self.first_call(&turn.spec, &turn.prompt),
@@ -60,7 +68,7 @@ impl McpServer {
         let tool = if turn.thread.is_some() { "codex-reply" } else { "codex" };
         let line = request(id, "tools/call", &json!({"name": tool, "arguments": arguments}));
         // A call takes as long as its turn, and the engine has a deadline for turns.
-        let call = Call { thread: turn.thread.clone(), taken: false, messages: 0 };
+        let call = Call { thread: turn.thread.clone(), taken: false, eventful: false, messages: 0 };
         self.rpc.call(id, call, line, None, &mut out.lines);
     }
 
@@ -107,12 +115,25 @@ impl McpServer {
             out.answer(id, Err(AskError::NotLoaded));
             return;
         }
+        if let (true, Some(thread)) = (result.is_error && call.eventful, &call.thread) {
+            self.spoil(thread.clone());
+        }
         if let Some(thread) = result.structured_content.thread_id {
             self.named(id, &mut call, thread, None, out);
         }
         take(id, &mut call, out);
         let outcome = if result.is_error { Outcome::Failed(failure(text.clone())) } else { Outcome::Completed };
         end(id, outcome, (!result.is_error).then_some(text), out);
+    }
+
+    fn deny(&self, id: &Value, out: &mut Out) {
+        let denied = json!({"jsonrpc": "2.0", "id": id, "result": {"decision": "denied", "action": "decline"}});
+        out.lines.push(denied.to_string().into_bytes());
+    }
+
+    fn spoil(&mut self, thread: ThreadId) {
+        self.known.remove(&thread);
+        self.spoilt.insert(thread);
     }
 
     fn named(&mut self, id: AskId, call: &mut Call, thread: ThreadId, applied: Option<Applied>, out: &mut Out) {
@@ -126,6 +147,7 @@ impl McpServer {
     fn event(&mut self, params: Event, out: &mut Out) {
         let Some(id) = params.meta.request_id.map(AskId) else { return };
         let Some(call) = self.rpc.get_mut(id) else { return };
+        call.eventful = true;
         take(id, call, out);
         let msg = params.msg;
         let text = |name: &str| msg.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -176,10 +198,11 @@ impl McpServer {
             "warning" | "stream_error" => say(What::Warning(text("message"))),
             "turn_aborted" => {
                 // Such a call is never answered.
-                if let Some(thread) = call.thread.clone() {
-                    self.known.remove(&thread);
-                }
+                let thread = call.thread.clone();
                 self.rpc.answered(id, &mut out.lines);
+                if let Some(thread) = thread {
+                    self.spoil(thread);
+                }
                 end(id, Outcome::Interrupted, None, out);
             }
             _ => {}
@@ -190,6 +213,11 @@ impl McpServer {
         let thread = params.get("threadId").and_then(Value::as_str);
         let call =
             self.rpc.iter().find(|(_, call)| call.thread.as_ref().map(ThreadId::as_str) == thread).map(|(id, _)| id);
+        if call.is_none() && method == "elicitation/create" {
+            // An error would leave Codex's turn stuck; whoever's it is, it is told no.
+            self.deny(id, out);
+            return;
+        }
         let (Some(call), "elicitation/create") = (call, method) else {
             let refusal = json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "method not found"}});
             out.lines.push(refusal.to_string().into_bytes());
@@ -218,7 +246,7 @@ impl Adapter for McpServer {
     fn ask(&mut self, id: AskId, ask: Ask, _now: Instant, out: &mut Out) {
         match ask {
             Ask::StartThread(_) => out.answer(id, Ok(Answer::Thread { thread: None, applied: None })),
-            Ask::ResumeThread { thread, .. } if self.known.contains(&thread) => {
+            Ask::ResumeThread { thread, .. } if self.known.contains(&thread) && !self.spoilt.contains(&thread) => {
                 out.answer(id, Ok(Answer::Thread { thread: Some(thread), applied: None }));
             }
             Ask::ResumeThread { .. } => {
@@ -231,8 +259,8 @@ impl Adapter for McpServer {
                 out.answer(id, Ok(Answer::Done));
                 let Some(call) = codex_turn.parse().ok().map(AskId) else { return };
                 let Some(ended) = self.rpc.answered(call, &mut out.lines) else { return };
-                if let Some(thread) = &ended.thread {
-                    self.known.remove(thread);
+                if let Some(thread) = ended.thread {
+                    self.spoil(thread);
                 }
                 let cancel =
                     json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": call}});

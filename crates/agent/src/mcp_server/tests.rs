@@ -67,3 +67,20 @@ fn values_that_a_version_lacks_become_the_next_stricter() {
     let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
     assert_eq!(sent["params"]["arguments"]["approval-policy"], "on-request");
 }
+
+#[test]
+fn after_a_failure_of_the_real_one_its_thread_is_not_used_again() {
+    for eventful in [true, false] {
+        let (mut adapter, mut out) = (McpServer::new(None), Out::default());
+        adapter.ask(AskId(1), turn(None), Instant::now(), &mut out);
+        let configured = r#"{"jsonrpc":"2.0","method":"codex/event","params":{"_meta":{"requestId":1,"threadId":"t1"},"id":"0","msg":{"type":"session_configured"}}}"#;
+        let failed = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"no"}],"isError":true,"structuredContent":{"threadId":"t1"}}}"#;
+        let lines = if eventful { vec![configured, failed] } else { vec![failed] };
+        run(&mut adapter, &lines);
+        let mut out = Out::default();
+        adapter.ask(AskId(2), turn(Some("t1")), Instant::now(), &mut out);
+        assert_eq!(out.lines.is_empty(), eventful);
+        let refused = out.reports.iter().any(|(_, what)| *what == What::Answer(AskId(2), Err(AskError::NotLoaded)));
+        assert_eq!(refused, eventful);
+    }
+}

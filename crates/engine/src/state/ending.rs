@@ -45,19 +45,23 @@ impl State {
         if let Some(limit) = active.stopping {
             if limit <= now.clock {
                 self.loaded = false;
-                let message =
-                    format!("the turn took longer than {} s and did not stop when told to", self.bounds.turn.as_secs());
+                let message = format!(
+                    "the turn took longer than {} s and did not stop when told to",
+                    self.limits.bounds.turn.as_secs()
+                );
                 self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
             }
         } else if active.deadline <= now.clock {
             active.stopping = Some(now.clock + STOP_GRACE);
-            match (&self.session.thread_id, &active.codex_turn) {
-                (Some(thread), Some(codex_turn)) => {
-                    let ask = Ask::Interrupt { thread: thread.clone(), codex_turn: codex_turn.clone() };
-                    self.ask(ask, "interrupt", now, out);
+            // An interface whose turns have no id of their own knows them by the ask.
+            let turn = active.codex_turn.clone().or_else(|| active.ask.map(|ask| ask.to_string()));
+            let asked = matches!(active.phase, Phase::Asked | Phase::Running);
+            match (self.session.thread_id.clone(), turn) {
+                (Some(thread), Some(codex_turn)) if asked => {
+                    self.ask(Ask::Interrupt { thread, codex_turn }, "interrupt", now, out);
                 }
                 _ => {
-                    let message = format!("the turn did not begin within {} s", self.bounds.turn.as_secs());
+                    let message = format!("the turn did not begin within {} s", self.limits.bounds.turn.as_secs());
                     self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
                 }
             }
@@ -70,6 +74,16 @@ impl State {
 
     pub(super) fn interrupted(&mut self, code: TurnErrorCode, message: String, now: &Now<'_>, out: &mut Output) {
         self.end(TurnStatus::Interrupted, Some(TurnError::new(code, message)), now, out);
+    }
+
+    /// Codex may be busy on the thread with a turn that we gave up; what came next would be merged into it. The session goes on
+    /// with another thread, which is given what was said.
+    pub(super) fn abandon_thread(&mut self, out: &mut Output) {
+        self.loaded = false;
+        if self.session.thread_id.take().is_some() {
+            let change = SessionChange { thread: Some(None), ..SessionChange::default() };
+            out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
+        }
     }
 
     /// An ask failed in a way that ends the turn.
@@ -96,6 +110,7 @@ impl State {
     /// The turn ends. After a lost one the waiting ones are held, until somebody asks for something again.
     pub(super) fn end(&mut self, status: TurnStatus, error: Option<TurnError>, now: &Now<'_>, out: &mut Output) {
         let Some(active) = self.active.take() else { return };
+        self.fresh = None;
         self.close_items(&active, now, out);
         if let Some(ask) = active.ask {
             out.batch.push(Write::SettleAsk(ask));

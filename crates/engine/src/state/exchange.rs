@@ -1,6 +1,9 @@
 //! What goes into the machine and what comes out.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use agent::{Ask, Capabilities, Reply, Report, RequestId};
 use store::{Batch, Message, Write};
@@ -8,12 +11,23 @@ use types::{
     AgentId, AskId, Delivery, Principal, SessionId, ThreadId, Timestamp, TurnError, TurnId, TurnStatus, agent::Backend,
 };
 
+use crate::Policy;
+
 /// Bounds of one session's work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) queue: usize,
     pub(crate) turn: Duration,
     pub(crate) inject_chars: usize,
+    pub(crate) awake: usize,
+    pub(crate) linger: Duration,
+}
+
+/// What the operator sets for every session.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) bounds: Bounds,
+    pub(crate) policy: Arc<Policy>,
 }
 
 /// What the machine may look at while it handles an input.
@@ -49,7 +63,7 @@ pub(crate) enum Input {
     /// The history that was asked for.
     History {
         turn: TurnId,
-        messages: Vec<Message>,
+        messages: Result<Vec<Message>, String>,
     },
     Tick,
 }

@@ -28,12 +28,12 @@ use agent::{Ask, ThreadSpec};
 use store::{NewEvent, NewTurn, PendingAsk, SessionChange, StoredTurn, TurnChange, Write};
 use types::{
     ApprovalId, AskId, Code, Delivery, EventName, ItemBody, ItemId, Principal, Session, ThreadId, Timestamp,
-    TitleSource, TurnErrorCode, TurnId, Usage, auto_title,
+    TitleSource, TurnError, TurnErrorCode, TurnId, TurnStatus, Usage, auto_title,
 };
 
 use crate::Refusal;
 pub use exchange::Finished;
-pub(crate) use exchange::{Bounds, Effect, Input, Now, Output, Up};
+pub(crate) use exchange::{Bounds, Effect, Input, Limits, Now, Output, Up};
 
 /// How long another process may hold a thread before the caller is told. A Codex that was killed has been seen to hold one
 /// for some seconds.
@@ -80,6 +80,7 @@ struct Active {
     prompt_item: ItemId,
     prompt: String,
     at: Timestamp,
+    principal: Principal,
     phase: Phase,
     /// The ask that has no answer yet.
     ask: Option<AskId>,
@@ -109,7 +110,7 @@ struct OpenItem {
 pub(crate) struct State {
     session: Session,
     developer_instructions: Option<String>,
-    bounds: Bounds,
+    limits: Limits,
     agent: Option<Up>,
     /// Why waiting for an agent makes no sense.
     hopeless: Option<String>,
@@ -117,6 +118,8 @@ pub(crate) struct State {
     loaded: bool,
     /// Codex may remember nothing of what was said: the next new thread is given it.
     has_history: bool,
+    /// A new thread that has not been given what was said yet. It becomes the session's own when it has.
+    fresh: Option<ThreadId>,
     queue: VecDeque<Waiting>,
     active: Option<Active>,
     /// Warnings that were told lately; Codex repeats some with every turn.
@@ -129,7 +132,7 @@ impl State {
         session: Session,
         developer_instructions: Option<String>,
         waiting: Vec<StoredTurn>,
-        bounds: Bounds,
+        limits: Limits,
         loaded: Option<&ThreadId>,
     ) -> Self {
         let queue = waiting
@@ -147,9 +150,10 @@ impl State {
         Self {
             loaded: loaded.is_some() && loaded == session.thread_id.as_ref(),
             has_history: session.turn_count > 0,
+            fresh: None,
             session,
             developer_instructions,
-            bounds,
+            limits,
             agent: None,
             hopeless: None,
             queue,
@@ -160,6 +164,16 @@ impl State {
 
     pub(crate) fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// The thread that Codex has loaded for it.
+    pub(crate) fn loaded(&self) -> Option<ThreadId> {
+        self.session.thread_id.clone().filter(|_| self.loaded)
+    }
+
+    /// The process that is up.
+    pub(crate) fn agent(&self) -> Option<Up> {
+        self.agent.clone()
     }
 
     /// True when nothing will happen until somebody asks for something.
@@ -180,7 +194,7 @@ impl State {
     /// A new turn. It waits when another one runs; what was held goes on as well.
     pub(crate) fn submit(&mut self, turn: NewTurn, now: &Now<'_>, out: &mut Output) -> Result<(), Refusal> {
         let waiting = self.queue.len();
-        if waiting >= self.bounds.queue {
+        if waiting >= self.limits.bounds.queue {
             let detail = format!("{waiting} turns are waiting in this session already; try again when one has ended");
             return Err(Refusal::new(Code::QueueFull, detail).of_session(&self.session.id));
         }
@@ -257,7 +271,15 @@ impl State {
             }
             Input::History { turn, messages } => {
                 if self.in_phase(&turn, |phase| *phase == Phase::Recalling) {
-                    self.recalled(messages, now, out);
+                    match messages {
+                        Ok(messages) => self.recalled(messages, now, out),
+                        Err(why) => {
+                            let message =
+                                format!("the saved conversation can't be read ({why}); nothing was sent to Codex");
+                            let error = TurnError { retryable: true, ..TurnError::new(TurnErrorCode::Other, message) };
+                            self.end(TurnStatus::Failed, Some(error), now, out);
+                        }
+                    }
                 }
             }
             Input::Tick => self.tick(now, out),
@@ -274,19 +296,20 @@ impl State {
             return;
         }
         let Some(waiting) = self.queue.pop_front() else { return };
-        let effect = Effect::CheckCwd { turn: waiting.turn.clone(), principal: waiting.principal };
+        let effect = Effect::CheckCwd { turn: waiting.turn.clone(), principal: waiting.principal.clone() };
         self.active = Some(Active {
             turn: waiting.turn,
             prompt_item: waiting.prompt_item,
             prompt: waiting.prompt,
             at: waiting.at,
+            principal: waiting.principal,
             phase: Phase::Checking,
             ask: None,
             started: false,
             delivery: Delivery::No,
             codex_turn: None,
             reopened: 0,
-            deadline: now.clock + self.bounds.turn,
+            deadline: now.clock + self.limits.bounds.turn,
             stopping: None,
             items: HashMap::new(),
             answered: None,
@@ -311,12 +334,25 @@ impl State {
         Some(id)
     }
 
+    /// What a thread of the session may have; each turn names its own policy, which is this or less.
+    fn thread_spec(&self) -> ThreadSpec {
+        let (sandbox, approval_policy) = (self.session.sandbox, self.session.approval_policy);
+        ThreadSpec { sandbox, approval_policy, ..self.spec() }
+    }
+
+    /// What applies to the turn that runs: the session's own policy, and no more than whoever sent the turn may ask today.
     fn spec(&self) -> ThreadSpec {
+        let (sandbox, approval_policy) = match &self.active {
+            Some(active) => {
+                self.limits.policy.confine(&active.principal, self.session.sandbox, self.session.approval_policy)
+            }
+            None => (self.session.sandbox, self.session.approval_policy),
+        };
         ThreadSpec {
             cwd: self.session.cwd.clone(),
             model: self.session.model.clone(),
-            sandbox: self.session.sandbox,
-            approval_policy: self.session.approval_policy,
+            sandbox,
+            approval_policy,
             developer_instructions: self.developer_instructions.clone(),
         }
     }

@@ -1,7 +1,7 @@
 //! From a turn that wants to run to a thread that can run it: loaded, else resumed, else a new one that is given the saved
 //! messages. Which one happened is an event.
 
-use agent::{Answer, Applied, Ask, AskError, TurnSpec};
+use agent::{Answer, Applied, Ask, AskError, ThreadSpec, TurnSpec};
 use serde_json::json;
 use store::{Message, SessionChange, TurnChange, Write};
 use types::{Delivery, EventName, Resumed, ResumedHow, Role, ThreadId, TurnErrorCode, TurnStatus};
@@ -42,11 +42,12 @@ impl State {
         match (phase, answer) {
             // Whatever it was: the prompt was not with it, so the next process may be asked afresh.
             (_, Err(AskError::Exited { .. })) => {
+                self.fresh = None;
                 self.enter(Phase::NoAgent, None);
                 self.give_up_if_hopeless(now, out);
             }
             (Phase::Resuming { .. }, Ok(Answer::Thread { applied, .. })) => {
-                if self.refuse_widened(applied.as_ref(), now, out) {
+                if self.refuse_widened(applied.as_ref(), &self.thread_spec(), now, out) {
                     return;
                 }
                 self.loaded = true;
@@ -62,22 +63,26 @@ impl State {
                 self.enter(Phase::Resuming { since, again_at: Some(now.clock + HELD_WAIT) }, None);
             }
             (Phase::Starting, Ok(Answer::Thread { thread, applied })) => {
-                if self.refuse_widened(applied.as_ref(), now, out) {
+                if self.refuse_widened(applied.as_ref(), &self.thread_spec(), now, out) {
                     return;
                 }
-                if let Some(thread) = thread {
-                    self.adopt(thread, now, out);
-                }
                 if self.has_history {
+                    self.fresh = thread;
                     self.enter(Phase::Recalling, None);
                     if let Some(active) = &self.active {
                         out.effects.push(Effect::LoadHistory { turn: active.turn.clone() });
                     }
                 } else {
+                    if let Some(thread) = thread {
+                        self.adopt(thread, now, out);
+                    }
                     self.start_turn(self.session.thread_id.clone(), None, now, out);
                 }
             }
             (Phase::Injecting { messages }, Ok(_)) => {
+                if let Some(thread) = self.fresh.take() {
+                    self.adopt(thread, now, out);
+                }
                 self.replayed(messages.len(), now, out);
                 self.start_turn(self.session.thread_id.clone(), None, now, out);
             }
@@ -90,14 +95,14 @@ impl State {
     /// The saved messages are here.
     pub(super) fn recalled(&mut self, history: Vec<Message>, now: &Now<'_>, out: &mut Output) {
         let Some(active) = &self.active else { return };
-        let messages = replay::select(history, &active.turn, self.bounds.inject_chars);
+        let messages = replay::select(history, &active.turn, self.limits.bounds.inject_chars);
         let Some(agent) = &self.agent else {
-            self.session.thread_id = None;
+            self.fresh = None;
             self.enter(Phase::NoAgent, None);
             self.give_up_if_hopeless(now, out);
             return;
         };
-        match self.session.thread_id.clone() {
+        match self.fresh.clone() {
             Some(thread) if agent.capabilities.inject && !messages.is_empty() => {
                 let ask = self.ask(Ask::Inject { thread, messages: messages.clone() }, "inject", now, out);
                 self.enter(Phase::Injecting { messages }, ask);
@@ -110,7 +115,8 @@ impl State {
         self.replayed(messages.len(), now, out);
         let Some(active) = &self.active else { return };
         let prompt = replay::marked(messages, &active.prompt);
-        self.start_turn(self.session.thread_id.clone(), Some(prompt), now, out);
+        // The thread becomes the session's own once Codex has recorded this prompt, and with it what was said.
+        self.start_turn(self.fresh.clone(), Some(prompt), now, out);
     }
 
     fn start_turn(&mut self, thread: Option<ThreadId>, prompt: Option<String>, now: &Now<'_>, out: &mut Output) {
@@ -142,7 +148,7 @@ impl State {
                 active.phase = Phase::Running;
                 if let Answer::Turn { codex_turn } = answer {
                     active.codex_turn = Some(codex_turn.clone());
-                    if let Some(thread) = self.session.thread_id.clone() {
+                    if let Some(thread) = self.session.thread_id.clone().filter(|_| self.fresh.is_none()) {
                         let change = TurnChange { codex: Some((thread, codex_turn)), ..TurnChange::default() };
                         out.batch.push(Write::UpdateTurn { id: active.turn.clone(), change: Box::new(change) });
                     }
@@ -159,12 +165,14 @@ impl State {
                         self.open(now, out);
                     }
                     AskError::Exited { heard: false } => {
+                        self.fresh = None;
                         self.enter(Phase::NoAgent, None);
                         self.give_up_if_hopeless(now, out);
                     }
                     error => {
-                        // Whatever Codex did with it: the next turn asks for the thread first.
-                        self.loaded &= !error.heard();
+                        if error.heard() && !matches!(error, AskError::Exited { .. }) {
+                            self.abandon_thread(out);
+                        }
                         self.fail_ask(&error, now, out);
                     }
                 }
@@ -184,8 +192,14 @@ impl State {
     }
 
     /// Fails the turn when Codex says that it applied more than was allowed.
-    pub(super) fn refuse_widened(&mut self, applied: Option<&Applied>, now: &Now<'_>, out: &mut Output) -> bool {
-        let Some(wider) = applied.and_then(|applied| policy::widened(&self.spec(), applied)) else { return false };
+    pub(super) fn refuse_widened(
+        &mut self,
+        applied: Option<&Applied>,
+        allowed: &ThreadSpec,
+        now: &Now<'_>,
+        out: &mut Output,
+    ) -> bool {
+        let Some(wider) = applied.and_then(|applied| policy::widened(allowed, applied)) else { return false };
         let message = format!(
             "Codex applied {wider}; the turn was not started. Look for what sets it in Codex's own configuration"
         );

@@ -51,10 +51,12 @@ impl State {
             What::Named { thread, applied } if current => {
                 // This interface says what it applied when the turn runs already: stop it, not only ours.
                 let running = self.active.as_ref().and_then(|active| active.codex_turn.clone());
-                if self.refuse_widened(applied.as_ref(), now, out) {
+                if self.refuse_widened(applied.as_ref(), &self.spec(), now, out) {
                     if let Some(codex_turn) = running {
                         self.ask(Ask::Interrupt { thread, codex_turn }, "interrupt", now, out);
                     }
+                } else if self.has_history && self.session.thread_id.is_none() {
+                    self.fresh = Some(thread);
                 } else {
                     self.adopt(thread, now, out);
                 }
@@ -133,6 +135,9 @@ impl State {
 
     /// Codex has recorded the prompt: from now on it is part of the thread.
     fn delivered(&mut self, now: &Now<'_>, out: &mut Output) {
+        if let Some(thread) = self.fresh.take() {
+            self.adopt(thread, now, out);
+        }
         let Some(active) = &mut self.active else { return };
         active.delivery = Delivery::Yes;
         let (turn, id, at) = (active.turn.clone(), active.prompt_item.clone(), active.at);
@@ -191,9 +196,11 @@ impl State {
         if !matches!(active.phase, Phase::Asked | Phase::Running) {
             return;
         }
-        if let (Some(ours), Some(theirs)) = (active.codex_turn.as_deref(), codex_turn)
-            && ours != theirs
+        // A turn is named before it ends; until ours is, an end is that of another.
+        if let Some(theirs) = codex_turn
+            && active.codex_turn.as_deref() != Some(theirs)
         {
+            let ours = active.codex_turn.as_deref().unwrap_or_default();
             tracing::debug!(ours, theirs, "the end of another turn");
             return;
         }
@@ -216,7 +223,7 @@ impl State {
             }
             Outcome::Failed(error) => self.end(TurnStatus::Failed, Some(error), now, out),
             Outcome::Interrupted if stopped => {
-                let message = format!("the turn took longer than {} s", self.bounds.turn.as_secs());
+                let message = format!("the turn took longer than {} s", self.limits.bounds.turn.as_secs());
                 self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
             }
             Outcome::Interrupted => self.end(TurnStatus::Interrupted, None, now, out),

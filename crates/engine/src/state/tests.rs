@@ -1,6 +1,6 @@
 //! The machine by itself: what it asks of Codex, in which order, and what is on disk by then.
 
-use std::cell::Cell;
+use std::{cell::Cell, sync::Arc};
 
 use agent::{Answer, Applied, AskError, Capabilities, Outcome, Reply, Report, RequestId, Route, What};
 use store::Message;
@@ -9,6 +9,7 @@ use types::{
 };
 
 use super::*;
+use crate::Policy;
 
 /// A session with a clock that stands still and numbers that count up.
 struct Lab {
@@ -41,8 +42,16 @@ fn loaded(name: &str) -> Answer {
 
 impl Lab {
     fn new(session: Session) -> Self {
-        let bounds = Bounds { queue: 3, turn: Duration::from_secs(100), inject_chars: 1000 };
-        Self { state: State::new(session, None, Vec::new(), bounds, None), asks: Cell::new(0), clock: Instant::now() }
+        let bounds = Bounds {
+            queue: 3,
+            turn: Duration::from_secs(100),
+            inject_chars: 1000,
+            awake: 8,
+            linger: Duration::from_secs(1),
+        };
+        let policy = Policy { sandbox: Sandbox::WorkspaceWrite, ..Policy::narrowest("/w".into()) };
+        let limits = Limits { bounds, policy: Arc::new(policy) };
+        Self { state: State::new(session, None, Vec::new(), limits, None), asks: Cell::new(0), clock: Instant::now() }
     }
 
     fn run(&mut self, act: impl FnOnce(&mut State, &Now<'_>, &mut Output)) -> Output {
@@ -256,7 +265,7 @@ fn no_record_means_a_new_thread_with_the_saved_messages() {
                 delivery: Delivery::Yes,
             },
         ];
-        let mut out = lab.input(Input::History { turn, messages });
+        let mut out = lab.input(Input::History { turn, messages: Ok(messages) });
         if inject {
             assert!(matches!(asked(&out)[..], [Ask::Inject { messages, .. }] if messages.len() == 2));
             out = lab.answer(&agent, Ok(Answer::Done));
@@ -266,6 +275,52 @@ fn no_record_means_a_new_thread_with_the_saved_messages() {
         assert!(turn.prompt.ends_with("two") && (inject || turn.prompt.contains("one")));
         assert_eq!(lab.state.session.resumed.unwrap().how, types::ResumedHow::Replayed);
     }
+}
+
+#[test]
+fn a_thread_that_was_not_given_what_was_said_is_not_kept() {
+    let mut old = session();
+    old.thread_id = Some(thread("t1"));
+    old.turn_count = 1;
+    let (mut lab, agent) = (Lab::new(old), AgentId::fresh());
+    lab.input(up(&agent, true));
+    for again in ["t2", "t3"] {
+        let (turn, out) = lab.submit("two").unwrap();
+        let mut first = asked(&out).into_iter().next().cloned();
+        if matches!(first, Some(Ask::ResumeThread { .. })) {
+            let out = lab.answer(&agent, Err(AskError::NoRecord("no rollout found".into())));
+            first = asked(&out).into_iter().next().cloned();
+        }
+        assert!(matches!(first, Some(Ask::StartThread(_))), "{first:?}");
+        lab.answer(&agent, Ok(loaded(again)));
+        let (at, delivery) = (Timestamp::from_millis(0), Delivery::Yes);
+        let message = Message { turn: TurnId::fresh(), role: Role::User, text: "one".into(), at, delivery };
+        lab.input(Input::History { turn, messages: Ok(vec![message]) });
+        let out = lab.answer(&agent, Err(AskError::Refused("no".into())));
+        assert!(ending(&out).is_some());
+        assert!(!out.batch.writes.iter().any(|write| matches!(write, Write::AddThread { .. })));
+    }
+    let (turn, out) = lab.submit("three").unwrap();
+    assert!(matches!(asked(&out)[..], [Ask::StartThread(_)]), "still owed");
+    lab.answer(&agent, Ok(loaded("t4")));
+    let out = lab.input(Input::History { turn, messages: Err("disk".into()) });
+    assert!(matches!(ending(&out), Some((TurnStatus::Failed, Delivery::No, _))), "no turn without its memory");
+}
+
+#[test]
+fn the_end_of_another_turn_is_not_the_end_of_this_one() {
+    let (mut lab, agent) = running("t1");
+    lab.complete(&agent, "1");
+    lab.submit("two").unwrap();
+    let late = |turn: &str| What::TurnEnded {
+        codex_turn: Some(turn.into()),
+        outcome: Outcome::Completed,
+        last_message: Some("of another".into()),
+    };
+    assert_eq!(ending(&lab.say(&agent, late("c"))), None, "ours has no name yet");
+    lab.answer(&agent, Ok(Answer::Turn { codex_turn: "d".into() }));
+    assert_eq!(ending(&lab.say(&agent, late("c"))), None);
+    assert!(ending(&lab.say(&agent, late("d"))).is_some());
 }
 
 #[test]

@@ -200,8 +200,14 @@ impl Daemon {
         let released = Arc::new(Notify::new());
         let echo = Arc::new(Echo { agent, messages, info: Mutex::new(info), count: AtomicU64::new(0), released });
         let policy = Policy { sandbox: Sandbox::WorkspaceWrite, ..Policy::narrowest(work) };
-        let settings =
-            engine::Options { policy, max_inject_chars: 10_000, turn_limit: Duration::from_secs(60), queue_limit: 16 };
+        let settings = engine::Options {
+            policy,
+            max_inject_chars: 10_000,
+            turn_limit: Duration::from_secs(60),
+            queue_limit: 16,
+            awake_limit: 64,
+            linger: Duration::from_secs(10),
+        };
         let engine = Engine::start(store, Arc::new(EchoPort(echo.clone())), inbox, settings).await.unwrap();
         Self { api: Api::new(engine.clone(), options), engine, echo, dir }
     }
