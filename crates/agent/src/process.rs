@@ -1,7 +1,7 @@
 //! One Codex process: spawned in a group of its own, watched, and ended together with everything that it started.
 //!
-//! A task owns the child from its birth to its end. When the [`Process`] is dropped, the whole group is killed; what left the
-//! group is found by the marker in its environment ([`MARKER`]). Stderr is logged, bounded, and its last lines are kept for
+//! A task owns the child from its birth to its end. When the [`Process`] is dropped, the whole group is killed. What left the
+//! group carries a marker in its environment ([`MARKER`]); nothing looks for it yet. Stderr is logged, bounded, and its last lines are kept for
 //! the message that says why Codex ended.
 
 use std::{

@@ -10,7 +10,8 @@
 //! Which interface: `--version` first, for the messages; then an `app-server` handshake, then an `mcp-server` one. What answers
 //! decides. Each has a deadline.
 //!
-//! A crash of codexd leaves nothing behind: Codex ends when its stdin closes, and its group is killed when it does not.
+//! At a crash of codexd Codex sees its stdin close, and ends: 0.153 and later at once, with what they run; 0.98 only when its turn
+//! has ended. Nobody kills one that stays.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -108,7 +109,8 @@ impl Agent {
         (Self { commands, info, stop, tasks }, outbox)
     }
 
-    /// Closes Codex's stdin, gives it a moment, and ends its whole group. Returns when nothing is left of it.
+    /// Closes Codex's stdin, gives it a moment, and ends its whole group. Returns when that is done; a process that was just being
+    /// started is killed in the background.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
