@@ -134,18 +134,14 @@ fn update_session(conn: &Connection, id: &SessionId, change: &SessionChange) -> 
     Ok(())
 }
 
-/// A thread belongs to one session for ever; the same one may be added to it again.
+/// A thread belongs to one session. Codex's own ids are unique; a program that only speaks `mcp-server` may give the same one
+/// again after a restart, or every time: then the newest session has it, and the older one keeps its name for it.
 fn add_thread(conn: &Connection, n: i64, thread: &str, backend: Option<&str>, at: i64) -> Result<(), StoreError> {
-    let changed = conn
-        .prepare_cached(
-            "INSERT INTO threads (thread_id, session, backend, at) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (thread_id) DO UPDATE SET backend = coalesce(excluded.backend, backend) \
-             WHERE session = excluded.session",
-        )?
-        .execute(params![thread, n, backend, at])?;
-    if changed == 0 {
-        return Err(refused(format!("thread {thread} belongs to another session")));
-    }
+    conn.prepare_cached(
+        "INSERT INTO threads (thread_id, session, backend, at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (thread_id) \
+         DO UPDATE SET session = excluded.session, backend = coalesce(excluded.backend, backend)",
+    )?
+    .execute(params![thread, n, backend, at])?;
     Ok(())
 }
 
