@@ -135,8 +135,13 @@ fn update_session(conn: &Connection, id: &SessionId, change: &SessionChange) -> 
 }
 
 /// A thread belongs to one session. Codex's own ids are unique; a program that only speaks `mcp-server` may give the same one
-/// again after a restart, or every time: then the newest session has it, and the older one keeps its name for it.
+/// again after a restart: then it is a new thread of the newest session, and the older one has none any more.
 fn add_thread(conn: &Connection, n: i64, thread: &str, backend: Option<&str>, at: i64) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "UPDATE sessions SET thread_id = NULL, backend = NULL WHERE thread_id = ?1 AND n <> ?2 \
+         AND n = (SELECT session FROM threads WHERE thread_id = ?1)",
+    )?
+    .execute(params![thread, n])?;
     conn.prepare_cached(
         "INSERT INTO threads (thread_id, session, backend, at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (thread_id) \
          DO UPDATE SET session = excluded.session, backend = coalesce(excluded.backend, backend)",

@@ -89,11 +89,12 @@ async fn a_session_is_found_by_every_thread_it_had() {
     for refused in [update(&one, thread(Some("t-3"))), update(&one, thread(Some("t-9")))] {
         assert!(matches!(store.commit(batch([refused])).await, Err(StoreError::Constraint(_))));
     }
-    // A program that gives the same id twice: the newest has it, and the other session still knows its own by that name.
+    // A program that gives the same id twice means another thread by it: the newest session has it, and the other none.
+    store.commit(batch([add("t-3", &two)])).await.unwrap();
     store.commit(batch([add("t-3", &one)])).await.unwrap();
     assert_eq!(store.find_session("t-3").await.unwrap().as_ref(), Some(&one));
     let other = store.session(&two).await.unwrap().unwrap().session;
-    assert_eq!(other.thread_id.map(|id| id.to_string()).as_deref(), Some("t-3"));
+    assert_eq!(other.thread_id, None);
 }
 
 #[tokio::test]
