@@ -170,8 +170,9 @@ async fn twenty_sessions_at_once_get_their_own_answers() -> Result<()> {
 #[tokio::test]
 async fn a_hostile_repository_changes_nothing() -> Result<()> {
     let lab = Lab::new(CODEXD).await?;
-    // Outside of the temporary folder, which the sandbox leaves writable.
-    let base = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    // Outside of the temporary folder, which the sandbox leaves writable, and where the checkout itself may be.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let base = tempfile::tempdir_in(if target.starts_with("/tmp") { Path::new("/var/tmp") } else { target })?;
     let (project, outside) = (base.path().join("project"), base.path().join("outside.txt"));
     let pwned = base.path().join("pwned.txt");
     fs::create_dir_all(project.join(".git"))?;
