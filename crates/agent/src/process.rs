@@ -104,6 +104,11 @@ impl Process {
         Ok((Self { pid, exited, kill: kill.drop_guard(), stderr, tail }, stdout, stdin))
     }
 
+    /// What it wrote to stderr so far has nothing to do with how it will end.
+    pub(crate) fn forget_words(&self) {
+        self.tail.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Completes when the process is gone, with what ended it. Can be dropped and called again.
     pub(crate) async fn exited(&mut self) -> String {
         match self.exited.wait_for(Option::is_some).await {

@@ -39,9 +39,12 @@ use crate::{
     version::{TESTED, Version},
 };
 
-/// So many failures in a row, and waiting for the next try makes no sense.
+/// So many failures in a row, and waiting for the next try makes no sense: of a program that does not start, and of one that
+/// does and then dies, which somebody may be doing to it.
 const GIVE_UP: u32 = 3;
+const GIVE_UP_DYING: u32 = 8;
 const SHORT_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_SHORT_WAIT: Duration = Duration::from_secs(2);
 const LONG_WAIT: Duration = Duration::from_secs(30);
 
 /// A process that was up for so long did not fail to start.
@@ -191,8 +194,10 @@ impl Supervisor {
                 return;
             }
             failures += 1;
-            let retrying = failures < GIVE_UP && !failure.hopeless;
-            let wait = if retrying { jittered(SHORT_WAIT * 4_u32.pow(failures - 1)) } else { LONG_WAIT };
+            let patience = if up.is_some() { GIVE_UP_DYING } else { GIVE_UP };
+            let retrying = failures < patience && !failure.hopeless;
+            let short = (SHORT_WAIT * 4_u32.pow((failures - 1).min(4))).min(LONGEST_SHORT_WAIT);
+            let wait = if retrying { jittered(short) } else { LONG_WAIT };
             tracing::warn!(error = failure.text, retrying, "Codex is not running");
             self.info.send_modify(|info| {
                 info.status = if retrying { AgentStatus::Restarting } else { AgentStatus::Unavailable };
@@ -216,6 +221,8 @@ impl Supervisor {
             Backend::McpServer => Box::new(McpServer::new(met.version)),
         };
         let capabilities = adapter.capabilities();
+        // What it complained of while it started did not keep it from starting.
+        process.forget_words();
         let version = met.version.map(|version| version.to_string());
         tracing::info!(pid = process.pid, backend = met.backend.as_str(), version, "Codex is ready");
         self.info.send_modify(|info| {

@@ -124,6 +124,27 @@ async fn nothing_of_codex_outlives_the_daemon() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_prompt_right_after_the_death_of_an_idle_codex_is_answered() -> Result<()> {
+    let lab = Lab::new(CODEXD).await?;
+    let daemon = serve(&lab, &[], &[]).await?;
+    let (session, _) = daemon.start("hello").await?;
+    for number in 0..5 {
+        let pid = daemon.agent().await?["pid"].as_u64().context("no Codex")?;
+        let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status()?;
+        assert!(killed.success());
+        // It may already have been written to a pipe that nobody reads; that it is dead must be seen first.
+        let stat = format!("/proc/{pid}/stat");
+        eventually("its death", async || {
+            let text = fs::read_to_string(&stat).unwrap_or_default();
+            (text.is_empty() || text.contains(") Z ")).then_some(())
+        })
+        .await?;
+        assert_eq!(daemon.go_on(&session, &format!("SAY:{number}")).await?, number.to_string());
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
 async fn a_turn_of_which_codex_died_is_interrupted_with_what_is_known() -> Result<()> {
     for step in ["request", "user", "answer"] {
         let lab = Lab::new(CODEXD).await?;
