@@ -18,9 +18,9 @@ use types::{
 use crate::{
     Policy, Refusal,
     hub::{Call, Hub, Known},
+    mail::{Ended, Mail},
     policy::{Overrides, Strictness},
     recovery,
-    session::{Ended, Mail},
     state::{Bounds, Finished},
 };
 

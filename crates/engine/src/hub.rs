@@ -17,7 +17,8 @@ use types::{AskId, Code, EventName, SessionId, ThreadId, Timestamp, agent::Backe
 
 use crate::{
     Policy, Refusal,
-    session::{Birth, Internal, Mail, Task},
+    mail::{Birth, Internal, Mail},
+    session::Task,
     state::{Bounds, Input, Up},
 };
 

@@ -26,6 +26,7 @@
 
 mod calls;
 mod hub;
+mod mail;
 mod policy;
 mod recovery;
 mod refusal;

@@ -15,17 +15,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent::{Ask, Port};
-use store::{Batch, NewEvent, NewSession, NewTurn, Store, StoreError, Write};
+use agent::Port;
+use store::{Batch, NewEvent, NewSession, Store, StoreError, Write};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, sleep_until},
 };
-use types::{AgentId, AskId, EventName, SessionId, ThreadId, Timestamp, TitleSource};
+use types::{AskId, EventName, SessionId, ThreadId, Timestamp};
 
 use crate::{
-    Policy, Refusal, recovery,
+    Policy, Refusal,
+    mail::{Birth, Internal, Mail},
+    recovery,
     state::{Bounds, Effect, Finished, Input, Limits, Now, Output, State},
 };
 
@@ -41,71 +43,6 @@ const BATCH: usize = 256;
 
 /// How long looking at a folder may take: it may lie on a network that is gone.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
-
-/// The turn that ended last, for whoever waits for one of the session's.
-pub(crate) type Ended = watch::Receiver<Option<Arc<Finished>>>;
-
-type Reply = oneshot::Sender<Result<Ended, Refusal>>;
-
-/// What a session's task is told. A call is answered with something to wait on for the ends of turns.
-#[derive(Debug)]
-pub(crate) enum Mail {
-    Submit {
-        turn: Box<NewTurn>,
-        reply: Reply,
-    },
-    Title {
-        title: String,
-        source: TitleSource,
-        locked: bool,
-        reply: Reply,
-    },
-    /// Nothing but that.
-    Watch {
-        reply: Reply,
-    },
-    Input(Input),
-}
-
-impl Mail {
-    const fn is_call(&self) -> bool {
-        !matches!(self, Self::Input(_))
-    }
-
-    /// Says no to a call.
-    pub(crate) fn refuse(self, refusal: Refusal) {
-        match self {
-            Self::Submit { reply, .. } | Self::Title { reply, .. } | Self::Watch { reply } => {
-                let _ = reply.send(Err(refusal));
-            }
-            Self::Input(_) => {}
-        }
-    }
-}
-
-/// What a session's task tells the hub.
-pub(crate) enum Internal {
-    Ask {
-        session: SessionId,
-        agent: AgentId,
-        id: AskId,
-        ask: Ask,
-    },
-    /// Nothing is left to do. `loaded` is the thread that Codex still has loaded for it.
-    Retire {
-        session: SessionId,
-        handled: u64,
-        loaded: Option<ThreadId>,
-    },
-}
-
-/// Where the session comes from.
-pub(crate) enum Birth {
-    /// It is on disk.
-    Stored(SessionId),
-    /// It comes to be with the first turn, in the same batch.
-    New(Box<NewSession>),
-}
 
 /// What a task is given to live with.
 pub(crate) struct Task {

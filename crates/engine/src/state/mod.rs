@@ -27,8 +27,8 @@ use std::{
 use agent::{Ask, ThreadSpec};
 use store::{NewEvent, NewTurn, PendingAsk, SessionChange, StoredTurn, TurnChange, Write};
 use types::{
-    ApprovalId, AskId, Code, Delivery, EventName, ItemBody, ItemId, Principal, Session, ThreadId, Timestamp,
-    TitleSource, TurnError, TurnErrorCode, TurnId, TurnStatus, Usage, auto_title,
+    AskId, Code, Delivery, EventName, ItemBody, ItemId, Principal, Session, ThreadId, Timestamp, TitleSource,
+    TurnError, TurnErrorCode, TurnId, TurnStatus, Usage, auto_title,
 };
 
 use crate::Refusal;
@@ -375,11 +375,6 @@ impl State {
             detail,
         })));
     }
-}
-
-/// A fresh id for something that was refused on nobody's word.
-fn refused_approval() -> ApprovalId {
-    ApprovalId::fresh()
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use agent::{ApprovalRequest, Ask, Outcome, Reply, Report, What};
 use store::{TurnChange, Write};
-use types::{Delivery, EventName, Item, ItemBody, ItemId, ItemStatus, TurnErrorCode, TurnStatus, Usage};
+use types::{ApprovalId, Delivery, EventName, Item, ItemBody, ItemId, ItemStatus, TurnErrorCode, TurnStatus, Usage};
 
-use super::{Active, Effect, Now, OpenItem, Output, Phase, State, refused_approval};
+use super::{Active, Effect, Now, OpenItem, Output, Phase, State};
 
 /// So many warnings are remembered, so that one that comes with every turn is told once.
 const WARNINGS: usize = 16;
@@ -171,7 +171,7 @@ impl State {
         let Some(agent) = self.agent.as_ref().map(|agent| agent.id.clone()) else { return };
         out.effects.push(Effect::Reply { agent, request: request.request, reply: Reply::Decline });
         let Some(active) = &self.active else { return };
-        let id = refused_approval();
+        let id = ApprovalId::fresh();
         let change = TurnChange { declined: Some(id.clone()), ..TurnChange::default() };
         out.batch.push(Write::UpdateTurn { id: active.turn.clone(), change: Box::new(change) });
         let what =
