@@ -2,12 +2,13 @@
 //! middle: nothing of the batch stays then. A write that points to something unknown is refused, never dropped.
 
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
-use types::{Delivery, EventId, Item, ItemBody, ItemId, ItemStatus, SessionId, TurnId, TurnStatus};
+use types::{Delivery, EventId, Item, ItemId, ItemStatus, SessionId, TurnId, TurnStatus};
 
 use crate::{
     Batch, Committed, NewEvent, NewSession, NewTurn, SessionChange, StoreError, TurnChange, Write,
     rows::{item_columns, item_status},
-    write::PendingAsk,
+    side,
+    write::{PendingAsk, first_item},
 };
 
 /// Applies the writes of a batch in their order.
@@ -17,6 +18,10 @@ pub(crate) fn apply(conn: &Connection, batch: &Batch) -> Result<Committed, Store
         match write {
             Write::CreateSession(new) => create_session(conn, new)?,
             Write::UpdateSession { id, change } => update_session(conn, id, change)?,
+            Write::DeleteSession(id) => {
+                let changed = conn.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([id.as_str()])?;
+                found(changed, "session", id.as_str())?;
+            }
             Write::AddThread { thread, session, backend, at } => {
                 let n = session_row(conn, session)?;
                 add_thread(conn, n, thread.as_str(), Some(backend.as_str()), at.as_millis())?;
@@ -45,6 +50,15 @@ pub(crate) fn apply(conn: &Connection, batch: &Batch) -> Result<Committed, Store
                     .execute(params![session.as_str(), agent.as_str(), seq])?;
                 found(changed, "session", session.as_str())?;
             }
+            Write::Remember(remembered) => side::remember(conn, remembered)?,
+            Write::AddGrant { grant, hash } => side::add_grant(conn, grant, hash)?,
+            Write::Try => {
+                let sql = "INSERT INTO meta (key, value) VALUES ('tried', '0') ON CONFLICT (key) \
+                    DO UPDATE SET value = value + 1";
+                conn.prepare_cached(sql)?.execute([])?;
+            }
+            Write::RemoveGrant(name) => side::remove_grant(conn, name)?,
+            Write::GrantUsed { name, at } => side::grant_used(conn, name, *at)?,
         }
     }
     Ok(committed)
@@ -55,10 +69,10 @@ fn create_session(conn: &Connection, new: &NewSession) -> Result<(), StoreError>
     let cwd = session.cwd.to_str().ok_or_else(|| refused("the folder's name is not UTF-8"))?;
     conn.prepare_cached(
         "INSERT INTO sessions (id, title, title_source, title_locked, cwd, model, sandbox, approval_policy, thread_id, \
-         backend, forked_from, labels, resumed_how, resumed_at, created_at, updated_at, archived_at, principal, origin, \
-         developer_instructions) VALUES (:id, :title, :title_source, :title_locked, :cwd, :model, :sandbox, \
-         :approval_policy, :thread_id, :backend, :forked_from, :labels, :resumed_how, :resumed_at, :created_at, \
-         :updated_at, :archived_at, :principal, :origin, :developer_instructions)",
+         backend, forked_from, labels, config, usage, resumed_how, resumed_at, created_at, updated_at, archived_at, \
+         principal, origin, developer_instructions) VALUES (:id, :title, :title_source, :title_locked, :cwd, :model, :sandbox, \
+         :approval_policy, :thread_id, :backend, :forked_from, :labels, :config, :usage, :resumed_how, :resumed_at, \
+         :created_at, :updated_at, :archived_at, :principal, :origin, :developer_instructions)",
     )?
     .execute(named_params! {
         ":id": session.id.as_str(),
@@ -73,6 +87,8 @@ fn create_session(conn: &Connection, new: &NewSession) -> Result<(), StoreError>
         ":backend": session.backend,
         ":forked_from": session.forked_from.as_ref().map(SessionId::as_str),
         ":labels": json(&session.labels)?,
+        ":config": json(&session.config)?,
+        ":usage": session.usage.as_ref().map(json).transpose()?,
         ":resumed_how": session.resumed.map(|resumed| resumed.how.as_str()),
         ":resumed_at": session.resumed.map(|resumed| resumed.at.as_millis()),
         ":created_at": session.created_at.as_millis(),
@@ -104,6 +120,8 @@ fn update_session(conn: &Connection, id: &SessionId, change: &SessionChange) -> 
         "UPDATE sessions SET title = coalesce(:title, title), title_source = coalesce(:source, title_source), \
          title_locked = coalesce(:locked, title_locked), cwd = coalesce(:cwd, cwd), \
          resumed_how = coalesce(:how, resumed_how), resumed_at = coalesce(:resumed_at, resumed_at), \
+         archived_at = iif(:archive, :archived_at, archived_at), labels = coalesce(:labels, labels), \
+         usage = coalesce(:usage, usage), base = iif(:rebase, :base, base), \
          updated_at = coalesce(:updated_at, updated_at) WHERE n = :n",
     )?
     .execute(named_params! {
@@ -114,6 +132,12 @@ fn update_session(conn: &Connection, id: &SessionId, change: &SessionChange) -> 
         ":cwd": cwd,
         ":how": change.resumed.map(|resumed| resumed.how.as_str()),
         ":resumed_at": change.resumed.map(|resumed| resumed.at.as_millis()),
+        ":archive": change.archived_at.is_some(),
+        ":archived_at": change.archived_at.flatten().map(|at| at.as_millis()),
+        ":labels": change.labels.as_ref().map(json).transpose()?,
+        ":usage": change.usage.as_ref().map(json).transpose()?,
+        ":rebase": change.base.is_some(),
+        ":base": change.base.as_ref().and_then(Option::as_ref).map(json).transpose()?,
         ":updated_at": change.updated_at.map(|at| at.as_millis()),
     })?;
     match &change.thread {
@@ -153,8 +177,8 @@ fn add_thread(conn: &Connection, n: i64, thread: &str, backend: Option<&str>, at
 fn create_turn(conn: &Connection, new: &NewTurn) -> Result<(), StoreError> {
     let session = session_row(conn, &new.session)?;
     conn.prepare_cached(
-        "INSERT INTO turns (id, session, status, delivery, origin, principal, created_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO turns (id, session, status, delivery, origin, principal, created_at, kind, options, retry_of) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         new.id.as_str(),
@@ -164,6 +188,9 @@ fn create_turn(conn: &Connection, new: &NewTurn) -> Result<(), StoreError> {
         new.origin.as_str(),
         new.principal.name(),
         new.created_at.as_millis(),
+        new.kind.as_str(),
+        (!new.options.is_plain()).then(|| json(&new.options)).transpose()?,
+        new.retry_of.as_ref().map(TurnId::as_str),
     ])?;
     conn.prepare_cached("UPDATE sessions SET turn_count = turn_count + 1 WHERE n = ?1")?.execute([session])?;
     // The turn is new, so this is its first item: that is how the prompt is found.
@@ -171,7 +198,7 @@ fn create_turn(conn: &Connection, new: &NewTurn) -> Result<(), StoreError> {
         id: new.prompt_item.clone(),
         status: ItemStatus::InProgress,
         at: new.created_at,
-        body: ItemBody::UserMessage { text: new.prompt.clone(), images: Vec::new() },
+        body: first_item(new.kind, &new.prompt, &new.options),
     };
     put_item(conn, &new.session, &new.id, &prompt, None)
 }
@@ -216,23 +243,23 @@ fn put_item(
     let changed = conn
         .prepare_cached(
             "INSERT INTO items (turn, session, id, kind, status, at, codex_id, text, body) \
-             SELECT t.n, t.session, :id, :kind, :status, :at, :codex_id, :text, :body \
-             FROM turns t JOIN sessions s ON s.n = t.session WHERE t.id = :turn AND s.id = :session \
+             SELECT t.n, t.session, ?1, ?2, ?3, ?4, ?5, ?6, ?7 \
+             FROM turns t JOIN sessions s ON s.n = t.session WHERE t.id = ?8 AND s.id = ?9 \
              ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, status = excluded.status, at = excluded.at, \
              codex_id = coalesce(excluded.codex_id, codex_id), text = excluded.text, body = excluded.body \
              WHERE turn = excluded.turn",
         )?
-        .execute(named_params! {
-            ":id": item.id.as_str(),
-            ":kind": item.body.kind(),
-            ":status": item_status(item.status),
-            ":at": item.at.as_millis(),
-            ":codex_id": codex_id,
-            ":text": text,
-            ":body": body,
-            ":turn": turn.as_str(),
-            ":session": session.as_str(),
-        })?;
+        .execute(params![
+            item.id.as_str(),
+            item.body.kind(),
+            item_status(item.status),
+            item.at.as_millis(),
+            codex_id,
+            text,
+            body,
+            turn.as_str(),
+            session.as_str(),
+        ])?;
     if changed == 0 {
         let (item, turn) = (&item.id, turn.as_str());
         return Err(refused(format!("item {item} is another turn's, or session {session} has no turn {turn}")));
@@ -287,17 +314,17 @@ fn row_of(conn: &Connection, sql: &str, what: &str, id: &str) -> Result<i64, Sto
     row.ok_or_else(|| refused(format!("there is no {what} {id}")))
 }
 
-fn found(changed: usize, what: &str, id: &str) -> Result<(), StoreError> {
+pub(crate) fn found(changed: usize, what: &str, id: &str) -> Result<(), StoreError> {
     if changed == 0 {
         return Err(refused(format!("there is no {what} {id}")));
     }
     Ok(())
 }
 
-fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| refused(error.to_string()))
 }
 
-fn refused(why: impl Into<String>) -> StoreError {
+pub(crate) fn refused(why: impl Into<String>) -> StoreError {
     StoreError::Constraint(why.into())
 }

@@ -34,10 +34,13 @@ mod apply;
 mod error;
 mod migrate;
 mod owner;
+mod pages;
 mod read;
 mod readers;
 mod rows;
 mod search;
+mod side;
+mod stored;
 mod words;
 mod write;
 mod writer;
@@ -49,13 +52,15 @@ use std::{
 };
 
 use tokio::sync::{mpsc, oneshot};
-use types::{
-    AgentId, AskId, Delivery, Event, EventId, ItemId, Origin, Principal, Role, Session, SessionId, ThreadId, Timestamp,
-    Turn, TurnId,
-};
+use types::{AskId, Event, EventId, Session, SessionId, Turn, TurnId};
 
 pub use error::{OpenError, StoreError};
-pub use write::{Batch, Committed, NewEvent, NewSession, NewTurn, PendingAsk, SessionChange, TurnChange, Write};
+pub use pages::{Archived, SessionCursor, SessionFilter, TurnCursor};
+pub use stored::{Found, Message, StoredSession, StoredTurn};
+pub use write::{
+    Base, Batch, Committed, IdempotencyKey, NewEvent, NewSession, NewTurn, PendingAsk, Remembered, SessionChange,
+    TurnChange, Write, first_item,
+};
 
 use crate::{
     owner::Owner,
@@ -80,64 +85,6 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("epoch", &self.inner.epoch).finish_non_exhaustive()
     }
-}
-
-/// A session with what callers don't see of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredSession {
-    /// What callers see.
-    pub session: Session,
-    /// Who made it.
-    pub principal: Principal,
-    /// Which way it came.
-    pub origin: Origin,
-    /// Instructions of the caller that are given to each of its threads.
-    pub developer_instructions: Option<String>,
-    /// The process of Codex, and its last line for this session that means nothing new any more.
-    pub seen: Option<(AgentId, u64)>,
-}
-
-/// A turn with what callers don't see of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredTurn {
-    /// What callers see, with its items.
-    pub turn: Turn,
-    /// Whether it is held back in the queue.
-    pub held: bool,
-    /// The item that holds its prompt.
-    pub prompt_item: ItemId,
-    /// The process that was asked.
-    pub agent: Option<AgentId>,
-    /// The thread that it ran on, and Codex's own id of it.
-    pub codex: Option<(ThreadId, String)>,
-}
-
-/// A message of a session's history.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// The turn that it belongs to.
-    pub turn: TurnId,
-    /// Who said it.
-    pub role: Role,
-    /// What was said.
-    pub text: String,
-    /// When.
-    pub at: Timestamp,
-    /// Whether Codex has recorded the prompt of the turn.
-    pub delivery: Delivery,
-}
-
-/// A session that a search found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    /// The session.
-    pub session: Session,
-    /// The turn of the message that was hit; none when the title was.
-    pub turn: Option<TurnId>,
-    /// About 160 characters around the first hit, on one line, cut with `…`.
-    pub snippet: String,
-    /// 1 when the title has all words, 0.5 when messages were needed. Never grows from one result to the next.
-    pub score: f64,
 }
 
 impl Store {

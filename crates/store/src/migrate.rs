@@ -6,12 +6,13 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use crate::{OpenError, owner::private_file};
 
 /// All of them, oldest first. A released one is never changed; what it did is on people's disks.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_sessions.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/0001_sessions.sql"), include_str!("../migrations/0002_v1.sql")];
 
 /// How long a connection waits for a lock that another program (`sqlite3`, a backup tool) holds.
 const BUSY_MILLIS: u64 = 5_000;
@@ -66,6 +67,8 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 
 fn set(conn: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
     conn.busy_timeout(std::time::Duration::from_millis(BUSY_MILLIS))?;
+    // Without it a statement whose plan could depend on a bound value is prepared again each time that it runs.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "cache_size", -cache_kib)?;
     // Memory-mapped pages count as the daemon's, and a failing disk would end it by a signal.
     conn.query_row("PRAGMA mmap_size = 0", [], |_| Ok(())).or_else(no_rows)?;

@@ -98,7 +98,7 @@ pub(crate) fn events_after(
     }
 }
 
-fn items(conn: &Connection, turn: &TurnId) -> Result<Vec<Item>, StoreError> {
+pub(crate) fn items(conn: &Connection, turn: &TurnId) -> Result<Vec<Item>, StoreError> {
     let sql = format!("SELECT {ITEM} FROM turns t JOIN items i ON i.turn = t.n WHERE t.id = ?1 ORDER BY i.n");
     all(conn, &sql, [turn.as_str()], rows::item)
 }

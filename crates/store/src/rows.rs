@@ -15,11 +15,12 @@ use crate::{Message, PendingAsk, StoredSession, StoredTurn};
 /// What [`session`] reads, from `sessions s`. The unfinished turns are found by their own small index.
 pub(crate) const SESSION: &str = "s.id, s.title, s.title_source, s.title_locked, s.cwd, s.model, s.sandbox, \
     s.approval_policy, s.thread_id, s.backend, s.forked_from, s.labels, s.turn_count, s.resumed_how, s.resumed_at, \
-    s.created_at, s.updated_at, s.archived_at, \
+    s.created_at, s.updated_at, s.archived_at, s.config, s.usage, \
     EXISTS (SELECT 1 FROM turns q WHERE q.session = s.n AND q.status IN ('queued', 'running'))";
 
 /// What [`stored_session`] reads after that.
-pub(crate) const STORED_SESSION: &str = "s.principal, s.origin, s.developer_instructions, s.seen_agent, s.seen_seq";
+pub(crate) const STORED_SESSION: &str =
+    "s.principal, s.origin, s.developer_instructions, s.seen_agent, s.seen_seq, s.base";
 
 /// What [`turn`] reads, from `turns t` and `sessions s`. The prompt is the text of the turn's first item; the answer that
 /// of its last completed agent message.
@@ -30,11 +31,11 @@ pub(crate) const TURN: &str = "t.id, s.id, t.status, t.delivery, \
     t.usage, t.error, t.declined, t.origin, t.principal, \
     CASE t.status WHEN 'queued' THEN (SELECT count(*) FROM turns q WHERE q.session = t.session \
         AND q.status IN ('queued', 'running') AND q.status = 'queued' AND q.n <= t.n) END, \
-    t.created_at, t.started_at, t.ended_at";
+    t.created_at, t.started_at, t.ended_at, t.kind, t.retry_of, t.held";
 
 /// What [`stored_turn`] reads after that.
-pub(crate) const STORED_TURN: &str = "t.held, t.agent, t.codex_thread, t.codex_turn, \
-    (SELECT p.id FROM items p WHERE p.turn = t.n ORDER BY p.n LIMIT 1)";
+pub(crate) const STORED_TURN: &str = "t.agent, t.codex_thread, t.codex_turn, \
+    (SELECT p.id FROM items p WHERE p.turn = t.n ORDER BY p.n LIMIT 1), t.options";
 
 /// What [`item`] reads, from `items i`.
 pub(crate) const ITEM: &str = "i.id, i.kind, i.status, i.at, i.text, i.body";
@@ -49,7 +50,7 @@ pub(crate) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         (Some(how), Some(at)) => Some(Resumed { how: checked(13, word(&how))?, at: Timestamp::from_millis(at) }),
         _ => None,
     };
-    let busy: bool = row.get(18)?;
+    let busy: bool = row.get(20)?;
     Ok(Session {
         id: id(row, 0, SessionId::parse)?,
         title: row.get(1)?,
@@ -64,7 +65,9 @@ pub(crate) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         backend: row.get(9)?,
         forked_from: optional_id(row, 10, SessionId::parse)?,
         labels: json(row, 11)?,
+        config: json(row, 18)?,
         turn_count: count(row, 12)?,
+        usage: optional_json(row, 19)?,
         resumed,
         created_at: time(row, 15)?,
         updated_at: time(row, 16)?,
@@ -73,13 +76,14 @@ pub(crate) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
 }
 
 pub(crate) fn stored_session(row: &Row<'_>) -> rusqlite::Result<StoredSession> {
-    let agent = optional_id(row, 22, AgentId::parse)?;
-    let seq: Option<i64> = row.get(23)?;
+    let agent = optional_id(row, 24, AgentId::parse)?;
+    let seq: Option<i64> = row.get(25)?;
     Ok(StoredSession {
         session: session(row)?,
-        principal: Principal::from_name(&row.get::<_, String>(19)?),
-        origin: word_at(row, 20)?,
-        developer_instructions: row.get(21)?,
+        principal: Principal::from_name(&row.get::<_, String>(21)?),
+        origin: word_at(row, 22)?,
+        developer_instructions: row.get(23)?,
+        base: optional_json(row, 26)?,
         seen: agent.zip(seq.map(i64::cast_unsigned)),
     })
 }
@@ -90,9 +94,12 @@ pub(crate) fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
     Ok(Turn {
         id: id(row, 0, TurnId::parse)?,
         session_id: id(row, 1, SessionId::parse)?,
+        kind: word_at(row, 15)?,
         status,
+        held: status == TurnStatus::Queued && row.get(17)?,
         delivery: word_at(row, 3)?,
         prompt: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+        retry_of: optional_id(row, 16, TurnId::parse)?,
         answer: row.get(5)?,
         items: Vec::new(),
         usage: optional_json(row, 6)?,
@@ -109,13 +116,13 @@ pub(crate) fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
 
 /// A turn with what callers don't see of it, still without its items.
 pub(crate) fn stored_turn(row: &Row<'_>) -> rusqlite::Result<StoredTurn> {
-    let thread = optional_id(row, 17, ThreadId::parse)?;
+    let thread = optional_id(row, 19, ThreadId::parse)?;
     Ok(StoredTurn {
         turn: turn(row)?,
-        held: row.get(15)?,
-        agent: optional_id(row, 16, AgentId::parse)?,
-        codex: thread.zip(row.get(18)?),
-        prompt_item: id(row, 19, ItemId::parse)?,
+        agent: optional_id(row, 18, AgentId::parse)?,
+        codex: thread.zip(row.get(20)?),
+        prompt_item: id(row, 21, ItemId::parse)?,
+        options: optional_json(row, 22)?.unwrap_or_default(),
     })
 }
 
@@ -192,18 +199,22 @@ pub(crate) fn id<T>(row: &Row<'_>, column: usize, parse: fn(&str) -> Result<T, B
     checked(column, parse(row.get_ref(column)?.as_str()?))
 }
 
-fn optional_id<T>(row: &Row<'_>, column: usize, parse: fn(&str) -> Result<T, BadId>) -> rusqlite::Result<Option<T>> {
+pub(crate) fn optional_id<T>(
+    row: &Row<'_>,
+    column: usize,
+    parse: fn(&str) -> Result<T, BadId>,
+) -> rusqlite::Result<Option<T>> {
     match row.get_ref(column)?.as_str_or_null()? {
         Some(text) => checked(column, parse(text)).map(Some),
         None => Ok(None),
     }
 }
 
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_millis)
 }
 
-fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+pub(crate) fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis))
 }
 
@@ -217,15 +228,15 @@ fn word<T: DeserializeOwned>(text: &str) -> Result<T, WordError> {
     T::deserialize(words)
 }
 
-fn word_at<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(crate) fn word_at<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     checked(column, word(row.get_ref(column)?.as_str()?))
 }
 
-fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(crate) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     checked(column, serde_json::from_str(row.get_ref(column)?.as_str()?))
 }
 
-fn optional_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+pub(crate) fn optional_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
     match row.get_ref(column)?.as_str_or_null()? {
         Some(text) => checked(column, serde_json::from_str(text)).map(Some),
         None => Ok(None),

@@ -1,11 +1,12 @@
 //! What can be written: facts of the domain, as data. A [`Batch`] is committed whole or not at all.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use types::{
-    AgentId, ApprovalId, AskId, Delivery, EventId, EventName, Item, ItemId, Origin, Principal, Resumed, Session,
-    SessionId, ThreadId, Timestamp, TitleSource, TurnError, TurnId, TurnStatus, Usage, agent::Backend,
+    AgentId, ApprovalId, AskId, Delivery, EventId, EventName, Grant, Item, ItemBody, ItemId, Origin, Principal,
+    Resumed, Session, SessionId, ThreadId, Timestamp, TitleSource, TurnError, TurnId, TurnKind, TurnOptions,
+    TurnStatus, Usage, agent::Backend,
 };
 
 /// Writes that belong together, in order. Either all of them are on disk or none.
@@ -40,6 +41,8 @@ pub enum Write {
         /// What is new about it; absent fields stay.
         change: Box<SessionChange>,
     },
+    /// A session goes, with everything in it.
+    DeleteSession(SessionId),
     /// A thread that a session has, or had. The newest is its current one.
     AddThread {
         /// Codex's id.
@@ -86,6 +89,26 @@ pub enum Write {
         /// The number of the line, as the transport counts.
         seq: u64,
     },
+    /// A request that starts work, under a key of the caller's. Refused when the key is taken, and not yet old.
+    Remember(Box<Remembered>),
+    /// A new grant. Refused when there is one of that name.
+    AddGrant {
+        /// What it opens.
+        grant: Box<Grant>,
+        /// The hash of its token.
+        hash: [u8; 32],
+    },
+    /// Nothing but a change that has to reach the disk.
+    Try,
+    /// A grant ends.
+    RemoveGrant(String),
+    /// A grant was used.
+    GrantUsed {
+        /// Its name.
+        name: String,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// A session with what callers don't see of it.
@@ -112,8 +135,58 @@ pub struct SessionChange {
     pub thread: Option<Option<ThreadId>>,
     /// How its thread came back.
     pub resumed: Option<Resumed>,
+    /// When it was put away; `Some(None)` brings it back.
+    pub archived_at: Option<Option<Timestamp>>,
+    /// All of its labels.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Tokens of all its turns.
+    pub usage: Option<Usage>,
+    /// What its thread goes back to after turns with a model of their own; `Some(None)` once it has.
+    pub base: Option<Option<Base>>,
     /// When something last happened in it.
     pub updated_at: Option<Timestamp>,
+}
+
+/// What a thread had before a turn named a model or an effort of its own: Codex keeps what a turn names for those after it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The model.
+    pub model: Option<String>,
+    /// The effort.
+    pub effort: Option<String>,
+}
+
+/// A key that a caller gave to a request, with everything that it is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey {
+    /// Who asked.
+    pub principal: String,
+    /// By which method.
+    pub method: String,
+    /// At which path.
+    pub path: String,
+    /// The key itself.
+    pub key: String,
+}
+
+/// What came of a request with a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// The key.
+    pub key: IdempotencyKey,
+    /// The hash of the body.
+    pub body: [u8; 32],
+    /// The session that it was about, or made.
+    pub session: SessionId,
+    /// The turn that it made.
+    pub turn: Option<TurnId>,
+    /// When. One that is older than [`Remembered::DAY`] counts no more.
+    pub at: Timestamp,
+}
+
+impl Remembered {
+    /// How long a key is bound, in milliseconds.
+    pub const DAY: i64 = 24 * 60 * 60 * 1000;
 }
 
 /// A turn as it begins: queued and undelivered.
@@ -125,14 +198,31 @@ pub struct NewTurn {
     pub session: SessionId,
     /// The id of the item that holds its prompt.
     pub prompt_item: ItemId,
+    /// What it is for.
+    pub kind: TurnKind,
     /// The prompt.
     pub prompt: String,
+    /// What was said besides.
+    pub options: TurnOptions,
+    /// The turn whose prompt it sends again.
+    pub retry_of: Option<TurnId>,
     /// Who asked.
     pub principal: Principal,
     /// Which way.
     pub origin: Origin,
     /// When.
     pub created_at: Timestamp,
+}
+
+/// The first item of a turn: the prompt, or for a turn that compacts, the compaction.
+#[must_use]
+pub fn first_item(kind: TurnKind, prompt: &str, options: &TurnOptions) -> ItemBody {
+    match kind {
+        TurnKind::Prompt => {
+            ItemBody::UserMessage { text: prompt.to_owned(), images: options.images().map(str::to_owned).collect() }
+        }
+        TurnKind::Compact => ItemBody::Other { raw: serde_json::json!({"type": "contextCompaction"}) },
+    }
 }
 
 /// What changes of a turn. `None` leaves a field as it is.

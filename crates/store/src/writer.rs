@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     thread,
 };
@@ -46,6 +46,8 @@ pub(crate) struct Counters {
     pub(crate) next_ask: AtomicI64,
     /// Transactions that were committed.
     pub(crate) commits: AtomicU64,
+    /// The last transaction failed.
+    pub(crate) failing: AtomicBool,
 }
 
 impl Counters {
@@ -60,6 +62,7 @@ impl Counters {
             last_event: AtomicI64::new(highest("events")?),
             next_ask: AtomicI64::new(highest("asks")? + 1),
             commits: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
         })
     }
 }
@@ -113,6 +116,7 @@ impl Writer {
     /// Commits a group and answers each of its callers.
     fn commit(&mut self, group: Vec<(Batch, Answer)>) {
         let results = self.transact(group.iter().map(|(batch, _)| batch));
+        self.counters.failing.store(results.is_err(), Ordering::Relaxed);
         match results {
             Ok(results) => {
                 for ((_, answer), result) in group.into_iter().zip(results) {

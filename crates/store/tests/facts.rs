@@ -43,7 +43,7 @@ async fn a_session_comes_back_as_it_was() {
         cwd: Some("/elsewhere".into()),
         updated_at: Some(at(9)),
         resumed: Some(Resumed { how: ResumedHow::Replayed, at: at(8) }),
-        thread: None,
+        ..SessionChange::default()
     };
     store.commit(batch([update(&session.id, change)])).await.unwrap();
     session.title = "other".to_owned();
@@ -153,12 +153,12 @@ async fn turns_queue_run_and_end() {
     let unfinished = store.unfinished_turns(&id).await.unwrap();
     assert_eq!(unfinished.iter().map(|stored| &stored.turn.id).collect::<Vec<_>>(), [&first, &second]);
     let running = &unfinished[0];
-    assert_eq!((running.held, &running.prompt_item, &running.agent), (true, &prompt_item, &Some(agent_id)));
+    assert_eq!((running.turn.held, &running.prompt_item, &running.agent), (false, &prompt_item, &Some(agent_id)));
     assert_eq!(running.codex, Some((thread, "codex-1".to_owned())));
     assert_eq!((running.turn.answer.as_deref(), running.turn.items.len()), (Some("the answer"), 4));
     assert_eq!(running.turn.items[1].body, agent("the answer"));
     assert_eq!(running.turn.items[2].body, command);
-    assert!(!unfinished[1].held && unfinished[1].codex.is_none());
+    assert!(!unfinished[1].turn.held && unfinished[1].codex.is_none());
 
     let error = TurnError::new(TurnErrorCode::AgentExited, "gone");
     let usage = Usage { input_tokens: 1, cached_input_tokens: 2, output_tokens: 3, reasoning_tokens: 4 };

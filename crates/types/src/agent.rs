@@ -1,11 +1,12 @@
 //! What is told of the agent: one Codex process and the adapter that speaks to it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::Timestamp;
 
 /// What `GET /v1/agent` answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentInfo {
     /// Whether it can work.
@@ -34,8 +35,28 @@ pub struct AgentInfo {
     pub last_error: Option<String>,
 }
 
+/// A model that Codex offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Model {
+    /// What a request calls it.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// What it is good for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// It is used when nobody names one.
+    pub default: bool,
+    /// How much it can be told to think, in Codex's words.
+    pub efforts: Vec<String>,
+    /// How much it thinks when nobody says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_effort: Option<String>,
+}
+
 /// Whether the agent can work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum AgentStatus {
     /// The first start is under way.
@@ -49,7 +70,7 @@ pub enum AgentStatus {
 }
 
 /// The interface that Codex is spoken to by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backend {
     /// `codex app-server`.
@@ -70,7 +91,7 @@ impl Backend {
 }
 
 /// The versions of Codex that this codexd was tested with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Supported {
     /// The oldest.

@@ -9,8 +9,12 @@ use crate::{EventId, ItemId, SessionId, Timestamp, TurnId};
 pub enum EventName {
     /// A session began.
     SessionCreated,
-    /// Its title, folder, labels or archive flag changed.
+    /// Its title, folder or labels changed, or it was brought back.
     SessionUpdated,
+    /// It was put away.
+    SessionArchived,
+    /// It is gone; the detail is what it was.
+    SessionDeleted,
     /// Its thread was brought back; the detail says how.
     SessionResumed,
     /// A turn is on disk.
@@ -44,9 +48,11 @@ pub enum EventName {
 }
 
 /// Every name with its word; the one table for both directions.
-const NAMES: [(EventName, &str); 17] = [
+const NAMES: [(EventName, &str); 19] = [
     (EventName::SessionCreated, "session.created"),
     (EventName::SessionUpdated, "session.updated"),
+    (EventName::SessionArchived, "session.archived"),
+    (EventName::SessionDeleted, "session.deleted"),
     (EventName::SessionResumed, "session.resumed"),
     (EventName::TurnQueued, "turn.queued"),
     (EventName::TurnHeld, "turn.held"),

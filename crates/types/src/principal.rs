@@ -1,11 +1,14 @@
 //! Who asks, and by which way.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::UnknownPolicy;
 
 /// What a principal may do. Ordered for display only; each is given by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
     /// See sessions, turns and events.
@@ -18,6 +21,39 @@ pub enum Scope {
     ApproveOwn,
     /// Grants and the agent itself.
     Admin,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Read, Self::Run, Self::Approve, Self::ApproveOwn, Self::Admin];
+
+    /// The word in JSON, on the command line and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Run => "run",
+            Self::Approve => "approve",
+            Self::ApproveOwn => "approve-own",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Scope {
+    type Err = UnknownPolicy;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPolicy> {
+        let unknown =
+            || UnknownPolicy { what: "scope", value: text.to_owned(), known: "read, run, approve, approve-own, admin" };
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or_else(unknown)
+    }
 }
 
 /// Who asks. Kept on every turn, approval and audit line.
@@ -61,7 +97,7 @@ impl fmt::Display for Principal {
 }
 
 /// The way a turn came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// A request to the HTTP API.

@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
-use crate::{ApprovalPolicy, Sandbox, SessionId, ThreadId, Timestamp};
+use crate::{ApprovalPolicy, Sandbox, SessionId, ThreadId, Timestamp, Usage};
 
 /// A conversation that the bridge owns: its id never changes and its history is on disk.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
     /// Never changes, never reused.
@@ -21,6 +23,7 @@ pub struct Session {
     /// What it is doing.
     pub status: SessionStatus,
     /// The folder that Codex works in.
+    #[schema(value_type = String)]
     pub cwd: PathBuf,
     /// The model that was asked for; Codex's own default without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,8 +44,15 @@ pub struct Session {
     /// The caller's own words.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Values of Codex's own configuration that its threads are given.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = std::collections::HashMap<String, serde_json::Value>)]
+    pub config: Map<String, Value>,
     /// How many turns it has had.
     pub turn_count: u64,
+    /// Tokens of all its turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
     /// How its thread came back the last time that it had to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed: Option<Resumed>,
@@ -58,13 +68,7 @@ pub struct Session {
 impl Session {
     /// A session that has had no turn: idle, without a title, a thread, a model or labels.
     #[must_use]
-    pub const fn new(
-        id: SessionId,
-        cwd: PathBuf,
-        sandbox: Sandbox,
-        approval_policy: ApprovalPolicy,
-        at: Timestamp,
-    ) -> Self {
+    pub fn new(id: SessionId, cwd: PathBuf, sandbox: Sandbox, approval_policy: ApprovalPolicy, at: Timestamp) -> Self {
         Self {
             id,
             title: String::new(),
@@ -79,7 +83,9 @@ impl Session {
             backend: None,
             forked_from: None,
             labels: BTreeMap::new(),
+            config: Map::new(),
             turn_count: 0,
+            usage: None,
             resumed: None,
             created_at: at,
             updated_at: at,
@@ -89,7 +95,7 @@ impl Session {
 }
 
 /// What a session is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum SessionStatus {
     /// Nothing.
@@ -100,8 +106,20 @@ pub enum SessionStatus {
     WaitingApproval,
 }
 
+impl SessionStatus {
+    /// The word in JSON and in queries.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Running => "running",
+            Self::WaitingApproval => "waitingApproval",
+        }
+    }
+}
+
 /// Where a title came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TitleSource {
     /// From a prompt.
@@ -122,7 +140,7 @@ impl TitleSource {
 }
 
 /// How a session's thread came back, and when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resumed {
     /// By which of the ways.
@@ -132,7 +150,7 @@ pub struct Resumed {
 }
 
 /// The ways in which a session continues, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ResumedHow {
     /// The running Codex still had the thread.
@@ -159,7 +177,7 @@ impl ResumedHow {
 }
 
 /// Who said a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// The caller.

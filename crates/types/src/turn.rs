@@ -1,23 +1,33 @@
 //! Turns: `queued -> running -> completed, failed or interrupted`.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{ApprovalId, Item, Origin, SessionId, Timestamp, TurnId};
 
 /// One prompt and all that follows from it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Turn {
     /// Never changes, never reused.
     pub id: TurnId,
     /// The session it belongs to.
     pub session_id: SessionId,
+    /// What it is for.
+    #[serde(default)]
+    pub kind: TurnKind,
     /// How far it is.
     pub status: TurnStatus,
+    /// It waits until somebody asks for something in its session again; only while it is queued.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// Whether Codex has recorded the prompt.
     pub delivery: Delivery,
-    /// What the caller wrote.
+    /// What the caller wrote; empty for a turn that only compacts.
     pub prompt: String,
+    /// The turn whose prompt this one sends again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<TurnId>,
     /// The text of the last agent message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
@@ -49,8 +59,86 @@ pub struct Turn {
     pub ended_at: Option<Timestamp>,
 }
 
+/// What a turn is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TurnKind {
+    /// A prompt is answered.
+    #[default]
+    Prompt,
+    /// Codex shortens the conversation to a summary, so that it fits the model again.
+    Compact,
+}
+
+impl TurnKind {
+    /// The word in JSON and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prompt => "prompt",
+            Self::Compact => "compact",
+        }
+    }
+}
+
+/// What a caller may say of one turn besides its text.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TurnOptions {
+    /// The whole input in its order, when it is more than one text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub input: Vec<InputPart>,
+    /// The model of this turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// How much the model is to think in this turn, in Codex's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
+    /// The JSON Schema of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<serde_json::Value>,
+}
+
+impl TurnOptions {
+    /// True when nothing is said.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The images of the input: addresses and paths, in order.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        self.input.iter().filter_map(|part| match part {
+            InputPart::Text { .. } => None,
+            InputPart::Image { url } => Some(url.as_str()),
+            InputPart::LocalImage { path } => Some(path.as_str()),
+        })
+    }
+}
+
+/// A part of what the caller sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "camelCase", deny_unknown_fields)]
+pub enum InputPart {
+    /// Words.
+    Text {
+        /// The words.
+        text: String,
+    },
+    /// A picture that the model's service reads.
+    Image {
+        /// Its address: `data:`; where Codex fetches pictures itself (up to 0.152) also `https:` and `http:`.
+        url: String,
+    },
+    /// A picture on this machine.
+    LocalImage {
+        /// Its path, absolute or from the session's folder.
+        path: String,
+    },
+}
+
 /// How far a turn is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TurnStatus {
     /// On disk, waiting for its turn.
@@ -63,6 +151,19 @@ pub enum TurnStatus {
     Failed,
     /// It was stopped, or lost.
     Interrupted,
+}
+
+impl Usage {
+    /// These tokens and those.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens + other.input_tokens,
+            cached_input_tokens: self.cached_input_tokens + other.cached_input_tokens,
+            output_tokens: self.output_tokens + other.output_tokens,
+            reasoning_tokens: self.reasoning_tokens + other.reasoning_tokens,
+        }
+    }
 }
 
 impl TurnStatus {
@@ -86,7 +187,7 @@ impl TurnStatus {
 }
 
 /// Whether Codex has recorded the prompt. A prompt that may have been heard is never sent again by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Delivery {
     /// It has not.
@@ -110,7 +211,7 @@ impl Delivery {
 }
 
 /// Tokens of one turn.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Given to the model.
@@ -124,7 +225,7 @@ pub struct Usage {
 }
 
 /// Why a turn did not complete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TurnError {
     /// For programs.
@@ -144,7 +245,7 @@ impl TurnError {
 }
 
 /// Why a turn did not complete, for programs. A closed set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TurnErrorCode {
     /// The model's service said no.

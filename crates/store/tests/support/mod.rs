@@ -4,7 +4,7 @@
 use store::{Batch, NewEvent, NewSession, NewTurn, Store, TurnChange, Write};
 use types::{
     ApprovalPolicy, EventName, Item, ItemBody, ItemId, ItemStatus, Origin, Principal, Sandbox, Session, SessionId,
-    Timestamp, TurnId, TurnStatus,
+    Timestamp, TurnId, TurnKind, TurnOptions, TurnStatus,
 };
 
 pub fn open(dir: &tempfile::TempDir) -> Store {
@@ -49,7 +49,10 @@ pub fn new_turn(session: &SessionId, prompt: &str) -> (TurnId, ItemId, Write) {
         id: id.clone(),
         session: session.clone(),
         prompt_item: prompt_item.clone(),
+        kind: TurnKind::Prompt,
         prompt: prompt.to_owned(),
+        options: TurnOptions::default(),
+        retry_of: None,
         principal: Principal::Local,
         origin: Origin::Mcp,
         created_at: at(10),

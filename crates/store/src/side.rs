@@ -1,0 +1,113 @@
+//! What is kept beside sessions: idempotency keys and grants.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+use types::{Grant, SessionId, Timestamp, TurnId};
+
+use crate::{
+    IdempotencyKey, Remembered, StoreError,
+    apply::{found, json, refused},
+    read,
+    rows::{self, optional_id, optional_time},
+};
+
+/// Keeps a key. What is older than a day goes, so the table holds one day's keys.
+pub(crate) fn remember(conn: &Connection, new: &Remembered) -> Result<(), StoreError> {
+    let old = new.at.as_millis() - Remembered::DAY;
+    conn.prepare_cached("DELETE FROM idempotency WHERE at <= ?1")?.execute([old])?;
+    let changed = conn
+        .prepare_cached(
+            "INSERT INTO idempotency (principal, method, path, key, body, session, turn, at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            new.key.principal,
+            new.key.method,
+            new.key.path,
+            new.key.key,
+            new.body,
+            new.session.as_str(),
+            new.turn.as_ref().map(TurnId::as_str),
+            new.at.as_millis(),
+        ])?;
+    if changed == 0 {
+        return Err(refused("the idempotency key is taken"));
+    }
+    Ok(())
+}
+
+/// What came of the request that this key belongs to, if it is not too old at `now`.
+pub(crate) fn remembered(
+    conn: &Connection,
+    key: &IdempotencyKey,
+    now: Timestamp,
+) -> Result<Option<Remembered>, StoreError> {
+    let sql = "SELECT body, session, turn, at FROM idempotency \
+        WHERE principal = ?1 AND method = ?2 AND path = ?3 AND key = ?4 AND at > ?5";
+    let params = params![key.principal, key.method, key.path, key.key, now.as_millis() - Remembered::DAY];
+    read::one(conn, sql, params, |row| {
+        Ok(Remembered {
+            key: key.clone(),
+            body: row.get(0)?,
+            session: rows::id(row, 1, SessionId::parse)?,
+            turn: optional_id(row, 2, TurnId::parse)?,
+            at: rows::time(row, 3)?,
+        })
+    })
+}
+
+pub(crate) fn add_grant(conn: &Connection, grant: &Grant, hash: &[u8; 32]) -> Result<(), StoreError> {
+    let there: Option<i64> = conn
+        .prepare_cached("SELECT 1 FROM grants WHERE name = ?1")?
+        .query_row([&grant.name], |row| row.get(0))
+        .optional()?;
+    if there.is_some() {
+        return Err(refused(format!("there is a grant {} already", grant.name)));
+    }
+    conn.prepare_cached(
+        "INSERT INTO grants (name, hash, scopes, roots, max_sandbox, created_at, expires_at, last_used_at) \
+         VALUES (:name, :hash, :scopes, :roots, :max_sandbox, :created_at, :expires_at, :last_used_at)",
+    )?
+    .execute(named_params! {
+        ":name": grant.name,
+        ":hash": hash,
+        ":scopes": json(&grant.scopes)?,
+        ":roots": json(&grant.roots)?,
+        ":max_sandbox": grant.max_sandbox.map(|sandbox| sandbox.as_str()),
+        ":created_at": grant.created_at.as_millis(),
+        ":expires_at": grant.expires_at.map(Timestamp::as_millis),
+        ":last_used_at": grant.last_used_at.map(Timestamp::as_millis),
+    })?;
+    Ok(())
+}
+
+pub(crate) fn remove_grant(conn: &Connection, name: &str) -> Result<(), StoreError> {
+    let changed = conn.prepare_cached("DELETE FROM grants WHERE name = ?1")?.execute([name])?;
+    found(changed, "grant", name)
+}
+
+pub(crate) fn grant_used(conn: &Connection, name: &str, at: Timestamp) -> Result<(), StoreError> {
+    // It may have been revoked in the meantime.
+    conn.prepare_cached("UPDATE grants SET last_used_at = ?2 WHERE name = ?1")?
+        .execute(params![name, at.as_millis()])?;
+    Ok(())
+}
+
+/// All grants with the hashes of their tokens, by name.
+pub(crate) fn grants(conn: &Connection) -> Result<Vec<(Grant, [u8; 32])>, StoreError> {
+    let sql = "SELECT name, scopes, roots, max_sandbox, created_at, expires_at, last_used_at, hash FROM grants \
+        ORDER BY name";
+    read::all(conn, sql, [], |row| Ok((grant(row)?, row.get(7)?)))
+}
+
+fn grant(row: &Row<'_>) -> rusqlite::Result<Grant> {
+    let bounded = row.get_ref(3)?.as_str_or_null()?.is_some();
+    Ok(Grant {
+        name: row.get(0)?,
+        scopes: rows::json(row, 1)?,
+        roots: rows::json(row, 2)?,
+        max_sandbox: if bounded { Some(rows::word_at(row, 3)?) } else { None },
+        created_at: rows::time(row, 4)?,
+        expires_at: optional_time(row, 5)?,
+        last_used_at: optional_time(row, 6)?,
+    })
+}

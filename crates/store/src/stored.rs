@@ -1,0 +1,67 @@
+//! What reads give: what callers see, with what they don't.
+
+use types::{
+    AgentId, Delivery, ItemId, Origin, Principal, Role, Session, ThreadId, Timestamp, Turn, TurnId, TurnOptions,
+};
+
+use crate::Base;
+
+/// A session with what callers don't see of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredSession {
+    /// What callers see.
+    pub session: Session,
+    /// Who made it.
+    pub principal: Principal,
+    /// Which way it came.
+    pub origin: Origin,
+    /// Instructions of the caller that are given to each of its threads.
+    pub developer_instructions: Option<String>,
+    /// What its thread goes back to after turns with a model of their own.
+    pub base: Option<Base>,
+    /// The process of Codex, and its last line for this session that means nothing new any more.
+    pub seen: Option<(AgentId, u64)>,
+}
+
+/// A turn with what callers don't see of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredTurn {
+    /// What callers see, with its items.
+    pub turn: Turn,
+    /// What was said besides its prompt.
+    pub options: TurnOptions,
+    /// The item that holds its prompt.
+    pub prompt_item: ItemId,
+    /// The process that was asked.
+    pub agent: Option<AgentId>,
+    /// The thread that it ran on, and Codex's own id of it.
+    pub codex: Option<(ThreadId, String)>,
+}
+
+/// A message of a session's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The turn that it belongs to.
+    pub turn: TurnId,
+    /// Who said it.
+    pub role: Role,
+    /// What was said.
+    pub text: String,
+    /// When.
+    pub at: Timestamp,
+    /// Whether Codex has recorded the prompt of the turn.
+    pub delivery: Delivery,
+}
+
+/// A session that a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The session.
+    pub session: Session,
+    /// The turn of the message that was hit; none when the title was.
+    pub turn: Option<TurnId>,
+    /// About 160 characters around the first hit, on one line, cut with `…`.
+    pub snippet: String,
+    /// 1 when the title has all words, 0.5 when messages were needed. Never grows from one result to the next.
+    pub score: f64,
+}
