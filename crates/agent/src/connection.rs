@@ -21,7 +21,7 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// What the engine told the agent.
 pub(crate) enum Command {
-    Ask { agent: AgentId, id: AskId, ask: Ask },
+    Ask { agent: AgentId, id: AskId, ask: Box<Ask> },
     Reply { agent: AgentId, request: RequestId, reply: Reply },
     Ack { agent: AgentId, seq: u64 },
 }
@@ -92,7 +92,7 @@ impl<T: Transport> Connection<'_, T> {
     fn command(&mut self, command: Command, out: &mut Out) {
         match command {
             Command::Ask { agent, id, ask } if agent == *self.agent => {
-                self.adapter.ask(id, ask, Instant::now(), out);
+                self.adapter.ask(id, *ask, Instant::now(), out);
             }
             Command::Ask { id, .. } => out.answer(id, Err(AskError::Exited { heard: false })),
             Command::Reply { agent, request, reply } if agent == *self.agent => self.adapter.reply(request, reply, out),

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use serde_json::{Map, Value};
 use types::{
-    AgentId, ApprovalPolicy, AskId, FileChange, ItemBody, ItemStatus, Role, Sandbox, ThreadId, TurnError, TurnId,
-    Usage,
-    agent::{AgentInfo, Backend},
+    AgentId, ApprovalPolicy, AskId, FileChange, InputPart, ItemBody, ItemStatus, Role, Sandbox, ThreadId, TurnError,
+    TurnId, Usage,
+    agent::{AgentInfo, Backend, Model},
 };
 
 /// The engine's side of an agent. Implemented by [`crate::Agent`] and by the doubles of the engine's tests.
@@ -50,6 +51,21 @@ pub enum Ask {
         /// Codex's id of the turn.
         codex_turn: String,
     },
+    /// Shortens the conversation of a thread, in a turn of Codex's own; only where [`Capabilities::compact`]. Answered by
+    /// [`Answer::Done`]; the turn is reported from [`What::TurnStarted`] to [`What::TurnEnded`].
+    Compact {
+        /// Which thread.
+        thread: ThreadId,
+    },
+    /// Removes Codex's own record of a thread; only where [`Capabilities::delete`]. Answered by [`Answer::Done`].
+    DeleteThread {
+        /// Which one.
+        thread: ThreadId,
+    },
+    /// Which models there are. Answered by [`Answer::Models`].
+    Models,
+    /// What is left of the account's rate limits. Answered by [`Answer::Limits`].
+    Limits,
 }
 
 /// What applies to a thread. Sent when it starts and every time that it is resumed.
@@ -65,6 +81,8 @@ pub struct ThreadSpec {
     pub approval_policy: ApprovalPolicy,
     /// Instructions of the caller.
     pub developer_instructions: Option<String>,
+    /// Values of Codex's configuration for this thread.
+    pub config: Map<String, Value>,
 }
 
 /// A turn to start.
@@ -72,8 +90,14 @@ pub struct ThreadSpec {
 pub struct TurnSpec {
     /// On which thread; none only when [`Answer::Thread`] named none.
     pub thread: Option<ThreadId>,
-    /// What the caller wrote.
-    pub prompt: String,
+    /// What the caller sent, in its order.
+    pub input: Vec<InputPart>,
+    /// The model; that of the thread without. Codex keeps it for the turns that follow.
+    pub model: Option<String>,
+    /// How much the model is to think, in Codex's words; Codex keeps it for the turns that follow.
+    pub effort: Option<String>,
+    /// The JSON Schema of the answer.
+    pub output_schema: Option<Value>,
     /// Our id of the turn; Codex keeps it with the message where it can.
     pub turn: TurnId,
     /// What applies to the thread; sent with every turn.
@@ -95,6 +119,10 @@ pub enum Answer {
         /// Codex's id of the turn.
         codex_turn: String,
     },
+    /// The models.
+    Models(Vec<Model>),
+    /// The rate limits, as Codex tells them.
+    Limits(Value),
     /// Done; there is nothing to tell.
     Done,
 }
@@ -108,6 +136,10 @@ pub struct Applied {
     pub network: bool,
     /// When it asks; the text is what we don't know.
     pub approval_policy: Result<ApprovalPolicy, String>,
+    /// The model, when it was told.
+    pub model: Option<String>,
+    /// How much the model thinks, when it was told.
+    pub effort: Option<String>,
 }
 
 /// Why there is no answer that helps.
@@ -333,4 +365,12 @@ pub struct Capabilities {
     pub inject: bool,
     /// It can stop a turn.
     pub interrupt: bool,
+    /// It can shorten a conversation ([`Ask::Compact`]).
+    pub compact: bool,
+    /// It can remove its record of a thread ([`Ask::DeleteThread`]).
+    pub delete: bool,
+    /// It takes the addresses of images elsewhere, not only `data:` ones.
+    pub remote_images: bool,
+    /// A turn can have images, and a model, an effort and an output schema of its own.
+    pub turn_options: bool,
 }

@@ -35,9 +35,21 @@ mod os;
 /// The environment variable by which a process that Codex left behind is recognised. Its value is the agent's id.
 pub(crate) const MARKER: &str = "CODEXD_AGENT";
 
-/// What must not reach Codex: a thread id that it inherits makes it go on with another conversation, and our own variables
-/// may hold a token.
-const NOT_INHERITED: [&str; 2] = ["CODEX_THREAD_ID", "CODEX_SESSION_ID"];
+/// What must not reach Codex: a thread id that it inherits makes it go on with another conversation. What a service manager told
+/// us is about us: a program of Codex's that took it for its own would speak in our name, or take over our listeners. Our own
+/// variables (`CODEXD_*`) may hold a token; they go by their beginning.
+const NOT_INHERITED: [&str; 10] = [
+    "CODEX_THREAD_ID",
+    "CODEX_SESSION_ID",
+    "NOTIFY_SOCKET",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "LISTEN_FDNAMES",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "CREDENTIALS_DIRECTORY",
+];
 
 /// What is kept of stderr, and what of it goes to the log.
 const TAIL_LINES: usize = 5;

@@ -129,7 +129,7 @@ impl Agent {
 
 impl Port for Agent {
     fn ask(&self, agent: &AgentId, id: AskId, ask: Ask) {
-        let _ = self.commands.send(Command::Ask { agent: agent.clone(), id, ask });
+        let _ = self.commands.send(Command::Ask { agent: agent.clone(), id, ask: Box::new(ask) });
     }
 
     fn reply(&self, agent: &AgentId, request: RequestId, reply: Reply) {

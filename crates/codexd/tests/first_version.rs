@@ -4,7 +4,7 @@
 
 #[path = "first_version/bodies.rs"]
 mod bodies;
-#[path = "first_version/booted.rs"]
+#[path = "common/booted.rs"]
 mod booted;
 #[path = "first_version/broken_codex.rs"]
 mod broken_codex;
@@ -40,5 +40,5 @@ mod stub;
 mod titles;
 #[path = "first_version/tokens.rs"]
 mod tokens;
-#[path = "first_version/wire.rs"]
-mod wire;
+
+use testkit::wire;

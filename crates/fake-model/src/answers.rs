@@ -1,15 +1,43 @@
 //! The texts that the model answers with. Public, so that other doubles of the project answer the same words in the same way.
 
+use serde_json::{Value, json};
+
 /// The size of the deltas of long answers.
 const DELTA_BYTES: usize = 4096;
 
-/// A text of a conversation, with the role of its speaker (`user` or `assistant`).
+/// A text of a conversation, with the role of its speaker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
-    /// `user` or `assistant`.
+    /// `user`, `assistant`, or `summary` for what a compaction left of what was said before.
     pub role: &'static str,
     /// What was said.
     pub text: String,
+}
+
+/// What a turn was given beside its prompt.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Given {
+    /// Codex's configuration of the thread, where it is known: no request to a model tells it.
+    pub config: Option<Value>,
+    /// The model.
+    pub model: Option<String>,
+    /// How much it is to think.
+    pub effort: Option<String>,
+    /// The JSON Schema of the answer.
+    pub schema: Option<Value>,
+    /// The images, in order.
+    pub images: Vec<String>,
+}
+
+/// The answer to `OPTIONS`: one line of JSON, with null for what was not given.
+#[must_use]
+pub fn options(given: &Given) -> String {
+    let mut options =
+        json!({"effort": given.effort, "images": given.images, "model": given.model, "schema": given.schema});
+    if let Some(config) = &given.config {
+        options["config"] = config.clone();
+    }
+    options.to_string()
 }
 
 /// The answer to a prompt without a script: `echo: ` and its first line, cut at 200 characters.

@@ -4,11 +4,11 @@
 
 use serde_json::{Value, json};
 
-use crate::answers::{Said, shorten};
-use crate::script::Step;
+use crate::answers::{Given, Said, shorten};
+use crate::script::{Answer, Script, Step};
 
 /// The beginnings of messages that Codex (0.98.0 to 0.169.0) writes in the user's name.
-const WRITTEN_BY_CODEX: [&str; 10] = [
+const WRITTEN_BY_CODEX: [&str; 16] = [
     "<environment_context>",
     "# AGENTS.md instructions",
     "<INSTRUCTIONS>",
@@ -19,10 +19,20 @@ const WRITTEN_BY_CODEX: [&str; 10] = [
     "<skills_instructions>",
     "<subagent_notification>",
     "<user_shell_command>",
+    // Around an image, and in the place of one that it can't read.
+    "<image name=",
+    "<image>",
+    "</image>",
+    "image content omitted",
+    "Codex could not read the local image",
+    "Codex cannot attach image",
 ];
 
 /// How Codex begins its request for a summary of the conversation.
 const COMPACTION: &str = "You are performing a CONTEXT CHECKPOINT COMPACTION";
+
+/// How Codex begins the message that holds such a summary from then on; the summary itself is in the lines after the first.
+const SUMMARY: &str = "Another language model started to solve this problem";
 
 /// A request, read.
 #[derive(Debug, Default)]
@@ -31,6 +41,8 @@ pub(crate) struct Conversation {
     pub(crate) earlier: Vec<Said>,
     /// The last message of the user.
     pub(crate) prompt: String,
+    /// The images in that message.
+    images: Vec<String>,
     /// The outputs of the tools that were called since the prompt.
     pub(crate) outputs: Vec<String>,
 }
@@ -39,6 +51,7 @@ impl Conversation {
     pub(crate) fn read(request: &Value) -> Self {
         let mut said: Vec<Said> = Vec::new();
         let mut outputs = Vec::new();
+        let mut images = Vec::new();
         let items = request["input"].as_array().map_or(&[][..], Vec::as_slice);
         for item in items {
             match item["type"].as_str() {
@@ -57,22 +70,52 @@ impl Conversation {
                     };
                     if role == "user" {
                         outputs.clear();
+                        images = image_urls(&item["content"]);
                     }
-                    said.push(Said { role, text });
+                    said.push(match text.split_once('\n') {
+                        Some((head, summary)) if role == "user" && head.starts_with(SUMMARY) => {
+                            Said { role: "summary", text: summary.to_owned() }
+                        }
+                        _ => Said { role, text },
+                    });
                 }
                 Some(_) => {}
             }
         }
-        let last = said.iter().rposition(|said| said.role == "user");
+        let last = said.iter().rposition(|said| said.role != "assistant");
         // What the assistant said after the prompt, beside its tool calls, is neither earlier nor the prompt.
         said.truncate(last.map_or(0, |at| at + 1));
         let prompt = said.pop().map(|said| said.text).unwrap_or_default();
-        Self { earlier: said, prompt, outputs }
+        Self { earlier: said, prompt, images, outputs }
     }
 
     /// Whether Codex asks for a summary, to go on with that instead of the conversation.
     pub(crate) fn is_compaction(&self) -> bool {
         self.prompt.starts_with(COMPACTION)
+    }
+
+    /// What the request is to be answered with.
+    pub(crate) fn script(&self) -> Script {
+        if !self.is_compaction() {
+            return Script::parse(&self.prompt);
+        }
+        let of_user = self.earlier.iter().rev().filter(|said| said.role == "user");
+        let told = of_user.filter_map(|said| Script::parse(&said.text).compaction).next();
+        let summary = || Answer::Say(format!("summary of {} messages", self.earlier.len()));
+        Script { answer: Some(told.unwrap_or_else(summary)), ..Script::default() }
+    }
+
+    /// What the turn was given beside its prompt.
+    pub(crate) fn given(&self, request: &Value) -> Given {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let schema = &request["text"]["format"]["schema"];
+        Given {
+            config: None,
+            model: text(&request["model"]),
+            effort: text(&request["reasoning"]["effort"]),
+            schema: (!schema.is_null()).then(|| schema.clone()),
+            images: self.images.clone(),
+        }
     }
 }
 
@@ -87,7 +130,13 @@ fn message_text(content: &Value, role: &str) -> Option<String> {
         .filter_map(|part| part["text"].as_str())
         .filter(|text| role != "user" || !is_written_by_codex(text))
         .collect();
-    (!own.is_empty()).then(|| own.join("\n"))
+    let has_image = role == "user" && !image_urls(content).is_empty();
+    (has_image || !own.is_empty()).then(|| own.join("\n"))
+}
+
+fn image_urls(content: &Value) -> Vec<String> {
+    let parts = content.as_array().map_or(&[][..], Vec::as_slice);
+    parts.iter().filter_map(|part| part["image_url"].as_str()).map(str::to_owned).collect()
 }
 
 fn is_written_by_codex(text: &str) -> bool {
@@ -179,6 +228,48 @@ mod tests {
         let conversation = Conversation::read(&request);
         assert_eq!(conversation.prompt, "two\nlines");
         assert_eq!(crate::answers::recall(&conversation.earlier), "user: one\nassistant: echo: one\ncount: 2");
+    }
+
+    #[test]
+    fn images_are_told_and_what_stands_around_them_is_nobodys() {
+        let image = |url: &str| json!({"type": "input_image", "image_url": url});
+        let text = |text: &str| json!({"type": "input_text", "text": text});
+        let request = json!({"model": "m", "reasoning": {"effort": "high", "summary": "auto"},
+        "text": {"format": {"type": "json_schema", "name": "codex_output_schema", "schema": {"type": "object"}}},
+        "input": [
+            {"role": "user", "content": [image("data:old")]},
+            {"role": "user", "content": [text("look"), text("<image name=[Image #1] path=\"/x\">"), image("data:new"),
+                text("</image>"), text("closely")]},
+        ]});
+        let conversation = Conversation::read(&request);
+        assert_eq!(conversation.prompt, "look\nclosely");
+        assert_eq!(conversation.earlier, [Said { role: "user", text: String::new() }]);
+        assert_eq!(
+            crate::answers::options(&conversation.given(&request)),
+            r#"{"effort":"high","images":["data:new"],"model":"m","schema":{"type":"object"}}"#
+        );
+    }
+
+    #[test]
+    fn a_summary_is_nobodys_and_a_compaction_can_be_scripted() {
+        let summary = "Another language model started to solve this problem and so on:\nsummary of 3 messages";
+        let mut input = vec![user(&["one"]), user(&[summary]), user(&["RECALL"])];
+        let conversation = Conversation::read(&json!({"input": input}));
+        assert_eq!(
+            crate::answers::recall(&conversation.earlier),
+            "user: one\nsummary: summary of 3 messages\ncount: 2"
+        );
+        let asked = "You are performing a CONTEXT CHECKPOINT COMPACTION. Create a handoff summary";
+        input.push(user(&[asked]));
+        let script = Conversation::read(&json!({"input": input})).script();
+        assert_eq!(script.answer, Some(Answer::Say("summary of 3 messages".into())));
+        for (line, answer) in
+            [("COMPACT:FAIL:500", Answer::Fail(500)), ("COMPACT:SAY:short", Answer::Say("short".into()))]
+        {
+            input.insert(input.len() - 1, user(&[line]));
+            let script = Conversation::read(&json!({"input": input})).script();
+            assert_eq!(script.answer, Some(answer));
+        }
     }
 
     #[test]

@@ -15,7 +15,8 @@
 //! | line | effect |
 //! |---|---|
 //! | (none of these) | answers `echo: ` and the first line of the prompt, cut at 200 characters |
-//! | `RECALL` | answers with every earlier text of the user and the assistant, in order, one line each (`user: ..`, `assistant: ..`), then `count: N` |
+//! | `RECALL` | answers with every earlier text of the user and the assistant, in order, one line each (`user: ..`, `assistant: ..`, `summary: ..` for what a compaction left), then `count: N` |
+//! | `OPTIONS` | answers with what the turn was given, as a line of JSON: `effort`, `images` (their addresses), `model`, `schema` |
 //! | `SAY:<text>` | answers exactly the text |
 //! | `SLOW:<n>[:<ms>]` | answers `1 2 3 .. n` in n deltas, ms apart (50 unless told) |
 //! | `BIG:<bytes>` | an answer of exactly that many bytes (at most 64 MiB), always the same ones, that ends with `END` |
@@ -27,11 +28,12 @@
 //! | `CONTEXT` | the response fails with `context_length_exceeded` |
 //! | `CUT` | the stream breaks after the first half of an answer |
 //! | `HANG` | headers, and then nothing for as long as the client stays |
+//! | `COMPACT:<answer>` | no answer: from now on a compaction is answered by that, one of `SAY`, `SLOW`, `BIG`, `FAIL`, `CONTEXT`, `CUT`, `HANG` |
 //!
 //! `FAIL`, `CONTEXT` and `HANG` take effect at once. Lines that call a tool (`RUN`, `ESCALATE`, `PATCH`) run one after another, one call in each request of the model, and then the answer
 //! follows: what the first answering line says, or else what each tool did, one line each. Which calls are done is the number of tool
 //! outputs that follow the user's message in the request. A request of Codex to compact the conversation is answered with
-//! `summary of N messages`, whatever the script.
+//! `summary of N messages`, unless a `COMPACT:` of an earlier prompt says otherwise (the last one counts).
 //!
 //! # What it promises
 //!
@@ -42,7 +44,7 @@
 //! - Memory is bounded: of the recorded requests the newest 10,000 are kept and at most 64 MiB of them; a body over 64 MiB is refused.
 //! - Dropping the [`FakeModel`] ends it: the port closes and open answers break off.
 //!
-//! It checks no credentials and no model name, and knows nothing of images, tools other than the shell, or websockets.
+//! It checks no credentials and no model name, looks at no image, and knows nothing of tools other than the shell, or of websockets.
 
 pub mod answers;
 mod conversation;

@@ -31,15 +31,11 @@ impl Player {
     }
 
     pub(crate) async fn play(&self, request: &Value, conversation: &Conversation, script: &Script) -> Result<(), Gone> {
-        if script.answer == Some(Answer::Hang) && !conversation.is_compaction() {
+        if script.answer == Some(Answer::Hang) {
             self.sender.closed().await;
             return Err(Gone);
         }
         self.send(events::created(&self.id)).await?;
-        if conversation.is_compaction() {
-            let summary = format!("summary of {} messages", conversation.earlier.len());
-            return self.say(&[&summary], 0).await;
-        }
         if script.answer == Some(Answer::Context) {
             return self.send(events::context_length_exceeded(&self.id)).await;
         }
@@ -58,6 +54,7 @@ impl Player {
         match &script.answer {
             Some(Answer::Say(text)) => self.say(&answers::deltas(text), reasoned).await,
             Some(Answer::Recall) => self.say(&answers::deltas(&answers::recall(&conversation.earlier)), reasoned).await,
+            Some(Answer::Options) => self.say(&[&answers::options(&conversation.given(request))], reasoned).await,
             Some(Answer::Big(bytes)) => self.say(&answers::deltas(&answers::big(*bytes)), reasoned).await,
             Some(Answer::Slow { deltas, pause }) => self.say_slowly(*deltas, *pause, reasoned).await,
             Some(Answer::Cut) => self.cut().await,

@@ -14,6 +14,8 @@ pub struct Script {
     pub reasoning: Option<String>,
     /// The answer that the prompt spells out, if it does.
     pub answer: Option<Answer>,
+    /// `COMPACT:`: how a compaction of the conversation is answered from now on.
+    pub compaction: Option<Answer>,
 }
 
 /// One tool call.
@@ -40,6 +42,8 @@ pub enum Step {
 pub enum Answer {
     /// `RECALL`: all that was said before.
     Recall,
+    /// `OPTIONS`: what the turn was given beside its prompt.
+    Options,
     /// `SAY:`: this text.
     Say(String),
     /// `SLOW:`: many deltas.
@@ -78,6 +82,8 @@ impl Script {
                 script.steps.push(step);
             } else if let Some(text) = line.strip_prefix("REASON:") {
                 script.reasoning = Some(text.to_owned());
+            } else if let Some(answer) = line.strip_prefix("COMPACT:") {
+                script.compaction = parse_answer(answer);
             } else if script.answer.is_none() {
                 script.answer = parse_answer(line);
             }
@@ -101,6 +107,7 @@ fn parse_answer(line: &str) -> Option<Answer> {
     let Some((word, rest)) = line.split_once(':') else {
         return match line.trim_end() {
             "RECALL" => Some(Answer::Recall),
+            "OPTIONS" => Some(Answer::Options),
             "CONTEXT" => Some(Answer::Context),
             "CUT" => Some(Answer::Cut),
             "HANG" => Some(Answer::Hang),
@@ -133,6 +140,7 @@ mod tests {
     fn words_stand_at_the_start_of_a_line() {
         assert_eq!(Script::parse("hello\nplease RUN:ls and SAY:x"), Script::default());
         assert_eq!(Script::parse("RECALL everything"), Script::default());
+        assert_eq!(Script::parse("COMPACT:nonsense"), Script::default());
         assert_eq!(Script::parse("FAIL:200\nSLOW:x"), Script::default());
     }
 

@@ -25,7 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::conversation::Conversation;
 use crate::events;
 use crate::player::Player;
-use crate::script::{Answer, Script};
+use crate::script::Answer;
 
 const BIGGEST_BODY: usize = 64 << 20;
 const MOST_RECORDED: usize = 10_000;
@@ -219,7 +219,7 @@ fn respond(headers: &HeaderMap, body: Bytes, shared: &Arc<Shared>) -> Response<E
     let size = body.len();
     shared.record(headers, body);
     let conversation = Conversation::read(&request);
-    let script = Script::parse(&conversation.prompt);
+    let script = conversation.script();
     if let Some(Answer::Fail(status)) = script.answer {
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return whole(code, events::error_body(status));

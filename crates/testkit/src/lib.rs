@@ -9,6 +9,7 @@
 
 mod codex;
 mod daemon;
+pub mod wire;
 
 pub use codex::{fake_codex, real_codex};
 pub use daemon::{Daemon, Lab, Reply, eventually};

@@ -7,19 +7,20 @@ use std::{fmt::Write as _, io::ErrorKind, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use testkit::Reply;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpStream, UnixStream},
     time::timeout,
 };
 
+use crate::Reply;
+
 /// How long any answer may take; nothing here waits for a model.
 const PATIENCE: Duration = Duration::from_secs(75);
 
 /// Where to knock.
 #[derive(Debug, Clone)]
-pub(crate) enum Door {
+pub enum Door {
     /// `HOST:PORT`.
     Tcp(String),
     /// The store's socket.
@@ -28,7 +29,7 @@ pub(crate) enum Door {
 
 /// A request that is being written.
 #[derive(Debug, Clone)]
-pub(crate) struct Call {
+pub struct Call {
     method: String,
     target: String,
     hosts: Option<Vec<String>>,
@@ -39,63 +40,82 @@ pub(crate) struct Call {
 
 /// An answer.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
     headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+    /// The body, out of its chunks.
+    pub body: Vec<u8>,
 }
 
 impl Call {
-    pub(crate) fn new(method: &str, target: &str) -> Self {
+    /// A request without a body.
+    #[must_use]
+    pub fn new(method: &str, target: &str) -> Self {
         let (method, target) = (method.to_owned(), target.to_owned());
         Self { method, target, hosts: None, headers: Vec::new(), body: None, chunked: false }
     }
 
-    pub(crate) fn get(target: &str) -> Self {
+    /// A GET.
+    #[must_use]
+    pub fn get(target: &str) -> Self {
         Self::new("GET", target)
     }
 
     /// A POST with this body and no content type.
-    pub(crate) fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
+    #[must_use]
+    pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
         Self { body: Some(body.into()), ..Self::new("POST", target) }
     }
 
     /// A POST of JSON that says so.
-    pub(crate) fn json(target: &str, body: &Value) -> Self {
+    #[must_use]
+    pub fn json(target: &str, body: &Value) -> Self {
         Self::post(target, body.to_string()).header("Content-Type", "application/json")
     }
 
-    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+    /// One more header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub(crate) fn token(self, token: &str) -> Self {
+    /// Shows this token.
+    #[must_use]
+    pub fn token(self, token: &str) -> Self {
         self.header("Authorization", &format!("Bearer {token}"))
     }
 
     /// These `Host` headers instead of the right one.
-    pub(crate) fn hosts(mut self, hosts: &[&str]) -> Self {
+    #[must_use]
+    pub fn hosts(mut self, hosts: &[&str]) -> Self {
         self.hosts = Some(hosts.iter().map(|&host| host.to_owned()).collect());
         self
     }
 
-    pub(crate) fn host(self, host: &str) -> Self {
+    /// This `Host` instead of the right one.
+    #[must_use]
+    pub fn host(self, host: &str) -> Self {
         self.hosts(&[host])
     }
 
-    pub(crate) fn origin(self, origin: &str) -> Self {
+    /// Comes from a web page of this origin.
+    #[must_use]
+    pub fn origin(self, origin: &str) -> Self {
         self.header("Origin", origin)
     }
 
     /// Sends the body in chunks, without saying its size before.
-    pub(crate) fn chunked(mut self) -> Self {
+    #[must_use]
+    pub fn chunked(mut self) -> Self {
         self.chunked = true;
         self
     }
 
     /// The request up to its body; the header `Host` is this one unless others were set.
-    pub(crate) fn head(&self, host: &str) -> String {
+    #[must_use]
+    pub fn head(&self, host: &str) -> String {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for host in self.hosts.as_deref().unwrap_or(&[host.to_owned()]) {
             let _ = write!(head, "Host: {host}\r\n");
@@ -131,7 +151,10 @@ impl Call {
     }
 
     /// Sends it and reads the answer.
-    pub(crate) async fn send(&self, door: &Door) -> Result<Answer> {
+    ///
+    /// # Errors
+    /// When there is no whole answer.
+    pub async fn send(&self, door: &Door) -> Result<Answer> {
         let host = match door {
             Door::Tcp(address) => address,
             Door::Socket(_) => "localhost",
@@ -141,45 +164,61 @@ impl Call {
     }
 
     /// Sends it and reads the answer as JSON.
-    pub(crate) async fn ask(&self, door: &Door) -> Result<Reply> {
+    ///
+    /// # Errors
+    /// When there is no whole answer.
+    pub async fn ask(&self, door: &Door) -> Result<Reply> {
         self.send(door).await?.reply()
     }
 }
 
 impl Answer {
     /// All values of a header.
-    pub(crate) fn header(&self, name: &str) -> Vec<&str> {
+    #[must_use]
+    pub fn header(&self, name: &str) -> Vec<&str> {
         let named = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_str()).collect()
     }
 
     /// The headers that begin so.
-    pub(crate) fn headers_like(&self, prefix: &str) -> Vec<&str> {
+    #[must_use]
+    pub fn headers_like(&self, prefix: &str) -> Vec<&str> {
         let names = self.headers.iter().map(|(name, _)| name.as_str());
         names.filter(|name| name.to_ascii_lowercase().starts_with(prefix)).collect()
     }
 
     /// Status and JSON.
-    pub(crate) fn reply(&self) -> Result<Reply> {
+    ///
+    /// # Errors
+    /// When there is no whole answer.
+    pub fn reply(&self) -> Result<Reply> {
         let kind = self.header("content-type").concat();
         ensure!(kind.contains("json"), "status {} of type {kind:?}, not JSON: {}", self.status, self.text());
         let body = serde_json::from_slice(&self.body).with_context(|| format!("not JSON: {}", self.text()))?;
         Ok(Reply { status: self.status, body })
     }
 
-    pub(crate) fn text(&self) -> String {
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 /// Sends bytes and reads the answer, to the end of the connection.
-pub(crate) async fn exchange(door: &Door, request: &[u8]) -> Result<Answer> {
+///
+/// # Errors
+/// When there is no whole answer.
+pub async fn exchange(door: &Door, request: &[u8]) -> Result<Answer> {
     let came = timeout(PATIENCE, raw(door, request)).await.context("the connection stayed open")??;
     parse(&came)
 }
 
 /// Sends bytes and gives all that comes back.
-pub(crate) async fn raw(door: &Door, request: &[u8]) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// When there is no whole answer.
+pub async fn raw(door: &Door, request: &[u8]) -> Result<Vec<u8>> {
     match door {
         Door::Tcp(address) => converse(TcpStream::connect(address).await?, request).await,
         Door::Socket(path) => converse(UnixStream::connect(path).await?, request).await,

@@ -24,7 +24,8 @@ pub(super) fn of_request(error: &wire::RpcError) -> AskError {
         AskError::NoRecord(text.to_owned())
     } else if text.contains("already has an active writer") {
         AskError::Held(text.to_owned())
-    } else if text.contains("unknown variant") && text.starts_with("Invalid request") {
+    } else if text.starts_with("Invalid request: unknown variant") && text.contains("expected one of `initialize`") {
+        // The names of methods begin with that one; other words that it does not know are the caller's.
         AskError::NotSupported
     } else {
         AskError::Refused(text.to_owned())

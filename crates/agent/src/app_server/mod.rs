@@ -8,28 +8,38 @@
 //! - The reply to `turn/start` does not mean that the prompt is recorded; the completed user message does.
 //! - A busy thread merges a second `turn/start` into the first. The engine never sends one.
 //! - Errors are nearly all `-32600`; the text is what tells them apart. The texts stand in [`errors`] and nowhere else.
+//! - Model and effort of a turn stay for the turns that follow. No null and no naming of the first model takes an effort back.
+//!   A cold resume that names a model drops the effort, one that names an effort in its `config` drops the model.
+//! - `sandbox_workspace_write` in a thread's `config` widens the sandbox that its turns name. It is never sent; see [`params`].
+//! - A compaction is a turn. On a busy thread it stops the turn that runs, and a `turn/start` during one is refused (0.98.0: lost).
+//!   The engine never overlaps them. What [`threads`] remembers is needed for it.
+//! - Addresses of images on the web are refused from 0.153 on; `data:` goes.
 //! - 0.98.0 says everything twice, once as `codex/event/...`; that second voice is not listened to.
 
 mod errors;
 mod items;
+mod params;
+mod questions;
+mod threads;
 mod wire;
 
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use types::{ApprovalPolicy, AskId, ItemStatus, Role, Sandbox, ThreadId, TurnErrorCode};
+use types::{AskId, ItemStatus, ThreadId, TurnErrorCode, agent::Model};
+
+pub(crate) use params::config;
+use threads::Threads;
 
 use crate::{
     adapter::{Adapter, Out, QUICK_DEADLINE, THREAD_DEADLINE},
-    domain::{
-        Answer, ApprovalRequest, Ask, AskError, Capabilities, DeltaKind, Outcome, Reply, RequestId, Route, ThreadSpec,
-        TurnSpec, What,
-    },
+    domain::{Answer, Ask, AskError, Capabilities, DeltaKind, Outcome, Reply, RequestId, Route, What},
     rpc::Rpc,
     version::Version,
 };
 
-/// From this version on Codex has `thread/inject_items`, `excludeTurns`, `clientUserMessageId`, and no `on-failure`.
+/// From this version on Codex has `thread/inject_items`, `thread/delete`, `excludeTurns`, `clientUserMessageId`, and no
+/// `on-failure`.
 const SINCE_SECOND_API: Version = Version(0, 153, 0);
 
 /// Notifications that nobody here reads. Names that a version does not know are ignored by it.
@@ -42,64 +52,36 @@ pub(crate) const NOT_WANTED: [&str; 6] = [
     "thread/status/changed",
 ];
 
+/// More models than this are not asked for.
+const MOST_MODELS: usize = 1000;
+
 /// What is remembered of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
-    Thread,
+    /// A thread; whether it is a new one.
+    Thread {
+        new: bool,
+    },
     Turn,
+    Compact(ThreadId),
+    Delete(ThreadId),
+    /// A page of models: those of the pages before it, and until when the last page has to be here.
+    Models(Vec<Model>, Instant),
+    Limits,
     Other,
 }
 
 /// See the module.
 pub(crate) struct AppServer {
     rpc: Rpc<Call>,
+    threads: Threads,
     second_api: bool,
 }
 
 impl AppServer {
     /// An adapter for a Codex of this version that has answered `initialize`.
     pub(crate) fn new(version: Option<Version>) -> Self {
-        Self { rpc: Rpc::new(), second_api: version.is_none_or(|version| version >= SINCE_SECOND_API) }
-    }
-
-    fn approval_policy(&self, policy: ApprovalPolicy) -> &'static str {
-        // Codex dropped the word; the nearest policy that allows no more is to ask.
-        if policy == ApprovalPolicy::OnFailure && self.second_api {
-            return ApprovalPolicy::OnRequest.as_str();
-        }
-        policy.as_str()
-    }
-
-    fn thread_params(&self, spec: &ThreadSpec) -> Value {
-        let mut params = json!({
-            "cwd": spec.cwd,
-            "sandbox": Sandbox::ReadOnly.as_str(),
-            "approvalPolicy": self.approval_policy(spec.approval_policy),
-        });
-        if let Some(model) = &spec.model {
-            params["model"] = json!(model);
-        }
-        if let Some(instructions) = &spec.developer_instructions {
-            params["developerInstructions"] = json!(instructions);
-        }
-        params
-    }
-
-    fn turn_params(&self, turn: &TurnSpec, thread: &ThreadId) -> Value {
-        let mut params = json!({
-            "threadId": thread,
-            "input": [{"type": "text", "text": turn.prompt}],
-            "cwd": turn.spec.cwd,
-            "approvalPolicy": self.approval_policy(turn.spec.approval_policy),
-            "sandboxPolicy": sandbox_policy(turn.spec.sandbox),
-        });
-        if let Some(model) = &turn.spec.model {
-            params["model"] = json!(model);
-        }
-        if self.second_api {
-            params["clientUserMessageId"] = json!(turn.turn);
-        }
-        params
+        let second_api = version.is_none_or(|version| version >= SINCE_SECOND_API);
+        Self { rpc: Rpc::new(), threads: Threads::default(), second_api }
     }
 
     fn answer(&mut self, id: AskId, incoming: &wire::Incoming<'_>, now: Instant, out: &mut Out) {
@@ -117,26 +99,66 @@ impl AppServer {
             return;
         };
         let answer = match call {
-            Call::Thread => wire::read::<wire::ThreadReply>(incoming.result)
-                .map(|reply| Answer::Thread { applied: Some(reply.applied()), thread: Some(reply.thread.id) }),
+            Call::Models(before, deadline) => match wire::read::<wire::ModelsReply>(incoming.result) {
+                Ok(page) => return self.models(id, before, page, deadline, out),
+                Err(error) => Err(error),
+            },
+            Call::Limits => wire::read(incoming.result).map(Answer::Limits),
+            Call::Thread { new } => wire::read::<wire::ThreadReply>(incoming.result).map(|reply| {
+                if new {
+                    self.threads.started(&reply.thread.id);
+                }
+                Answer::Thread { applied: Some(reply.applied()), thread: Some(reply.thread.id) }
+            }),
             Call::Turn => {
                 wire::read::<wire::TurnReply>(incoming.result).map(|reply| Answer::Turn { codex_turn: reply.turn.id })
+            }
+            Call::Compact(thread) => {
+                self.threads.compacting(&thread);
+                Ok(Answer::Done)
+            }
+            Call::Delete(thread) => {
+                self.threads.deleted(&thread);
+                Ok(Answer::Done)
             }
             Call::Other => Ok(Answer::Done),
         };
         out.answer(id, answer.map_err(|error| AskError::Unreadable(error.to_string())));
     }
 
-    fn notification(method: &str, incoming: &wire::Incoming<'_>, out: &mut Out) -> Result<(), serde_json::Error> {
+    /// A page of models came: asks for the next one, or answers with them all.
+    fn models(&mut self, id: AskId, before: Vec<Model>, page: wire::ModelsReply, deadline: Instant, out: &mut Out) {
+        let mut models = before;
+        let more = !page.data.is_empty() && models.len() < MOST_MODELS;
+        models.extend(page.data.into_iter().filter_map(wire::OfferedModel::read));
+        match page.next_cursor {
+            Some(cursor) if more => {
+                let line = params::line(id, "model/list", &params::models(Some(&cursor)));
+                self.rpc.call(id, Call::Models(models, deadline), line, Some(deadline), &mut out.lines);
+            }
+            _ => out.answer(id, Ok(Answer::Models(models))),
+        }
+    }
+
+    fn notification(
+        &mut self,
+        method: &str,
+        incoming: &wire::Incoming<'_>,
+        out: &mut Out,
+    ) -> Result<(), serde_json::Error> {
         let params = incoming.params;
         let (thread, what) = match method {
             "turn/started" => {
                 let note: wire::TurnNote = wire::read(params)?;
+                self.threads.turn_started(&note.thread_id, &note.turn.id);
                 (note.thread_id, What::TurnStarted { codex_turn: note.turn.id })
             }
             "item/started" => {
                 let note: wire::ItemNote<'_> = wire::read(params)?;
                 let item = items::read(note.item, ItemStatus::InProgress)?;
+                if let Some(turn) = &note.turn_id {
+                    self.begin(&note.thread_id, turn, out);
+                }
                 (note.thread_id, What::ItemStarted { codex_id: item.codex_id, body: item.body })
             }
             "item/completed" => {
@@ -153,7 +175,11 @@ impl AppServer {
             }
             "thread/tokenUsage/updated" => {
                 let note: wire::UsageNote = wire::read(params)?;
-                (note.thread_id, What::Usage(note.token_usage.last.into()))
+                let thread = note.thread_id.clone();
+                match self.threads.used(note) {
+                    Some(usage) => (thread, What::Usage(usage)),
+                    None => return Ok(()),
+                }
             }
             "error" => {
                 let note: wire::ErrorNote = wire::read(params)?;
@@ -173,6 +199,8 @@ impl AppServer {
             }
             "turn/completed" => {
                 let note: wire::TurnNote = wire::read(params)?;
+                self.begin(&note.thread_id, &note.turn.id, out);
+                self.threads.turn_ended(&note.thread_id);
                 let last_message = note.turn.last_message();
                 let outcome = match note.turn.status.as_str() {
                     "completed" => Outcome::Completed,
@@ -193,95 +221,70 @@ impl AppServer {
         Ok(())
     }
 
-    /// A question of Codex's. What is not an approval that we know is refused at once, and said.
-    fn question(method: &str, id: &str, incoming: &wire::Incoming<'_>, out: &mut Out) {
-        let kind = match method {
-            "item/commandExecution/requestApproval" => "command",
-            "item/fileChange/requestApproval" => "fileChange",
-            "item/permissions/requestApproval" => "permissions",
-            "item/tool/requestUserInput" => "userInput",
-            "mcpServer/elicitation/request" => "elicitation",
-            _ => "unknown",
-        };
-        let question = wire::read::<wire::Question>(incoming.params).unwrap_or_default();
-        let request = RequestId(format!("{kind}:{id}"));
-        match question.thread_id {
-            Some(thread) if kind != "unknown" => {
-                let approval = ApprovalRequest {
-                    request,
-                    kind,
-                    codex_item: question.item_id,
-                    command: question.command,
-                    cwd: question.cwd,
-                    reason: question.reason.or(question.message),
-                    changes: Vec::new(),
-                };
-                out.reports.push((Route::Thread(thread), What::Approval(approval)));
-            }
-            thread => {
-                out.lines.push(refusal(id, "not supported by codexd"));
-                let text = format!("Codex asked `{method}`, which codexd does not know; it was refused");
-                tracing::warn!("{text}");
-                if let Some(thread) = thread {
-                    out.reports.push((Route::Thread(thread), What::Warning(text)));
-                }
-            }
+    /// Says that a turn began when Codex did not say it itself.
+    fn begin(&mut self, thread: &ThreadId, turn: &str, out: &mut Out) {
+        if self.threads.begins(thread, turn) {
+            out.reports.push((Route::Thread(thread.clone()), What::TurnStarted { codex_turn: turn.to_owned() }));
         }
     }
 }
 
 impl Adapter for AppServer {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { inject: self.second_api, interrupt: true }
+        Capabilities {
+            inject: self.second_api,
+            interrupt: true,
+            compact: true,
+            delete: self.second_api,
+            turn_options: true,
+            remote_images: !self.second_api,
+        }
     }
 
     fn ask(&mut self, id: AskId, ask: Ask, now: Instant, out: &mut Out) {
-        let (method, params, call, deadline) = match ask {
-            Ask::StartThread(spec) => ("thread/start", self.thread_params(&spec), Call::Thread, THREAD_DEADLINE),
+        let second = self.second_api;
+        let (method, params, call, wait) = match ask {
+            Ask::StartThread(spec) => {
+                ("thread/start", params::thread(&spec, second), Call::Thread { new: true }, THREAD_DEADLINE)
+            }
             Ask::ResumeThread { thread, spec } => {
-                let mut params = self.thread_params(&spec);
-                params["threadId"] = json!(thread);
-                if self.second_api {
-                    params["excludeTurns"] = json!(true);
-                }
-                ("thread/resume", params, Call::Thread, THREAD_DEADLINE)
+                let params = params::resume(&thread, &spec, second);
+                ("thread/resume", params, Call::Thread { new: false }, THREAD_DEADLINE)
             }
             Ask::Inject { thread, messages } => {
-                let items: Vec<Value> = messages.iter().map(|(role, text)| message(*role, text)).collect();
-                ("thread/inject_items", json!({"threadId": thread, "items": items}), Call::Other, THREAD_DEADLINE)
+                ("thread/inject_items", params::inject(&thread, &messages), Call::Other, THREAD_DEADLINE)
             }
             Ask::StartTurn(turn) => {
                 let Some(thread) = &turn.thread else {
                     out.answer(id, Err(AskError::NotLoaded));
                     return;
                 };
-                ("turn/start", self.turn_params(&turn, thread), Call::Turn, QUICK_DEADLINE)
+                ("turn/start", params::turn(&turn, thread, second), Call::Turn, QUICK_DEADLINE)
             }
             Ask::Interrupt { thread, codex_turn } => {
                 ("turn/interrupt", json!({"threadId": thread, "turnId": codex_turn}), Call::Other, QUICK_DEADLINE)
             }
+            Ask::Compact { thread } => {
+                ("thread/compact/start", json!({"threadId": thread}), Call::Compact(thread), QUICK_DEADLINE)
+            }
+            Ask::DeleteThread { .. } if !second => {
+                out.answer(id, Err(AskError::NotSupported));
+                return;
+            }
+            Ask::DeleteThread { thread } => {
+                ("thread/delete", json!({"threadId": thread}), Call::Delete(thread), QUICK_DEADLINE)
+            }
+            Ask::Models => {
+                ("model/list", params::models(None), Call::Models(Vec::new(), now + QUICK_DEADLINE), QUICK_DEADLINE)
+            }
+            Ask::Limits => ("account/rateLimits/read", Value::Null, Call::Limits, QUICK_DEADLINE),
         };
-        let line = json!({"id": id, "method": method, "params": params}).to_string().into_bytes();
-        self.rpc.call(id, call, line, Some(now + deadline), &mut out.lines);
+        let line = params::line(id, method, &params);
+        self.rpc.call(id, call, line, Some(now + wait), &mut out.lines);
     }
 
     fn reply(&mut self, request: RequestId, reply: Reply, out: &mut Out) {
-        let Some((kind, id)) = request.0.split_once(':') else { return };
-        let result = match (kind, reply) {
-            ("command" | "fileChange", reply) => json!({"decision": match reply {
-                Reply::Accept => "accept",
-                Reply::Decline => "decline",
-                Reply::Cancel => "cancel",
-            }}),
-            ("elicitation", Reply::Decline) => json!({"action": "decline"}),
-            ("elicitation", Reply::Cancel) => json!({"action": "cancel"}),
-            // The other shapes of a yes come with the approvals of the API; an error is a no that Codex understands.
-            _ => {
-                out.lines.push(refusal(id, "declined"));
-                return;
-            }
-        };
-        out.lines.push(format!(r#"{{"id":{id},"result":{result}}}"#).into_bytes());
+        out.lines.extend(questions::answer(&request, reply));
     }
 
     fn line(&mut self, line: &[u8], now: Instant, out: &mut Out) {
@@ -296,9 +299,9 @@ impl Adapter for AppServer {
             }
         };
         match (incoming.method.as_deref(), incoming.id) {
-            (Some(method), Some(id)) => Self::question(method, id.get(), &incoming, out),
+            (Some(method), Some(id)) => questions::ask(method, id.get(), incoming.params, out),
             (Some(method), None) => {
-                if let Err(error) = Self::notification(method, &incoming, out) {
+                if let Err(error) = self.notification(method, &incoming, out) {
                     tracing::warn!(%error, method, "a notification that can't be read; the tested versions are {:?}", crate::TESTED);
                 }
             }
@@ -329,29 +332,6 @@ impl Adapter for AppServer {
 
 fn delta(note: wire::DeltaNote, kind: DeltaKind) -> (ThreadId, What) {
     (note.thread_id, What::ItemDelta { codex_id: note.item_id, kind, text: note.delta })
-}
-
-fn sandbox_policy(sandbox: Sandbox) -> Value {
-    match sandbox {
-        Sandbox::ReadOnly => json!({"type": "readOnly"}),
-        Sandbox::WorkspaceWrite => json!({"type": "workspaceWrite", "writableRoots": [], "networkAccess": false,
-            "excludeTmpdirEnvVar": false, "excludeSlashTmp": false}),
-        Sandbox::DangerFullAccess => json!({"type": "dangerFullAccess"}),
-    }
-}
-
-/// A saved message as Codex's own history has it.
-fn message(role: Role, text: &str) -> Value {
-    match role {
-        Role::User => json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}),
-        Role::Assistant => {
-            json!({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]})
-        }
-    }
-}
-
-fn refusal(id: &str, message: &str) -> Vec<u8> {
-    format!(r#"{{"id":{id},"error":{{"code":-32601,"message":"{message}"}}}}"#).into_bytes()
 }
 
 /// Whether a turn that failed so may be the account's fault; only for messages.

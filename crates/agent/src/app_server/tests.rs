@@ -1,9 +1,12 @@
-//! Lines as the real Codex 0.169.0 wrote them, and what they come out as.
+//! Lines as the real Codex 0.169.0 wrote them, unless they say another version, and what they come out as.
 
-use types::{SessionId, TurnError, TurnId, Usage};
+use types::{ApprovalPolicy, InputPart, Sandbox, SessionId, TurnError, TurnId, Usage};
 
 use super::*;
-use crate::domain::Applied;
+use crate::domain::{Applied, ThreadSpec, TurnSpec};
+
+mod compaction;
+mod options;
 
 fn spec() -> ThreadSpec {
     ThreadSpec {
@@ -12,6 +15,19 @@ fn spec() -> ThreadSpec {
         sandbox: Sandbox::WorkspaceWrite,
         approval_policy: ApprovalPolicy::OnRequest,
         developer_instructions: None,
+        config: serde_json::Map::new(),
+    }
+}
+
+fn turn(thread: &ThreadId) -> TurnSpec {
+    TurnSpec {
+        thread: Some(thread.clone()),
+        input: vec![InputPart::Text { text: "p".into() }],
+        model: None,
+        effort: None,
+        output_schema: None,
+        turn: TurnId::fresh(),
+        spec: spec(),
     }
 }
 
@@ -40,12 +56,12 @@ fn a_thread_never_starts_or_resumes_with_a_writable_sandbox() {
             Instant::now(),
             &mut out,
         );
-        let turn = TurnSpec { thread: Some(thread), prompt: "p".into(), turn: TurnId::fresh(), spec };
+        let turn = TurnSpec { spec, ..turn(&thread) };
         adapter.ask(AskId(3), Ask::StartTurn(turn), Instant::now(), &mut out);
         let sent = sent(&out);
         assert_eq!(sent[0]["params"]["sandbox"], "read-only");
         assert_eq!(sent[1]["params"]["sandbox"], "read-only");
-        assert_eq!(sent[2]["params"]["sandboxPolicy"], sandbox_policy(sandbox));
+        assert_eq!(sent[2]["params"]["sandboxPolicy"], params::sandbox_policy(sandbox));
         for line in sent {
             assert_eq!(line["params"]["approvalPolicy"], "on-request");
             assert_eq!(line["params"]["cwd"], "/w");
@@ -68,7 +84,13 @@ fn what_codex_applied_is_read_and_the_unknown_is_not_taken_for_narrow() {
     };
     assert_eq!(
         reply(r#"{"type":"readOnly","networkAccess":false}"#, r#""on-request""#),
-        Applied { sandbox: Ok(Sandbox::ReadOnly), network: false, approval_policy: Ok(ApprovalPolicy::OnRequest) }
+        Applied {
+            sandbox: Ok(Sandbox::ReadOnly),
+            network: false,
+            approval_policy: Ok(ApprovalPolicy::OnRequest),
+            model: None,
+            effort: None
+        }
     );
     assert!(reply(r#"{"type":"workspaceWrite","networkAccess":true}"#, r#""never""#).network);
     let unknown = reply(r#"{"type":"externalSandbox"}"#, r#"{"granular":{}}"#);
@@ -82,7 +104,7 @@ fn one_turn_as_0_169_tells_it() {
         r#"{"method":"item/completed","params":{"item":{"type":"userMessage","id":"m0","clientId":"c","content":[{"type":"text","text":"hello there","text_elements":[]}]},"threadId":"t1","turnId":"u1"}}"#,
         r#"{"method":"item/agentMessage/delta","params":{"threadId":"t1","turnId":"u1","itemId":"msg_1","delta":"echo: "}}"#,
         r#"{"method":"item/completed","params":{"item":{"type":"agentMessage","moderation":null,"id":"msg_1","text":"echo: hello there"},"threadId":"t1","turnId":"u1"}}"#,
-        r#"{"method":"thread/tokenUsage/updated","params":{"threadId":"t1","turnId":"u1","tokenUsage":{"total":{"inputTokens":300},"last":{"totalTokens":110,"inputTokens":100,"cachedInputTokens":40,"outputTokens":10,"reasoningOutputTokens":3}}}}"#,
+        r#"{"method":"thread/tokenUsage/updated","params":{"threadId":"t1","turnId":"u1","tokenUsage":{"total":{"totalTokens":110,"inputTokens":100,"cachedInputTokens":40,"outputTokens":10,"reasoningOutputTokens":3},"last":{"totalTokens":110,"inputTokens":100,"cachedInputTokens":40,"outputTokens":10,"reasoningOutputTokens":3}}}}"#,
         r#"{"method":"turn/completed","params":{"threadId":"t1","turn":{"id":"u1","items":[{"type":"agentMessage","id":"msg_1","text":"echo: hello there"}],"status":"completed","error":null}}}"#,
     ]);
     assert_eq!(said[0], What::TurnStarted { codex_turn: "u1".into() });
@@ -141,7 +163,11 @@ fn errors_of_requests_are_told_apart() {
     assert!(matches!(text("failed to load rollout: rollout at /x is empty"), AskError::NoRecord(_)));
     assert!(matches!(text("thread 019a already has an active writer"), AskError::Held(_)));
     assert!(matches!(text("session 019a is archived. Run ..."), AskError::Refused(_)));
-    assert_eq!(text("Invalid request: unknown variant `thread/inject_items`, expected one of"), AskError::NotSupported);
+    let no_method = "Invalid request: unknown variant `thread/delete`, expected one of `initialize`, `thread/start`, `thread/resume`";
+    assert_eq!(text(no_method), AskError::NotSupported);
+    let no_word =
+        "Invalid request: unknown variant `bogus`, expected one of `none`, `minimal`, `low`, `medium`, `high`, `xhigh`";
+    assert_eq!(text(no_word), AskError::Refused(no_word.into()));
     assert_eq!(
         ask(
             r#"{"code":-32602,"message":"x","data":{"input_error_code":"input_too_large","max_chars":1048576,"actual_chars":1048600}}"#

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
-use types::{ApprovalPolicy, PlanStep, Sandbox, ThreadId, Usage};
+use types::{ApprovalPolicy, PlanStep, Sandbox, ThreadId, Usage, agent::Model};
 
 use crate::domain::Applied;
 
@@ -42,11 +42,15 @@ pub(super) fn read<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Result<
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct ThreadReply {
     pub(super) thread: ThreadHead,
-    #[serde(rename = "approvalPolicy")]
     approval_policy: serde_json::Value,
     sandbox: serde_json::Value,
+    #[serde(default, deserialize_with = "lenient")]
+    model: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    reasoning_effort: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -69,7 +73,61 @@ impl ThreadReply {
             .as_str()
             .and_then(|word| word.parse::<ApprovalPolicy>().ok())
             .ok_or_else(|| self.approval_policy.to_string());
-        Applied { sandbox, network, approval_policy }
+        Applied { sandbox, network, approval_policy, model: self.model.clone(), effort: self.reasoning_effort.clone() }
+    }
+}
+
+/// A page of models.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ModelsReply {
+    pub(super) data: Vec<OfferedModel>,
+    #[serde(default)]
+    pub(super) next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfferedModel {
+    id: String,
+    #[serde(default, deserialize_with = "lenient")]
+    model: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    display_name: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    description: Option<String>,
+    #[serde(default)]
+    hidden: bool,
+    #[serde(default)]
+    is_default: bool,
+    #[serde(default)]
+    supported_reasoning_efforts: Vec<Effort>,
+    #[serde(default, deserialize_with = "lenient")]
+    default_reasoning_effort: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Effort {
+    reasoning_effort: String,
+}
+
+impl OfferedModel {
+    /// The model in our words; none when it is not meant to be offered.
+    pub(super) fn read(self) -> Option<Model> {
+        if self.hidden {
+            return None;
+        }
+        // A request names the model by its slug; the id is that of the entry.
+        let id = self.model.unwrap_or(self.id);
+        Some(Model {
+            name: self.display_name.unwrap_or_else(|| id.clone()),
+            id,
+            description: self.description.filter(|text| !text.is_empty()),
+            default: self.is_default,
+            efforts: self.supported_reasoning_efforts.into_iter().map(|effort| effort.reasoning_effort).collect(),
+            default_effort: self.default_reasoning_effort,
+        })
     }
 }
 
@@ -128,6 +186,8 @@ pub(super) struct ErrorNote {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ItemNote<'a> {
     pub(super) thread_id: ThreadId,
+    #[serde(default)]
+    pub(super) turn_id: Option<String>,
     #[serde(borrow)]
     pub(super) item: &'a RawValue,
 }
@@ -164,19 +224,23 @@ pub(super) struct ConfigNote {
 #[serde(rename_all = "camelCase")]
 pub(super) struct UsageNote {
     pub(super) thread_id: ThreadId,
+    #[serde(default)]
+    pub(super) turn_id: Option<String>,
     pub(super) token_usage: TokenUsage,
 }
 
 #[derive(Deserialize)]
 pub(super) struct TokenUsage {
+    #[serde(default)]
+    pub(super) total: Tokens,
     pub(super) last: Tokens,
 }
 
-/// Tokens of one request to the model.
-#[derive(Deserialize)]
+/// Tokens of one request to the model, or of all of a thread.
+#[derive(Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
 pub(super) struct Tokens {
+    total_tokens: u64,
     input_tokens: u64,
     cached_input_tokens: u64,
     output_tokens: u64,

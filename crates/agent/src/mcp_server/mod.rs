@@ -15,7 +15,7 @@ mod wire;
 use std::{collections::HashSet, time::Instant};
 
 use serde_json::{Value, json};
-use types::{ApprovalPolicy, AskId, ItemBody, ItemStatus, ThreadId, TurnError, TurnErrorCode, Usage};
+use types::{ApprovalPolicy, AskId, InputPart, ItemBody, ItemStatus, ThreadId, TurnError, TurnErrorCode, Usage};
 
 use crate::{
     adapter::{Adapter, Out},
@@ -57,13 +57,17 @@ impl McpServer {
     }
 
     fn call(&mut self, id: AskId, turn: &TurnSpec, out: &mut Out) {
+        let Some(prompt) = prompt(turn) else {
+            out.answer(id, Err(AskError::NotSupported));
+            return;
+        };
         if turn.thread.as_ref().is_some_and(|thread| self.spoilt.contains(thread)) {
             out.answer(id, Err(AskError::NotLoaded));
             return;
         }
         let arguments = match &turn.thread {
-            Some(thread) => json!({"threadId": thread, "prompt": turn.prompt}),
-            None => self.first_call(&turn.spec, &turn.prompt),
+            Some(thread) => json!({"threadId": thread, "prompt": prompt}),
+            None => self.first_call(&turn.spec, &prompt),
         };
         let tool = if turn.thread.is_some() { "codex-reply" } else { "codex" };
         let line = request(id, "tools/call", &json!({"name": tool, "arguments": arguments}));
@@ -88,6 +92,10 @@ impl McpServer {
         }
         if let Some(instructions) = &spec.developer_instructions {
             arguments["developer-instructions"] = json!(instructions);
+        }
+        let config = crate::app_server::config(&spec.config);
+        if !config.is_empty() {
+            arguments["config"] = Value::Object(config);
         }
         arguments
     }
@@ -240,7 +248,7 @@ impl McpServer {
 
 impl Adapter for McpServer {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { inject: false, interrupt: true }
+        Capabilities { interrupt: true, ..Capabilities::default() }
     }
 
     fn ask(&mut self, id: AskId, ask: Ask, _now: Instant, out: &mut Out) {
@@ -253,7 +261,9 @@ impl Adapter for McpServer {
                 let why = "codex mcp-server forgets its threads when it ends".to_owned();
                 out.answer(id, Err(AskError::NoRecord(why)));
             }
-            Ask::Inject { .. } => out.answer(id, Err(AskError::NotSupported)),
+            Ask::Inject { .. } | Ask::Compact { .. } | Ask::DeleteThread { .. } | Ask::Models | Ask::Limits => {
+                out.answer(id, Err(AskError::NotSupported))
+            }
             Ask::StartTurn(turn) => self.call(id, &turn, out),
             Ask::Interrupt { codex_turn, .. } => {
                 out.answer(id, Ok(Answer::Done));
@@ -320,6 +330,18 @@ impl Adapter for McpServer {
             }
         }
     }
+}
+
+/// The prompt of a turn; none when the turn wants what the tools can't say.
+fn prompt(turn: &TurnSpec) -> Option<String> {
+    if turn.model.is_some() || turn.effort.is_some() || turn.output_schema.is_some() {
+        return None;
+    }
+    let texts = turn.input.iter().map(|part| match part {
+        InputPart::Text { text } => Some(text.as_str()),
+        InputPart::Image { .. } | InputPart::LocalImage { .. } => None,
+    });
+    Some(texts.collect::<Option<Vec<_>>>()?.join("\n\n"))
 }
 
 fn request(id: AskId, method: &str, params: &Value) -> Vec<u8> {

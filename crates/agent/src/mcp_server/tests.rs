@@ -5,9 +5,20 @@ use types::{Sandbox, TurnId};
 use super::*;
 
 fn turn(thread: Option<&str>) -> Ask {
-    Ask::StartTurn(TurnSpec {
+    Ask::StartTurn(spec(thread))
+}
+
+fn text(text: &str) -> InputPart {
+    InputPart::Text { text: text.into() }
+}
+
+fn spec(thread: Option<&str>) -> TurnSpec {
+    TurnSpec {
         thread: thread.map(|id| ThreadId::parse(id).unwrap()),
-        prompt: "p".into(),
+        input: vec![text("p")],
+        model: None,
+        effort: None,
+        output_schema: None,
         turn: TurnId::fresh(),
         spec: ThreadSpec {
             cwd: "/w".into(),
@@ -15,8 +26,9 @@ fn turn(thread: Option<&str>) -> Ask {
             sandbox: Sandbox::ReadOnly,
             approval_policy: ApprovalPolicy::Untrusted,
             developer_instructions: None,
+            config: serde_json::Map::new(),
         },
-    })
+    }
 }
 
 fn run(adapter: &mut McpServer, lines: &[&str]) -> Vec<What> {
@@ -83,4 +95,47 @@ fn after_a_failure_of_the_real_one_its_thread_is_not_used_again() {
         let refused = out.reports.iter().any(|(_, what)| *what == What::Answer(AskId(2), Err(AskError::NotLoaded)));
         assert_eq!(refused, eventful);
     }
+}
+
+#[test]
+fn texts_are_one_prompt_and_the_configuration_goes_along() {
+    let (mut adapter, mut out) = (McpServer::new(None), Out::default());
+    let mut turn = spec(None);
+    turn.input = vec![text("one"), text("two\nthree")];
+    let config = json!({"model_reasoning_effort": "high", "sandbox_workspace_write.network_access": true});
+    turn.spec.config = config.as_object().cloned().unwrap();
+    adapter.ask(AskId(1), Ask::StartTurn(turn), Instant::now(), &mut out);
+    let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
+    let arguments = &sent["params"]["arguments"];
+    assert_eq!(arguments["prompt"], "one\n\ntwo\nthree");
+    assert_eq!(arguments["config"], json!({"model_reasoning_effort": "high"}));
+    let mut out = Out::default();
+    adapter.ask(AskId(2), self::turn(None), Instant::now(), &mut out);
+    let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
+    assert_eq!(sent["params"]["arguments"].get("config"), None);
+}
+
+#[test]
+fn what_the_tools_cannot_say_is_not_asked() {
+    let image = InputPart::LocalImage { path: "a.png".into() };
+    let thread = ThreadId::parse("t1").unwrap();
+    let asks = [
+        Ask::StartTurn(TurnSpec { input: vec![text("p"), image], ..spec(None) }),
+        Ask::StartTurn(TurnSpec { model: Some("m".into()), ..spec(None) }),
+        Ask::StartTurn(TurnSpec { effort: Some("high".into()), ..spec(None) }),
+        Ask::StartTurn(TurnSpec { output_schema: Some(json!({})), ..spec(None) }),
+        Ask::Compact { thread: thread.clone() },
+        Ask::DeleteThread { thread },
+        Ask::Models,
+        Ask::Limits,
+    ];
+    for ask in asks {
+        let (mut adapter, mut out) = (McpServer::new(None), Out::default());
+        adapter.ask(AskId(1), ask.clone(), Instant::now(), &mut out);
+        assert!(out.lines.is_empty(), "{ask:?}");
+        let answer = (Route::Ask(AskId(1)), What::Answer(AskId(1), Err(AskError::NotSupported)));
+        assert_eq!(out.reports, [answer], "{ask:?}");
+    }
+    let can = McpServer::new(None).capabilities();
+    assert!(can.interrupt && !can.compact && !can.delete && !can.turn_options);
 }

@@ -80,6 +80,8 @@ pub(super) fn applied(msg: &Value) -> Option<Applied> {
         sandbox: word.parse::<Sandbox>().map_err(|_| sandbox.to_string()),
         network: sandbox.get("network_access").and_then(Value::as_bool).unwrap_or(false),
         approval_policy: policy.as_str().and_then(|word| word.parse().ok()).ok_or_else(|| policy.to_string()),
+        model: msg.get("model").and_then(Value::as_str).map(str::to_owned),
+        effort: msg.get("reasoning_effort").and_then(Value::as_str).map(str::to_owned),
     })
 }
 

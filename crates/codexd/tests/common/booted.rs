@@ -1,4 +1,5 @@
 //! A lab with a daemon in it that runs the double of Codex, and what is asserted about its answers again and again.
+#![allow(dead_code, reason = "shared by several test binaries")]
 
 use std::{
     path::{Path, PathBuf},

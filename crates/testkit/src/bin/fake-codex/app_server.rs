@@ -1,6 +1,9 @@
 //! `app-server`: the dispatch of requests, and what belongs to no thread.
 
 mod checks;
+mod opening;
+mod requests;
+mod service;
 mod shelf;
 
 use std::cmp::Reverse;
@@ -10,14 +13,13 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use self::checks::{
-    Answer, Refusal, approval_of, check_input, not_found, refuse, refuse_missing, required, sandbox_of, thread_id,
-};
+use self::checks::{Answer, Refusal, check_input, not_found, refuse, required, thread_id};
 use crate::faults::Faults;
 use crate::pump::{Out, Server};
 use crate::sessions::{Record, Sessions, injected};
 use crate::shapes::{self, now_ms};
 use crate::threads::{Context, Thread};
+use crate::turns::Turn;
 
 /// The methods of 0.169.0 that the double has.
 const METHODS: &[&str] = &[
@@ -41,6 +43,7 @@ const METHODS: &[&str] = &[
     "turn/interrupt",
     "model/list",
     "account/read",
+    "account/rateLimits/read",
 ];
 
 /// The server.
@@ -130,6 +133,7 @@ impl AppServer {
     }
 
     fn answer(&mut self, id: &Value, method: &str, params: &Value, out: &mut Out) -> Answer {
+        requests::check(method, params)?;
         match method {
             "initialize" => self.initialize(id, params, out),
             "thread/start" => self.start(id, params, out),
@@ -143,14 +147,12 @@ impl AppServer {
                 let known = self.with_thread(thread, out, |thread, _| thread.subscribed = false);
                 Ok(json!({"status": if known.is_some() { "unsubscribed" } else { "notLoaded" }}))
             }
-            "thread/archive" | "thread/unarchive" | "thread/delete" => self.file_away(id, method, params, out),
+            "thread/archive" | "thread/unarchive" => self.file_away(id, method, params, out),
+            "thread/delete" => self.delete(id, params, out),
             "thread/name/set" => self.name(id, params, out),
             "thread/compact/start" => {
                 let thread = required(params, "threadId")?;
-                let done = self.with_thread(thread, out, |thread, context| {
-                    context.reply(id, &json!({}));
-                    thread.compact(context);
-                });
+                let done = self.with_thread(thread, out, |thread, context| thread.compact(id, context));
                 done.map_or_else(|| not_found(thread), |()| Ok(Value::Null))
             }
             "thread/loaded/list" => {
@@ -173,10 +175,9 @@ impl AppServer {
                 refuse("thread/backgroundTerminals/clean requires experimentalApi capability")
             }
             "thread/backgroundTerminals/clean" => Ok(json!({})),
-            "model/list" => Ok(shapes::models()),
-            "account/read" => {
-                Ok(json!({"account": null, "userId": null, "requiresOpenaiAuth": false, "workspaceRouting": null}))
-            }
+            "model/list" => service::models(params, &self.faults),
+            "account/read" => Ok(service::account()),
+            "account/rateLimits/read" => service::rate_limits(),
             unknown => {
                 let known: Vec<String> = METHODS.iter().map(|method| format!("`{method}`")).collect();
                 let known = known.join(", ");
@@ -208,74 +209,17 @@ impl AppServer {
         Ok(Value::Null)
     }
 
-    fn start(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
-        let sandbox = sandbox_of(params)?.or_else(|| shapes::sandbox("read-only")).unwrap_or_default();
-        let approval = approval_of(params)?.unwrap_or_else(|| json!("on-request"));
-        let cwd = shapes::absolute(params["cwd"].as_str());
-        let model = params["model"].as_str().unwrap_or("fake-model").to_owned();
-        let thread = Thread::new(cwd, model, sandbox, approval, params["ephemeral"] == true);
-        let name = thread.id.clone();
-        let version = self.version.clone();
-        self.threads.insert(name.clone(), thread);
-        self.with_thread(&name, out, |thread, context| {
-            let result = thread.opened(context, &version, false);
-            context.reply(id, &result);
-            context.notify("thread/started", &json!({"thread": result["thread"]}));
-        });
-        Ok(Value::Null)
-    }
-
-    fn resume(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
-        let name = thread_id(params, "invalid session id")?.to_owned();
-        let (sandbox, approval) = (sandbox_of(params)?, approval_of(params)?);
-        let with_turns = params["excludeTurns"] != true;
-        let loaded = self.threads.contains_key(&name);
-        if !loaded {
-            let (file, records) = self.sessions.open(&name).or_else(|missing| refuse_missing(&name, &missing))?;
-            let mut thread = Thread::from_records(&name, records, Some(file));
-            // The policy that is named counts only here: a loaded thread keeps what is in force, as measured.
-            thread.sandbox = sandbox.unwrap_or(thread.sandbox);
-            thread.approval = approval.unwrap_or(thread.approval);
-            self.threads.insert(name.clone(), thread);
-        }
-        let version = self.version.clone();
-        self.with_thread(&name, out, |thread, context| {
-            thread.subscribed = true;
-            if with_turns {
-                let summary = "Full-history hydration is deprecated for paginated threads; use `excludeTurns: true`, \
-                               then page with `thread/turns/list` and `thread/items/list`.";
-                context.notify("deprecationNotice", &json!({"summary": summary, "details": null}));
-            }
-            if !loaded {
-                thread.notify_status(context, &thread.status());
-            }
-            let mut result = thread.opened(context, &version, with_turns);
-            let cursor =
-                thread.turns.last().map(|turn| json!({"requestedThreadId": thread.id, "turn": turn["id"]}).to_string());
-            result["initialTurnsPage"] = Value::Null;
-            result["turnsBackwardsCursor"] = json!(cursor);
-            result["itemsBackwardsCursor"] = json!(cursor);
-            let settings = json!({"model": thread.model, "reasoning_effort": null, "developer_instructions": null});
-            result["collaborationMode"] = json!({"mode": "default", "settings": settings});
-            context.reply(id, &result);
-            if let Some(last) = thread.turns.last() {
-                if !loaded {
-                    let usage = shapes::token_usage(thread.calls, thread.output_tokens, 0);
-                    let params = json!({"threadId": thread.id, "turnId": last["id"], "tokenUsage": usage});
-                    context.notify("thread/tokenUsage/updated", &params);
-                }
-                context.notify("thread/goal/cleared", &json!({"threadId": thread.id}));
-            }
-        });
-        Ok(Value::Null)
-    }
-
     fn turn_start(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
         let name = thread_id(params, "invalid thread id")?;
         check_input(params)?;
-        approval_of(params)?;
-        let done = self.with_thread(name, out, |thread, context| thread.start_turn(id, params, context));
-        done.map_or_else(|| not_found(name), |()| Ok(Value::Null))
+        let done = self.with_thread(name, out, |thread, context| {
+            if thread.turn.as_ref().is_some_and(Turn::is_compaction) {
+                return checks::not_steerable();
+            }
+            thread.start_turn(id, params, context);
+            Ok(Value::Null)
+        });
+        done.unwrap_or_else(|| not_found(name))
     }
 
     fn turn_steer(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
@@ -288,6 +232,9 @@ impl AppServer {
             };
             if turn.id != expected {
                 return refuse(format!("expected active turn id `{expected}` but found `{}`", turn.id));
+            }
+            if turn.is_compaction() {
+                return checks::not_steerable();
             }
             context.reply(id, &json!({"turnId": expected}));
             thread.steer(params, context);

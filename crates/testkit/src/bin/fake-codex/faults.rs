@@ -11,6 +11,7 @@
 //! | `overloaded:<n>` | the first n requests after `initialize` get the error -32001 |
 //! | `wider` | `thread/start` and `thread/resume` reply with dangerFullAccess and never |
 //! | `approval` | every turn asks for the approval of a command first |
+//! | `small-pages` | `model/list` tells one model a page |
 //! | `big-line:<bytes>` | every turn without a script of its own is answered in one line of that size |
 
 use std::env;
@@ -38,6 +39,7 @@ pub(crate) struct Faults {
     pub(crate) overloaded: usize,
     pub(crate) wider: bool,
     pub(crate) approval: bool,
+    pub(crate) small_pages: bool,
     pub(crate) big_line: Option<usize>,
 }
 
@@ -68,6 +70,7 @@ impl Faults {
                 "overloaded" => faults.overloaded = rest.parse().unwrap_or(1),
                 "wider" => faults.wider = true,
                 "approval" => faults.approval = true,
+                "small-pages" => faults.small_pages = true,
                 "big-line" => faults.big_line = Some(rest.parse().unwrap_or(1 << 20)),
                 _ => {}
             }

@@ -2,8 +2,13 @@
 //!
 //! Its behaviour is copied from the real binaries (0.169.0 for `app-server`, 0.153.4 for `mcp-server`), as `facts/codex.md` measured them:
 //! the order of messages, the texts of errors, what survives a restart. It has no model: it answers turns at once and by itself, by the
-//! same words in the prompt as the `fake_model` crate (`RECALL`, `SAY:`, `SLOW:`, `BIG:`, `REASON:`, `FAIL:`, `CONTEXT`, `CUT`, `HANG`),
-//! so that what it is measured with is measured alone. `RUN:`, `ESCALATE:` and `PATCH:` report items, ask for approval and touch nothing.
+//! same words in the prompt as the `fake_model` crate (`RECALL`, `OPTIONS`, `SAY:`, `SLOW:`, `BIG:`, `REASON:`, `FAIL:`, `CONTEXT`, `CUT`,
+//! `HANG`, `COMPACT:`), so that what it is measured with is measured alone. `RUN:`, `ESCALATE:` and `PATCH:` report items, ask for approval
+//! and touch nothing.
+//!
+//! `OPTIONS` answers with a line of JSON: the `model` and the `effort` in force, the `config` of the thread, the `schema` of the turn, and
+//! its `images` as they were named. It is strict where the real one is not: a field that it does not know is an error, so that our side of
+//! the contract is checked.
 //!
 //! | command | does |
 //! |---|---|
@@ -18,6 +23,7 @@
 //! | `FAKE_CODEX_LOG` | a file to which each server appends `{"env":[names],"args":[..],"pid":n}` and then every line it receives |
 //! | `FAKE_CODEX_FAULT` | one fault, or several with commas between them (see [`faults`]) |
 //! | `FAKE_CODEX_FAULT_ONCE` | a file; a fault that would end the process strikes only if it can create it, so once |
+//! | `FAKE_CODEX_LIMITS` | it has an account, and that many percent of its first limit are used; without, `account/rateLimits/read` is an error |
 //! | `CODEX_HOME` | threads are kept in `fake-sessions/` below it; `~/.codex` unless set |
 
 mod app_server;

@@ -12,7 +12,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Instant;
 
 use fake_model::Step;
-use fake_model::answers::Said;
+use fake_model::answers::{Given, Said};
 use serde_json::{Value, json};
 
 use crate::faults::{Faults, Stage};
@@ -35,6 +35,7 @@ pub(crate) struct McpServer {
 struct Thread {
     id: String,
     cwd: String,
+    given: Given,
     memory: Vec<Said>,
     turn: Option<Turn>,
 }
@@ -99,24 +100,19 @@ impl McpServer {
         if !matches!(name, "codex" | "codex-reply") {
             return result(out, call, &failed(&format!("Unknown tool '{name}'"), None));
         }
-        let Some(prompt) = arguments["prompt"].as_str() else {
-            let text = "Failed to parse configuration for Codex tool: missing field `prompt`";
-            return result(out, call, &failed(text, None));
-        };
+        if let Err(error) = tools::check(name, arguments) {
+            let text = format!("Failed to parse configuration for Codex tool: {error}");
+            return result(out, call, &failed(&text, None));
+        }
+        let prompt = arguments["prompt"].as_str().unwrap_or_default();
         if name == "codex" {
             let policy = arguments["approval-policy"].as_str().unwrap_or("on-request");
-            if !matches!(policy, "on-request" | "never") {
-                let text = format!(
-                    "Failed to parse configuration for Codex tool: unknown variant `{policy}`, expected `on-request` or \
-                     `never`"
-                );
-                return result(out, call, &failed(&text, None));
-            }
+            let given = tools::given(arguments);
             let cwd = shapes::absolute(arguments["cwd"].as_str());
-            let thread = Thread { id: new_id(), cwd, memory: Vec::new(), turn: None };
+            let thread = Thread { id: new_id(), cwd, given, memory: Vec::new(), turn: None };
             let id = thread.id.clone();
             let configured = json!({"type": "session_configured", "session_id": id, "thread_id": id,
-                "model": arguments["model"].as_str().unwrap_or("fake-model"), "model_provider_id": "fake",
+                "model": thread.given.model, "model_provider_id": "fake", "reasoning_effort": thread.given.effort,
                 "approval_policy": policy, "cwd": thread.cwd, "rollout_path": format!("/fake/rollout-{id}.jsonl")});
             event(out, call, &id, "", &configured);
             event(
@@ -148,7 +144,7 @@ impl McpServer {
             out.exit = Some(1);
             return;
         }
-        let plan = plan(prompt, &thread.memory, &self.faults);
+        let plan = plan(prompt, &thread.memory, &thread.given, &self.faults);
         let busy = thread.turn.is_some();
         let turn = thread.turn.take().map_or_else(new_id, |turn| turn.id);
         thread.turn = Some(Turn {

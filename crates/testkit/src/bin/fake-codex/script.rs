@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use fake_model::answers::{self, Said};
+use fake_model::answers::{self, Given, Said};
 use fake_model::{Answer, Script, Step};
 use serde_json::{Value, json};
 
@@ -44,33 +44,12 @@ pub(crate) struct Failure {
     pub(crate) retried: bool,
 }
 
-/// The plan of a prompt on a thread where that was said before.
-pub(crate) fn plan(prompt: &str, earlier: &[Said], faults: &Faults) -> Plan {
+/// The plan of a prompt on a thread where that was said before, for a turn that was given that.
+pub(crate) fn plan(prompt: &str, earlier: &[Said], given: &Given, faults: &Faults) -> Plan {
     let script = Script::parse(prompt);
     let mut steps = VecDeque::from(script.steps);
     let ending = match script.answer {
-        Some(Answer::Recall) => say(&answers::recall(earlier)),
-        Some(Answer::Say(text)) => say(&text),
-        Some(Answer::Big(bytes)) => say(&answers::big(bytes)),
-        Some(Answer::Slow { deltas, pause }) => Ending::Say {
-            deltas: (1..=deltas).map(|n| if n == 1 { n.to_string() } else { format!(" {n}") }).collect(),
-            pause: Some(pause),
-        },
-        Some(Answer::Fail(status)) => Ending::Fail(http_failure(status)),
-        Some(Answer::Context) => Ending::Fail(Failure {
-            message:
-                "Codex ran out of room in the model's context window. Start a new thread or clear earlier history \
-                      before retrying."
-                    .to_owned(),
-            info: json!("contextWindowExceeded"),
-            retried: false,
-        }),
-        Some(Answer::Cut) => Ending::Fail(Failure {
-            message: "stream disconnected before completion: stream closed before response.completed".to_owned(),
-            info: json!("other"),
-            retried: true,
-        }),
-        Some(Answer::Hang) => Ending::Hang,
+        Some(answer) => ending(answer, earlier, given),
         None if !steps.is_empty() => Ending::Told,
         None if script.reasoning.is_some() => say("reasoned"),
         None => match faults.big_line {
@@ -82,6 +61,49 @@ pub(crate) fn plan(prompt: &str, earlier: &[Said], faults: &Faults) -> Plan {
         steps.push_front(Step::Run { command: "echo hi".to_owned(), escalate: true });
     }
     Plan { steps, reasoning: script.reasoning, ending }
+}
+
+/// The plan of a compaction of what was said: its answer is the summary.
+pub(crate) fn compaction(earlier: &[Said]) -> Plan {
+    let of_user = earlier.iter().rev().filter(|said| said.role == "user");
+    let told = of_user.filter_map(|said| Script::parse(&said.text).compaction).next();
+    let answer = told.unwrap_or_else(|| Answer::Say(format!("summary of {} messages", earlier.len())));
+    Plan { steps: VecDeque::new(), reasoning: None, ending: ending(answer, earlier, &Given::default()) }
+}
+
+/// What a compaction leaves of what was said: the user's words and the summary.
+pub(crate) fn compacted(earlier: Vec<Said>, summary: String) -> Vec<Said> {
+    let mut left: Vec<Said> = earlier.into_iter().filter(|said| said.role == "user").collect();
+    left.push(Said { role: "summary", text: summary });
+    left
+}
+
+fn ending(answer: Answer, earlier: &[Said], given: &Given) -> Ending {
+    match answer {
+        Answer::Recall => say(&answers::recall(earlier)),
+        Answer::Options => say(&answers::options(given)),
+        Answer::Say(text) => say(&text),
+        Answer::Big(bytes) => say(&answers::big(bytes)),
+        Answer::Slow { deltas, pause } => Ending::Say {
+            deltas: (1..=deltas).map(|n| if n == 1 { n.to_string() } else { format!(" {n}") }).collect(),
+            pause: Some(pause),
+        },
+        Answer::Fail(status) => Ending::Fail(http_failure(status)),
+        Answer::Context => Ending::Fail(Failure {
+            message:
+                "Codex ran out of room in the model's context window. Start a new thread or clear earlier history \
+                      before retrying."
+                    .to_owned(),
+            info: json!("contextWindowExceeded"),
+            retried: false,
+        }),
+        Answer::Cut => Ending::Fail(Failure {
+            message: "stream disconnected before completion: stream closed before response.completed".to_owned(),
+            info: json!("other"),
+            retried: true,
+        }),
+        Answer::Hang => Ending::Hang,
+    }
 }
 
 fn say(text: &str) -> Ending {

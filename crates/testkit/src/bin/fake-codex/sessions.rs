@@ -18,6 +18,10 @@ use serde_json::Value;
 pub(crate) enum Record {
     /// The first line.
     Thread { cwd: String, model: String, created: u64 },
+    /// The model and the effort in force from here on.
+    Settings { model: String, effort: Option<String> },
+    /// What was said before is this summary now, and the user's words.
+    Compacted { summary: String },
     /// A message that was injected.
     Injected { role: String, text: String },
     /// A completed item.
@@ -113,7 +117,11 @@ impl Sessions {
         fs::rename(self.archived_path(id), self.path(id)).map_err(|_| Missing::NoRollout)
     }
 
+    /// Removes a thread that this process has not loaded.
     pub(crate) fn delete(&self, id: &str) -> Result<(), Missing> {
+        if let Err(Missing::Locked) = self.open(id) {
+            return Err(Missing::Locked);
+        }
         let removed = fs::remove_file(self.path(id)).or_else(|_| fs::remove_file(self.archived_path(id)));
         removed.map_err(|_| Missing::NoRollout)
     }

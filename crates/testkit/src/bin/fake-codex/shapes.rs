@@ -110,14 +110,23 @@ pub(crate) fn policy(given: &Value) -> Value {
     policy
 }
 
-/// The one model that `model/list` offers.
-pub(crate) fn models() -> Value {
-    json!({"data": [{"id": "fake-model", "model": "fake-model", "upgrade": null, "upgradeInfo": null,
-        "displayName": "Fake", "description": "Answers by the words of the prompt.", "hidden": false,
-        "supportedReasoningEfforts": [{"reasoningEffort": "low", "description": "Low"},
-            {"reasoningEffort": "medium", "description": "Medium"}],
-        "defaultReasoningEffort": "medium", "inputModalities": ["text", "image"], "supportsPersonality": false,
-        "isDefault": true}], "nextCursor": null})
+/// What `model/list` offers: the last one is hidden.
+pub(crate) fn models() -> Vec<Value> {
+    let model = |id: &str, name: &str, efforts: &[&str]| {
+        let efforts: Vec<Value> =
+            efforts.iter().map(|effort| json!({"reasoningEffort": effort, "description": effort})).collect();
+        json!({"id": id, "model": id, "upgrade": null, "upgradeInfo": null, "availabilityNux": null,
+            "displayName": name, "description": "Answers by the words of the prompt.", "modelSpecialty": null,
+            "hidden": id == "fake-secret", "supportedReasoningEfforts": efforts, "defaultReasoningEffort": efforts[0]
+            ["reasoningEffort"], "inputModalities": ["text", "image"], "supportsPersonality": false,
+            "multiAgentVersion": "v2", "additionalSpeedTiers": [], "serviceTiers": [], "defaultServiceTier": null,
+            "availableAccessPrograms": null, "isDefault": id == "fake-model"})
+    };
+    vec![
+        model("fake-model", "Fake", &["medium", "low", "high"]),
+        model("fake-mini", "Fake mini", &["low"]),
+        model("fake-secret", "Fake secret", &["low"]),
+    ]
 }
 
 /// What a reader of a conversation takes from an item: who said what.
@@ -137,4 +146,11 @@ pub(crate) fn input_text(parts: &Value) -> String {
     let parts = parts.as_array().map_or(&[][..], Vec::as_slice);
     let texts: Vec<&str> = parts.iter().filter_map(|part| part["text"].as_str()).collect();
     texts.join("\n")
+}
+
+/// The images of a user's input: addresses and paths.
+pub(crate) fn images(parts: &Value) -> Vec<String> {
+    let parts = parts.as_array().map_or(&[][..], Vec::as_slice);
+    let image = |part: &Value| Some(part["url"].as_str().or_else(|| part["path"].as_str())?.to_owned());
+    parts.iter().filter_map(image).collect()
 }

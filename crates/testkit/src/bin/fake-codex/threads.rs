@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::faults::Faults;
 use crate::pump::Out;
+use crate::script::compacted;
 use crate::sessions::{Record, Sessions, append, injected};
 use crate::shapes::{self, now_ms};
 use crate::turns::Turn;
@@ -44,7 +45,11 @@ impl Context<'_> {
 pub(crate) struct Thread {
     pub(crate) id: String,
     pub(crate) cwd: String,
+    /// The model and the effort in force. What a turn names stays in force after it.
     pub(crate) model: String,
+    pub(crate) effort: Option<String>,
+    /// The configuration that was named at the start or the resume.
+    pub(crate) config: Value,
     /// Seconds since 1970.
     pub(crate) created: u64,
     pub(crate) name: Option<String>,
@@ -61,6 +66,10 @@ pub(crate) struct Thread {
     /// Calls of the model, and the tokens that they wrote.
     pub(crate) calls: u64,
     pub(crate) output_tokens: u64,
+    /// Those of the last call.
+    pub(crate) last_output: u64,
+    /// The model and the effort that the file tells.
+    kept_settings: (String, Option<String>),
     file: Option<File>,
     unsaved: Vec<Record>,
 }
@@ -70,7 +79,10 @@ impl Thread {
         Self {
             id: shapes::new_id(),
             cwd,
+            kept_settings: (model.clone(), None),
             model,
+            effort: None,
+            config: json!({}),
             created: now_ms() / 1000,
             name: None,
             ephemeral,
@@ -82,6 +94,7 @@ impl Thread {
             turn: None,
             calls: 0,
             output_tokens: 0,
+            last_output: 0,
             file: None,
             unsaved: Vec::new(),
         }
@@ -97,16 +110,26 @@ impl Thread {
             match record {
                 Record::Thread { cwd, model, created } => {
                     thread.cwd = cwd;
+                    thread.kept_settings = (model.clone(), None);
                     thread.model = model;
                     thread.created = created;
+                }
+                Record::Settings { model, effort } => {
+                    thread.kept_settings = (model.clone(), effort.clone());
+                    thread.model = model;
+                    thread.effort = effort;
+                }
+                Record::Compacted { summary } => {
+                    thread.memory = compacted(std::mem::take(&mut thread.memory), summary);
                 }
                 Record::Injected { role, text } => thread.memory.extend(injected(&role, text)),
                 Record::Name { name } => thread.name = Some(name),
                 Record::Item { turn, started, item } => {
                     thread.memory.extend(shapes::said(&item));
-                    if item["type"] == "agentMessage" {
+                    if item["type"] == "agentMessage" || item["type"] == "contextCompaction" {
                         thread.calls += 1;
-                        thread.output_tokens += item["text"].as_str().map_or(0, |text| text.len().div_ceil(4) as u64);
+                        thread.last_output = item["text"].as_str().map_or(0, |text| text.len().div_ceil(4) as u64);
+                        thread.output_tokens += thread.last_output;
                     }
                     if thread.turns.last().is_none_or(|last| last["id"] != turn.as_str()) {
                         let mut begun = shapes::turn_in_progress(&turn, Some(started));
@@ -139,6 +162,15 @@ impl Thread {
 
     pub(crate) fn notify_status(&self, context: &mut Context<'_>, status: &Value) {
         self.notify(context, "thread/status/changed", &json!({"threadId": self.id, "status": status}));
+    }
+
+    /// Remembers for the file which model and effort are in force, if it does not tell them.
+    pub(crate) fn keep_settings(&mut self) {
+        let now = (self.model.clone(), self.effort.clone());
+        if self.kept_settings != now {
+            self.kept_settings = now.clone();
+            self.keep(Record::Settings { model: now.0, effort: now.1 });
+        }
     }
 
     /// Remembers something for the file; [`Thread::save`] writes it.
@@ -184,7 +216,7 @@ impl Thread {
                 "runtimeWorkspaceRoots": [self.cwd]}], "extra": null, "sessionId": self.id, "forkedFromId": null,
             "attachedToThreadId": null, "parentThreadId": null, "preview": preview, "ephemeral": self.ephemeral,
             "section": null, "sectionEnteredAt": null, "projectId": null, "historyMode": "paginated",
-            "modelProvider": "fake", "model": self.model, "reasoningEffort": null, "createdAt": self.created,
+            "modelProvider": "fake", "model": self.model, "reasoningEffort": self.effort, "createdAt": self.created,
             "updatedAt": self.created, "recencyAt": self.created, "status": self.status(), "path": path,
             "cwd": self.cwd, "cliVersion": version, "originator": "codexd", "source": "vscode",
             "canAcceptDirectInput": true, "threadSource": null, "agentNickname": null, "agentRole": null,
@@ -202,6 +234,6 @@ impl Thread {
             "modelProvider": "fake", "serviceTier": null, "disabledPluginIds": [], "cwd": self.cwd,
             "runtimeWorkspaceRoots": [self.cwd], "instructionSources": [], "approvalPolicy": approval,
             "approvalsReviewer": "user", "sandbox": sandbox, "activePermissionProfile": null,
-            "reasoningEffort": null, "multiAgentMode": "explicitRequestOnly"})
+            "reasoningEffort": self.effort, "multiAgentMode": "explicitRequestOnly"})
     }
 }

@@ -1,11 +1,14 @@
 //! A turn: plays its plan as far as it goes without waiting, in the order of messages of the real one.
 
+mod compaction;
 mod steps;
+mod telling;
 
 use std::cmp::Reverse;
 use std::time::Instant;
 
 use fake_model::Step;
+use fake_model::answers::Given;
 use serde_json::{Value, json};
 
 use crate::faults::Stage;
@@ -29,6 +32,8 @@ pub(crate) struct Turn {
     message: Option<Message>,
     question: Option<Question>,
     due: Option<Instant>,
+    /// The item of a compaction; its message is the summary and is told to nobody.
+    compaction: Option<Value>,
 }
 
 /// The agent's message that is being written.
@@ -48,6 +53,25 @@ struct Question {
 }
 
 impl Turn {
+    fn new(plan: Plan) -> Self {
+        Self {
+            id: shapes::new_id(),
+            started: now_ms(),
+            items: Vec::new(),
+            plan,
+            diff: None,
+            told: Vec::new(),
+            message: None,
+            question: None,
+            due: None,
+            compaction: None,
+        }
+    }
+
+    pub(crate) fn is_compaction(&self) -> bool {
+        self.compaction.is_some()
+    }
+
     pub(crate) fn is_asking(&self) -> bool {
         self.question.is_some()
     }
@@ -70,6 +94,12 @@ impl Thread {
         if !params["approvalPolicy"].is_null() {
             self.approval = params["approvalPolicy"].clone();
         }
+        if let Some(model) = params["model"].as_str() {
+            model.clone_into(&mut self.model);
+        }
+        if let Some(effort) = params["effort"].as_str() {
+            self.effort = Some(effort.to_owned());
+        }
         if let Some(turn) = &self.turn {
             let id = turn.id.clone();
             context.reply(request, &json!({"turn": shapes::turn_in_progress(&id, None)}));
@@ -88,27 +118,12 @@ impl Thread {
             &json!({"threadId": self.id, "message": "Model metadata for `fake-model` not found. Defaulting to fallback \
                     metadata; this can degrade performance and cause issues."}),
         );
-        let started = now_ms();
-        let id = shapes::new_id();
-        context.reply(request, &json!({"turn": shapes::turn_in_progress(&id, None)}));
+        let turn = Turn::new(self.plan(params, context));
+        context.reply(request, &json!({"turn": shapes::turn_in_progress(&turn.id, None)}));
         if strikes(context, Stage::Reply) {
             return;
         }
-        let prompt = shapes::input_text(&params["input"]);
-        self.turn = Some(Turn {
-            id: id.clone(),
-            started,
-            items: Vec::new(),
-            plan: plan(&prompt, &self.memory, context.faults),
-            diff: None,
-            told: Vec::new(),
-            message: None,
-            question: None,
-            due: None,
-        });
-        self.notify_status(context, &self.status());
-        let shown = shapes::turn_in_progress(&id, Some(started / 1000));
-        self.notify(context, "turn/started", &json!({"threadId": self.id, "turn": shown}));
+        self.begin(turn, context);
         if strikes(context, Stage::Started) {
             return;
         }
@@ -118,10 +133,30 @@ impl Thread {
         }
     }
 
+    /// The plan of a turn with this input.
+    fn plan(&self, params: &Value, context: &Context<'_>) -> Plan {
+        let schema = Some(&params["outputSchema"]).filter(|schema| !schema.is_null());
+        let given = Given {
+            config: Some(self.config.clone()),
+            model: Some(self.model.clone()),
+            effort: self.effort.clone(),
+            schema: schema.cloned(),
+            images: shapes::images(&params["input"]),
+        };
+        plan(&shapes::input_text(&params["input"]), &self.memory, &given, context.faults)
+    }
+
+    /// Says that the turn began.
+    fn begin(&mut self, turn: Turn, context: &mut Context<'_>) {
+        let shown = shapes::turn_in_progress(&turn.id, Some(turn.started / 1000));
+        self.turn = Some(turn);
+        self.notify_status(context, &self.status());
+        self.notify(context, "turn/started", &json!({"threadId": self.id, "turn": shown}));
+    }
+
     /// Adds input to the turn in progress. The message being written is cut off and never completes, as measured.
     pub(crate) fn steer(&mut self, params: &Value, context: &mut Context<'_>) {
-        let prompt = shapes::input_text(&params["input"]);
-        let plan = plan(&prompt, &self.memory, context.faults);
+        let plan = self.plan(params, context);
         self.used_if_cut_off(context);
         self.hear(params, context);
         if let Some(turn) = &mut self.turn {
@@ -139,10 +174,13 @@ impl Thread {
             return;
         }
         for part in &mut parts {
-            if part["type"] == "text" && part["text_elements"].is_null() {
-                part["text_elements"] = json!([]);
+            let (field, value) =
+                if part["type"] == "text" { ("text_elements", json!([])) } else { ("detail", Value::Null) };
+            if part[field].is_null() {
+                part[field] = value;
             }
         }
+        self.keep_settings();
         let item = shapes::user_message(&params["clientUserMessageId"], &parts);
         self.item_started(&item, context);
         self.item_completed(item, context);
@@ -248,13 +286,18 @@ impl Thread {
         let message = Message { id: format!("msg_{}", shapes::new_id()), started: now_ms(), text: String::new() };
         let item = shapes::agent_message(&message.id, "", message.started, None);
         turn.message = Some(message);
-        self.item_started(&item, context);
+        if !turn.is_compaction() {
+            self.item_started(&item, context);
+        }
     }
 
     fn say(&mut self, delta: &str, context: &mut Context<'_>) {
         let Some(turn) = &mut self.turn else { return };
         let Some(message) = &mut turn.message else { return };
         message.text.push_str(delta);
+        if turn.compaction.is_some() {
+            return;
+        }
         let params = json!({"threadId": self.id, "turnId": turn.id, "itemId": message.id, "delta": delta});
         self.notify(context, "item/agentMessage/delta", &params);
     }
@@ -263,6 +306,9 @@ impl Thread {
     fn end_message(&mut self, context: &mut Context<'_>) {
         let message = self.turn.as_mut().and_then(|turn| turn.message.take());
         let Some(Message { id, started, text }) = message else { return };
+        if let Some(item) = self.turn.as_mut().and_then(|turn| turn.compaction.take()) {
+            return self.compacted(item, text, context);
+        }
         self.item_completed(shapes::agent_message(&id, &text, started, Some(now_ms())), context);
         self.used(text.len().div_ceil(4) as u64, context);
         if !strikes(context, Stage::Answer) {
@@ -283,31 +329,6 @@ impl Thread {
         let params = json!({"error": error, "willRetry": false, "threadId": self.id, "turnId": turn});
         self.notify(context, "error", &params);
         self.end("failed", &error, context);
-    }
-
-    /// `thread/compact/start`: a turn of one item.
-    pub(crate) fn compact(&mut self, context: &mut Context<'_>) {
-        let started = now_ms();
-        self.turn = Some(Turn {
-            id: shapes::new_id(),
-            started,
-            items: Vec::new(),
-            plan: plan("", &[], context.faults),
-            diff: None,
-            told: Vec::new(),
-            message: None,
-            question: None,
-            due: None,
-        });
-        let id = self.turn.as_ref().map_or(String::new(), |turn| turn.id.clone());
-        self.notify_status(context, &self.status());
-        let shown = shapes::turn_in_progress(&id, Some(started / 1000));
-        self.notify(context, "turn/started", &json!({"threadId": self.id, "turn": shown}));
-        let item = json!({"type": "contextCompaction", "id": shapes::new_id(), "startedAtMs": started,
-            "completedAtMs": now_ms()});
-        self.item_started(&item, context);
-        self.item_completed(item, context);
-        self.end("completed", &Value::Null, context);
     }
 
     fn end(&mut self, status: &str, error: &Value, context: &mut Context<'_>) {
@@ -334,52 +355,6 @@ impl Thread {
         ended["items"] = Value::Array(turn.items);
         ended["itemsView"] = json!("full");
         self.turns.push(ended);
-    }
-
-    fn used(&mut self, output: u64, context: &mut Context<'_>) {
-        self.calls += 1;
-        self.output_tokens += output;
-        let turn = self.turn.as_ref().map_or("", |turn| &turn.id);
-        let usage = shapes::token_usage(self.calls, self.output_tokens, output);
-        let params = json!({"threadId": self.id, "turnId": turn, "tokenUsage": usage});
-        self.notify(context, "thread/tokenUsage/updated", &params);
-        self.notify(context, "account/rateLimits/updated", &json!({"rateLimits": shapes::rate_limits()}));
-        self.repeat_diff(context);
-    }
-
-    /// The usage that is told when the model is cut off in a message.
-    pub(crate) fn used_if_cut_off(&mut self, context: &mut Context<'_>) {
-        if self.turn.as_ref().is_some_and(|turn| turn.message.is_some()) {
-            self.used(0, context);
-        }
-    }
-
-    fn repeat_diff(&self, context: &mut Context<'_>) {
-        let Some(Turn { id, diff: Some(diff), .. }) = &self.turn else { return };
-        let params = json!({"threadId": self.id, "turnId": id, "diff": diff});
-        self.notify(context, "turn/diff/updated", &params);
-    }
-
-    fn item_started(&self, item: &Value, context: &mut Context<'_>) {
-        let Some(turn) = &self.turn else { return };
-        let mut item = item.clone();
-        item["completedAtMs"] = Value::Null;
-        let started = item["startedAtMs"].clone();
-        let params = json!({"item": item, "threadId": self.id, "turnId": turn.id, "startedAtMs": started});
-        self.notify(context, "item/started", &params);
-    }
-
-    fn item_completed(&mut self, mut item: Value, context: &mut Context<'_>) {
-        let Some(turn) = &mut self.turn else { return };
-        let now = now_ms();
-        item["completedAtMs"] = json!(now);
-        self.memory.extend(shapes::said(&item));
-        turn.items.push(item.clone());
-        let (id, started) = (turn.id.clone(), turn.started / 1000);
-        let params = json!({"item": item, "threadId": self.id, "turnId": id, "contentTokenCount": null,
-            "completedAtMs": now});
-        self.notify(context, "item/completed", &params);
-        self.keep(Record::Item { turn: id, started, item });
     }
 }
 

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::sessions::Missing;
-use crate::shapes;
 
 /// The longest input text, in characters.
 const LONGEST_INPUT: usize = 1 << 20;
@@ -39,9 +38,11 @@ pub(super) fn thread_id<'a>(params: &'a Value, complaint: &str) -> Result<&'a st
 }
 
 pub(super) fn check_input(params: &Value) -> Result<(), Refusal> {
-    let Some(parts) = params["input"].as_array() else {
-        return refuse("Invalid request: missing field `input`");
-    };
+    let parts = params["input"].as_array().map_or(&[][..], Vec::as_slice);
+    let on_the_web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+    if parts.iter().filter_map(|part| part["url"].as_str()).any(on_the_web) {
+        return refuse("remote image URLs are not supported; use an inline data URL instead");
+    }
     let chars = parts.iter().filter_map(|part| part["text"].as_str()).map(|text| text.chars().count()).sum::<usize>();
     if chars <= LONGEST_INPUT {
         return Ok(());
@@ -53,30 +54,10 @@ pub(super) fn check_input(params: &Value) -> Result<(), Refusal> {
     })
 }
 
-pub(super) fn sandbox_of(params: &Value) -> Result<Option<Value>, Refusal> {
-    let Some(word) = params["sandbox"].as_str() else {
-        return Ok(None);
-    };
-    shapes::sandbox(word).map(Some).map_or_else(
-        || {
-            refuse(format!(
-                "Invalid request: unknown variant `{word}`, expected one of `read-only`, `workspace-write`, \
-                 `danger-full-access`"
-            ))
-        },
-        Ok,
-    )
-}
-
-pub(super) fn approval_of(params: &Value) -> Result<Option<Value>, Refusal> {
-    match params["approvalPolicy"].as_str() {
-        Some("untrusted" | "on-request" | "never") => Ok(Some(params["approvalPolicy"].clone())),
-        Some(word) => refuse(format!(
-            "Invalid request: unknown variant `{word}`, expected one of `untrusted`, `on-request`, `granular`, `never`"
-        )),
-        None if params["approvalPolicy"].is_object() => Ok(Some(params["approvalPolicy"].clone())),
-        None => Ok(None),
-    }
+/// A compaction takes no input.
+pub(super) fn not_steerable<T>() -> Result<T, Refusal> {
+    let message = "failed to submit turn input: ActiveTurnNotSteerable { turn_kind: Compact }".to_owned();
+    Err(Refusal { code: -32603, message, data: None })
 }
 
 pub(super) fn not_found<T>(thread: &str) -> Result<T, Refusal> {

@@ -13,8 +13,7 @@ impl AppServer {
         let name = thread_id(params, "invalid thread id")?;
         let (done, notification) = match method {
             "thread/archive" => (self.sessions.archive(name), "thread/archived"),
-            "thread/unarchive" => (self.sessions.unarchive(name), "thread/unarchived"),
-            _ => (self.sessions.delete(name), "thread/deleted"),
+            _ => (self.sessions.unarchive(name), "thread/unarchived"),
         };
         done.or_else(|missing| refuse_missing(name, &missing))?;
         if method != "thread/unarchive" && self.threads.remove(name).is_some() {
@@ -33,6 +32,30 @@ impl AppServer {
         };
         out.send(&json!({"id": id, "result": result}));
         self.notify(out, notification, &json!({"threadId": name}));
+        Ok(Value::Null)
+    }
+
+    /// `thread/delete`. A turn that runs is interrupted, after the reply.
+    pub(super) fn delete(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
+        let name = thread_id(params, "invalid thread id")?;
+        let loaded = self.with_thread(name, out, |thread, context| {
+            context.reply(id, &json!({}));
+            if thread.turn.is_some() {
+                thread.used_if_cut_off(context);
+                thread.interrupt(context);
+            }
+        });
+        if loaded.is_some() {
+            self.threads.remove(name);
+            // A thread that was never used has no file.
+            let _ = self.sessions.delete(name);
+            let gone = json!({"threadId": name, "status": {"type": "notLoaded"}});
+            self.notify(out, "thread/status/changed", &gone);
+        } else {
+            self.sessions.delete(name).or_else(|missing| refuse_missing(name, &missing))?;
+            out.send(&json!({"id": id, "result": {}}));
+        }
+        self.notify(out, "thread/deleted", &json!({"threadId": name}));
         Ok(Value::Null)
     }
 
