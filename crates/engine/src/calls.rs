@@ -2,30 +2,29 @@
 
 use std::{sync::Arc, time::Duration};
 
-use agent::{Message, Port};
-use store::{Found, NewTurn, Store, StoreError, StoredSession};
+use agent::{Answer, Ask, AskError, Message, Port};
+use serde_json::Value;
+use store::{Found, SessionCursor, SessionFilter, Store, StoreError, TurnCursor};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 use types::{
-    Code, ItemId, Origin, Principal, Session, SessionId, Timestamp, TitleSource, Turn, TurnId,
-    agent::{AgentInfo, AgentStatus},
-    auto_title, fold_title,
+    Code, Resumed, Session, SessionId, Turn, TurnId,
+    agent::{AgentInfo, Model},
 };
 
 use crate::{
     Policy, Refusal,
     hub::{Call, Hub, Known},
+    idempotency::Claims,
     mail::{Ended, Mail},
-    policy::{Overrides, Strictness},
     recovery,
     state::{Bounds, Finished},
+    stats::{Counts, Stats},
+    work::Submitted,
 };
-
-/// The most characters that Codex takes as one prompt (measured, 0.153 and later: `max_chars`).
-const PROMPT_CHARS: usize = 1_048_576;
 
 /// Calls that wait for the hub.
 const CALLS: usize = 1024;
@@ -47,47 +46,16 @@ pub struct Options {
     pub linger: Duration,
 }
 
-/// A session to make.
-#[derive(Debug, Clone, Default)]
-pub struct NewSession {
-    /// Its first prompt.
-    pub prompt: String,
-    /// Its title; from the prompt without.
-    pub title: Option<String>,
-    /// What is to be different from the daemon's own settings.
-    pub overrides: Overrides,
-    /// Instructions for each of its threads.
-    pub developer_instructions: Option<String>,
-}
-
-/// A session that was made.
-#[derive(Debug, Clone)]
-pub struct Started {
-    /// Its first turn.
-    pub first: Submitted,
-    /// The overrides that were left out, by their names in the request.
-    pub ignored: Vec<&'static str>,
-}
-
-/// A turn that was accepted, and is on disk.
-#[derive(Debug, Clone)]
-pub struct Submitted {
-    /// Its session.
-    pub session: SessionId,
-    /// Its id.
-    pub turn: TurnId,
-    /// The session's turns as they end.
-    ended: Ended,
-}
-
 /// A handle on the engine.
 #[derive(Clone)]
 pub struct Engine {
-    calls: mpsc::Sender<Call>,
-    store: Store,
-    port: Arc<dyn Port>,
-    policy: Arc<Policy>,
+    pub(crate) calls: mpsc::Sender<Call>,
+    pub(crate) store: Store,
+    pub(crate) port: Arc<dyn Port>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) claims: Claims,
     tasks: TaskTracker,
+    stats: Arc<Stats>,
 }
 
 impl Engine {
@@ -101,13 +69,14 @@ impl Engine {
         messages: mpsc::Receiver<Message>,
         options: Options,
     ) -> Result<Self, StoreError> {
+        options.policy.grants.read(&store).await?;
         let interrupted = recovery::settle(&store).await?;
         if interrupted > 0 {
             tracing::warn!(interrupted, "turns were running when the last daemon ended; they are interrupted");
         }
         let (calls, inbox) = mpsc::channel(CALLS);
         let policy = Arc::new(options.policy);
-        let tasks = TaskTracker::new();
+        let (tasks, stats) = (TaskTracker::new(), Arc::new(Stats::default()));
         let bounds = Bounds {
             queue: options.queue_limit,
             turn: options.turn_limit,
@@ -123,10 +92,11 @@ impl Engine {
             calls: inbox,
             messages,
             tasks: tasks.clone(),
+            stats: stats.clone(),
             known: Known::default(),
         };
         tasks.spawn(hub.run());
-        Ok(Self { calls, store, port, policy, tasks })
+        Ok(Self { calls, store, port, policy, claims: Claims::default(), tasks, stats })
     }
 
     /// Waits until every session has written down how it ended. Call it when the agent has been stopped.
@@ -147,82 +117,16 @@ impl Engine {
         &self.policy
     }
 
-    /// Makes a session and its first turn, in one commit.
-    ///
-    /// # Errors
-    /// When the prompt or an override is refused, or the store can't take it.
-    pub async fn create(
-        &self,
-        who: &Principal,
-        origin: Origin,
-        new: NewSession,
-        strictness: Strictness,
-    ) -> Result<Started, Refusal> {
-        check_prompt(&new.prompt)?;
-        self.check_agent()?;
-        let granted = {
-            let (policy, who, overrides) = (self.policy.clone(), who.clone(), new.overrides.clone());
-            blocking(move || policy.grant(&who, &overrides, strictness)).await??
-        };
-        let at = Timestamp::now();
-        let manual = new.title.as_deref().and_then(fold_title);
-        let title_source = if manual.is_some() { TitleSource::Manual } else { TitleSource::Auto };
-        let mut session = Session::new(SessionId::fresh(), granted.cwd, granted.sandbox, granted.approval_policy, at);
-        session.title = manual.or_else(|| auto_title(&new.prompt)).unwrap_or_default();
-        session.title_source = title_source;
-        session.model = granted.model;
-        let id = session.id.clone();
-        let turn = new_turn(&id, new.prompt, who, origin, at);
-        let turn_id = turn.id.clone();
-        let session = Box::new(store::NewSession {
-            session,
-            principal: who.clone(),
-            origin,
-            developer_instructions: new.developer_instructions,
-        });
-        let (reply, answer) = oneshot::channel();
-        let mail = Mail::Submit { turn: Box::new(turn), reply };
-        let ended = self.call(Call::Create { session, mail }, answer).await?;
-        Ok(Started { first: Submitted { session: id, turn: turn_id, ended }, ignored: granted.ignored })
-    }
-
-    /// A new turn in a session; it waits when another one runs. `session` is a session id, or the id of any thread that the
-    /// session has had.
-    ///
-    /// # Errors
-    /// When there is no such session, its folder is gone or not allowed, its queue is full, or Codex can't be started.
-    pub async fn submit(
-        &self,
-        who: &Principal,
-        origin: Origin,
-        session: &str,
-        prompt: String,
-    ) -> Result<Submitted, Refusal> {
-        check_prompt(&prompt)?;
-        self.check_agent()?;
-        let (policy, asker) = (self.policy.clone(), who.clone());
-        let look = move |stored: StoredSession| -> Result<SessionId, Refusal> {
-            let Session { id, cwd, .. } = stored.session;
-            policy.check_cwd(&asker, &cwd).map_err(|refusal| refusal.of_session(&id))?;
-            Ok(id)
-        };
-        let looked = self.store.session_named(session, look).await?;
-        let id = looked.ok_or_else(|| Refusal::no_session(session))??;
-        let turn = new_turn(&id, prompt, who, origin, Timestamp::now());
-        let turn_id = turn.id.clone();
-        let (reply, answer) = oneshot::channel();
-        let mail = Mail::Submit { turn: Box::new(turn), reply };
-        let ended = self.call(Call::Deliver { session: id.clone(), mail }, answer).await?;
-        Ok(Submitted { session: id, turn: turn_id, ended })
-    }
-
     /// How the turn ended; `None` when it has not within `limit`, or will not because codexd stops.
     ///
     /// # Errors
-    /// When the store can't be read.
+    /// When the store can't be read, or the turn is gone with its session.
     pub async fn wait(&self, submitted: &Submitted, limit: Duration) -> Result<Option<Arc<Finished>>, Refusal> {
         let until = Instant::now() + limit;
-        let mut ended = submitted.ended.clone();
+        let mut ended = match &submitted.ended {
+            Some(ended) => ended.clone(),
+            None => self.watch(&submitted.session).await?,
+        };
         loop {
             // A task that is gone has written down how its turns ended.
             let over = !matches!(timeout_at(until, ended.changed()).await, Ok(Ok(())));
@@ -243,17 +147,27 @@ impl Engine {
         }
     }
 
-    /// A turn that was accepted earlier, to wait for.
+    /// The turn as it is when it has ended, or after `limit`.
     ///
     /// # Errors
-    /// When there is no such session.
-    pub async fn watch(&self, session: &SessionId, turn: &TurnId) -> Result<Submitted, Refusal> {
+    /// When there is no such turn, or the store can't be read.
+    pub async fn turn_after(&self, turn: &TurnId, limit: Duration) -> Result<Turn, Refusal> {
+        let found = self.turn(turn).await?;
+        if found.status.ended() || limit.is_zero() {
+            return Ok(found);
+        }
+        let submitted = Submitted { session: found.session_id, turn: found.id, ended: None };
+        self.wait(&submitted, limit).await?;
+        self.turn(turn).await
+    }
+
+    /// Something to wait on for the ends of a session's turns. One may have ended long ago: the first look comes at once.
+    async fn watch(&self, session: &SessionId) -> Result<Ended, Refusal> {
         let (reply, answer) = oneshot::channel();
         let call = Call::Deliver { session: session.clone(), mail: Mail::Watch { reply } };
         let mut ended = self.call(call, answer).await?;
-        // It may have ended long ago: the first look comes at once.
         ended.mark_changed();
-        Ok(Submitted { session: session.clone(), turn: turn.clone(), ended })
+        Ok(ended)
     }
 
     /// One turn, with its items.
@@ -272,6 +186,41 @@ impl Engine {
     pub async fn session(&self, text: &str) -> Result<Session, Refusal> {
         let found = self.store.session_named(text, |stored| stored.session).await?;
         found.ok_or_else(|| Refusal::no_session(text))
+    }
+
+    /// A page of the sessions that a filter lets through, newest activity first.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn sessions_page(
+        &self,
+        filter: SessionFilter,
+        after: Option<SessionCursor>,
+        limit: u32,
+    ) -> Result<(Vec<Session>, Option<SessionCursor>), Refusal> {
+        Ok(self.store.sessions_page(filter, after, limit).await?)
+    }
+
+    /// A page of a session's turns, with their items.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn turns_page(
+        &self,
+        session: &SessionId,
+        newest_first: bool,
+        after: Option<TurnCursor>,
+        limit: u32,
+    ) -> Result<(Vec<Turn>, Option<TurnCursor>), Refusal> {
+        Ok(self.store.turns_page(session, newest_first, after, limit).await?)
+    }
+
+    /// How the threads of a session came back, oldest first, each with the turn that needed it.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn resumes(&self, session: &SessionId) -> Result<Vec<(Option<TurnId>, Resumed)>, Refusal> {
+        Ok(self.store.resumes(session).await?)
     }
 
     /// The sessions with the newest activity first.
@@ -298,84 +247,65 @@ impl Engine {
         Ok(self.store.history(session).await?)
     }
 
-    /// Gives a session a title, and locks it. Returns the title as it is kept.
-    ///
-    /// # Errors
-    /// When there is no such session or nothing is left of the title.
-    pub async fn rename(&self, session: &str, title: &str) -> Result<String, Refusal> {
-        let title = fold_title(title).ok_or_else(|| Refusal::new(Code::BadRequest, "the title is empty"))?;
-        let found = self.session(session).await?;
-        self.title(&found.id, title, TitleSource::Manual, true).await
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.stats.read(self.store.commits())
     }
 
-    /// Titles a session by its latest prompt, unless its title is locked and `force` is not given. Returns the title that it
-    /// has then.
+    /// Whether the store can be written now.
+    pub async fn writable(&self) -> bool {
+        self.store.writable().await
+    }
+
+    /// The models that Codex offers.
     ///
     /// # Errors
-    /// When there is no such session.
-    pub async fn autoname(&self, session: &str, force: bool) -> Result<String, Refusal> {
-        let found = self.session(session).await?;
-        if found.title_locked && !force {
-            return Ok(found.title);
+    /// When Codex is not there, can't tell, or does not answer.
+    pub async fn models(&self) -> Result<Vec<Model>, Refusal> {
+        match self.query(Ask::Models).await? {
+            Answer::Models(models) => Ok(models),
+            _ => Err(Refusal::new(Code::AgentError, "Codex did not tell its models")),
         }
-        let turns = self.store.turns(&found.id).await?;
-        let Some(title) = turns.last().and_then(|turn| auto_title(&turn.prompt)) else { return Ok(found.title) };
-        self.title(&found.id, title, TitleSource::Auto, found.title_locked).await
     }
 
-    async fn title(&self, id: &SessionId, title: String, source: TitleSource, locked: bool) -> Result<String, Refusal> {
+    /// What is left of the account's rate limits, as Codex tells it.
+    ///
+    /// # Errors
+    /// As [`Engine::models`]; [`Code::NotSupported`] when the login of Codex has none.
+    pub async fn limits(&self) -> Result<Value, Refusal> {
+        match self.query(Ask::Limits).await {
+            Ok(Answer::Limits(limits)) => Ok(limits),
+            Ok(_) => Err(Refusal::new(Code::AgentError, "Codex did not tell its limits")),
+            // It says so when nobody is logged in, or with an API key.
+            Err(refusal) if refusal.code == Code::AgentError => Err(Refusal { code: Code::NotSupported, ..refusal }),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    async fn query(&self, ask: Ask) -> Result<Answer, Refusal> {
         let (reply, answer) = oneshot::channel();
-        let mail = Mail::Title { title: title.clone(), source, locked, reply };
-        self.call(Call::Deliver { session: id.clone(), mail }, answer).await?;
-        Ok(title)
+        self.calls.send(Call::Query { ask, reply }).await.map_err(|_| Refusal::shutting_down())?;
+        let answer = answer.await.map_err(|_| Refusal::shutting_down())?;
+        answer.map_err(|error| Refusal::new(code_of(&error), error.to_string()))
     }
 
-    async fn call(&self, call: Call, answer: oneshot::Receiver<Result<Ended, Refusal>>) -> Result<Ended, Refusal> {
+    pub(crate) async fn call(
+        &self,
+        call: Call,
+        answer: oneshot::Receiver<Result<Ended, Refusal>>,
+    ) -> Result<Ended, Refusal> {
         self.calls.send(call).await.map_err(|_| Refusal::shutting_down())?;
         answer.await.map_err(|_| Refusal::shutting_down())?
     }
-
-    /// Refuses work while Codex can't be started, so that nobody waits for nothing.
-    fn check_agent(&self) -> Result<(), Refusal> {
-        let info = self.port.info();
-        if info.status != AgentStatus::Unavailable {
-            return Ok(());
-        }
-        let why = info.last_error.unwrap_or_else(|| "nobody knows why".to_owned());
-        Err(Refusal::new(Code::AgentUnavailable, format!("Codex is not running: {why}")))
-    }
 }
 
-fn check_prompt(prompt: &str) -> Result<(), Refusal> {
-    if prompt.trim().is_empty() {
-        return Err(Refusal::new(Code::BadRequest, "the prompt is empty"));
+const fn code_of(error: &AskError) -> Code {
+    match error {
+        AskError::NotSupported => Code::NotSupported,
+        AskError::Overloaded => Code::Overloaded,
+        AskError::Timeout { .. } => Code::AgentTimeout,
+        AskError::Exited { .. } => Code::AgentUnavailable,
+        _ => Code::AgentError,
     }
-    // Counting is only worth it when it can matter: a character has at least one byte.
-    if prompt.len() > PROMPT_CHARS && prompt.chars().count() > PROMPT_CHARS {
-        let detail = format!(
-            "the prompt has {} characters and Codex takes {PROMPT_CHARS}; put the rest in a file in the session's folder",
-            prompt.chars().count()
-        );
-        return Err(Refusal::new(Code::InputTooLarge, detail));
-    }
-    Ok(())
-}
-
-fn new_turn(session: &SessionId, prompt: String, who: &Principal, origin: Origin, at: Timestamp) -> NewTurn {
-    NewTurn {
-        id: TurnId::fresh(),
-        session: session.clone(),
-        prompt_item: ItemId::fresh(),
-        prompt,
-        principal: who.clone(),
-        origin,
-        created_at: at,
-    }
-}
-
-/// Runs something that looks at the file system.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Refusal::new(Code::Internal, "a look at the file system failed"))
 }

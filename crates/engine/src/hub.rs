@@ -6,12 +6,12 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
-use agent::{Answer, Message, Port, Reply, Report, Route, What};
+use agent::{Answer, Ask, AskError, Message, Port, Reply, Report, Route, What};
 use store::{Batch, NewEvent, NewSession, Store, Write};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 use types::{AskId, Code, EventName, SessionId, ThreadId, Timestamp, agent::Backend};
 
@@ -20,6 +20,7 @@ use crate::{
     mail::{Birth, Internal, Mail},
     session::Task,
     state::{Bounds, Input, Up},
+    stats::Stats,
 };
 
 /// Mail that one session has not taken yet; beyond that Codex is not listened to for a while.
@@ -27,8 +28,19 @@ const MAILBOX: usize = 1024;
 
 /// What the handle asks.
 pub(crate) enum Call {
-    Deliver { session: SessionId, mail: Mail },
-    Create { session: Box<NewSession>, mail: Mail },
+    Deliver {
+        session: SessionId,
+        mail: Mail,
+    },
+    Create {
+        session: Box<NewSession>,
+        mail: Mail,
+    },
+    /// A question to Codex that is about no session, and of which nothing is kept.
+    Query {
+        ask: Ask,
+        reply: oneshot::Sender<Result<Answer, AskError>>,
+    },
 }
 
 struct Slot {
@@ -45,6 +57,7 @@ pub(crate) struct Hub {
     pub(crate) calls: mpsc::Receiver<Call>,
     pub(crate) messages: mpsc::Receiver<Message>,
     pub(crate) tasks: TaskTracker,
+    pub(crate) stats: Arc<Stats>,
     pub(crate) known: Known,
 }
 
@@ -59,6 +72,9 @@ pub(crate) struct Known {
     sessions: HashMap<ThreadId, SessionId>,
     threads: HashMap<SessionId, ThreadId>,
     asks: HashMap<AskId, SessionId>,
+    /// Who waits for the answer to a query. Their numbers go down from -1: those of asks go up.
+    queries: HashMap<AskId, oneshot::Sender<Result<Answer, AskError>>>,
+    last_query: i64,
 }
 
 impl Hub {
@@ -94,6 +110,17 @@ impl Hub {
                 self.wake(id.clone(), Birth::New(session), tell);
                 self.send(&id, mail).await;
             }
+            Call::Query { ask, reply } => match &self.known.agent {
+                Some(up) => {
+                    self.known.last_query -= 1;
+                    let id = AskId(self.known.last_query);
+                    self.known.queries.insert(id, reply);
+                    self.port.ask(&up.id, id, ask);
+                }
+                None => {
+                    let _ = reply.send(Err(AskError::Exited { heard: false }));
+                }
+            },
         }
     }
 
@@ -116,10 +143,12 @@ impl Hub {
             hub: tell.clone(),
             inbox,
             ended: watch::Sender::new(None),
+            stats: self.stats.clone(),
         };
         let loaded = self.known.threads.get(&id).cloned();
         self.tasks.spawn(task.run(birth, loaded, first));
         self.known.slots.insert(id, Slot { mailbox, sent: 0 });
+        self.stats.awake.store(self.known.slots.len() as u64, Ordering::Relaxed);
     }
 
     async fn send(&mut self, session: &SessionId, mail: Mail) {
@@ -145,6 +174,7 @@ impl Hub {
                 {
                     // What the session knows of its thread is truer than what was seen to pass by.
                     let (session, _) = slot.remove_entry();
+                    self.stats.awake.store(self.known.slots.len() as u64, Ordering::Relaxed);
                     match loaded {
                         Some(thread) => self.known.threads.insert(session, thread),
                         None => self.known.threads.remove(&session),
@@ -178,6 +208,13 @@ impl Hub {
     }
 
     async fn report(&mut self, report: Report) {
+        if let What::Answer(id, answer) = &report.what
+            && let Some(reply) = self.known.queries.remove(id)
+        {
+            let _ = reply.send(answer.clone());
+            self.port.ack(&report.agent, report.seq);
+            return;
+        }
         let session = match &report.route {
             Route::Thread(thread) => self.known.sessions.get(thread).cloned(),
             Route::Ask(id) => self.known.asks.get(id).cloned(),

@@ -25,16 +25,30 @@
 //! it was not heard.
 
 mod calls;
+mod change;
+mod grants;
 mod hub;
+mod idempotency;
 mod mail;
 mod policy;
+mod prompt;
 mod recovery;
 mod refusal;
 mod replay;
 mod session;
+mod side;
 mod state;
+mod stats;
+mod work;
 
-pub use calls::{Engine, NewSession, Options, Started, Submitted};
-pub use policy::{Overrides, Policy, Strictness};
+pub use calls::{Engine, Options};
+pub use change::SessionPatch;
+pub use grants::Grants;
+pub use idempotency::Idempotency;
+pub use policy::{HARMLESS_CONFIG, Overrides, Policy, Strictness, is_guarded};
+pub use prompt::Prompt;
 pub use refusal::Refusal;
 pub use state::Finished;
+pub use stats::Counts;
+pub use store::{Archived, Found, Message, SessionCursor, SessionFilter, TurnCursor};
+pub use work::{Accepted, NewSession, OnBusy, Submitted, Work};

@@ -3,31 +3,42 @@
 use std::sync::Arc;
 
 use agent::Ask;
-use store::{NewSession, NewTurn};
+use store::{NewSession, NewTurn, Remembered};
 use tokio::sync::{oneshot, watch};
-use types::{AgentId, AskId, SessionId, ThreadId, TitleSource};
+use types::{AgentId, AskId, SessionId, ThreadId};
 
 use crate::{
-    Refusal,
-    state::{Finished, Input},
+    OnBusy, Refusal,
+    state::{Finished, Input, Patch},
 };
 
 /// The turn that ended last, for whoever waits for one of the session's.
 pub(crate) type Ended = watch::Receiver<Option<Arc<Finished>>>;
 
-type Reply = oneshot::Sender<Result<Ended, Refusal>>;
+pub(crate) type Reply = oneshot::Sender<Result<Ended, Refusal>>;
 
 /// What a session's task is told. A call is answered with something to wait on for the ends of turns.
 #[derive(Debug)]
 pub(crate) enum Mail {
     Submit {
         turn: Box<NewTurn>,
+        on_busy: OnBusy,
+        /// The caller's key, for the same commit.
+        remember: Option<Box<Remembered>>,
         reply: Reply,
     },
-    Title {
-        title: String,
-        source: TitleSource,
-        locked: bool,
+    /// A session without a turn comes to be.
+    Begin {
+        remember: Option<Box<Remembered>>,
+        reply: Reply,
+    },
+    Change {
+        patch: Box<Patch>,
+        reply: Reply,
+    },
+    /// It is to go. Answered when it has.
+    Delete {
+        threads: Vec<ThreadId>,
         reply: Reply,
     },
     /// Nothing but that.
@@ -46,7 +57,11 @@ impl Mail {
     /// Says no to a call.
     pub(crate) fn refuse(self, refusal: Refusal) {
         match self {
-            Self::Submit { reply, .. } | Self::Title { reply, .. } | Self::Watch { reply } => {
+            Self::Submit { reply, .. }
+            | Self::Begin { reply, .. }
+            | Self::Change { reply, .. }
+            | Self::Delete { reply, .. }
+            | Self::Watch { reply } => {
                 let _ = reply.send(Err(refusal));
             }
             Self::Input(_) => {}

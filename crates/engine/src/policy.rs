@@ -3,15 +3,19 @@
 //! A request may always narrow: a smaller sandbox, a policy that asks more. It may widen only as far as the operator's flags
 //! say. What Codex says that it applied is compared with what was allowed ([`widened`]).
 
+mod config;
+
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
 use agent::{Applied, ThreadSpec};
-use types::{ApprovalPolicy, Code, Principal, Sandbox};
+use types::{ApprovalPolicy, Code, Grant, PolicyInfo, Principal, Sandbox, Scope};
 
-use crate::Refusal;
+use crate::{Grants, Refusal};
+
+pub use config::{HARMLESS_CONFIG, is_guarded};
 
 /// The operator's settings.
 #[derive(Debug, Clone)]
@@ -37,6 +41,10 @@ pub struct Policy {
     pub allow_never: bool,
     /// `danger-full-access` may be asked for.
     pub allow_danger: bool,
+    /// Keys of Codex's configuration that a request may set besides the harmless ones.
+    pub config_keys: Vec<String>,
+    /// The tokens, and what each opens.
+    pub grants: Grants,
 }
 
 /// What a request asks to be different.
@@ -53,11 +61,12 @@ pub struct Overrides {
 }
 
 /// What becomes of an override that is not allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Strictness {
     /// It is left out and named: the first version's routes.
     Ignore,
     /// The request is refused.
+    #[default]
     Refuse,
 }
 
@@ -87,7 +96,68 @@ impl Policy {
             allow_approval_override: false,
             allow_never: false,
             allow_danger: false,
+            config_keys: Vec::new(),
+            grants: Grants::default(),
         }
+    }
+
+    /// What this principal may do, as it is told.
+    ///
+    /// # Errors
+    /// When its token has ended.
+    pub fn of(&self, who: &Principal) -> Result<PolicyInfo, Refusal> {
+        let grant = self.grants.of(who)?;
+        let scopes = match (who, &grant) {
+            (_, Some(grant)) => grant.scopes.clone(),
+            (Principal::Local, None) => Scope::ALL.to_vec(),
+            (_, None) => vec![Scope::Read, Scope::Run],
+        };
+        let widest_sandbox = self.widest_sandbox(who);
+        let sandbox = self.sandbox.min(widest_sandbox);
+        let widest_approval_policy = self.widest_approval(sandbox);
+        let mut config: Vec<String> = HARMLESS_CONFIG.into_iter().map(str::to_owned).collect();
+        config.extend(self.config_keys.iter().cloned());
+        Ok(PolicyInfo {
+            principal: who.name(),
+            scopes,
+            cwd: self.cwd.clone(),
+            roots: (*who != Principal::Local).then(|| self.roots_of(grant.as_deref()).to_vec()),
+            choose_cwd: *who == Principal::Local || self.allow_cwd_override,
+            sandbox,
+            widest_sandbox,
+            approval_policy: self.approval_policy.min(widest_approval_policy),
+            widest_approval_policy,
+            model: self.model.clone(),
+            config,
+            expires_at: grant.and_then(|grant| grant.expires_at),
+        })
+    }
+
+    /// The folders of a token: its own, which lie within the daemon's by then, or the daemon's.
+    fn roots_of<'a>(&'a self, grant: Option<&'a Grant>) -> &'a [PathBuf] {
+        grant.map(|grant| &grant.roots).filter(|roots| !roots.is_empty()).unwrap_or(&self.roots)
+    }
+
+    /// Decides over a picture on this machine, and returns its canonical path.
+    pub(crate) fn check_image(&self, who: &Principal, cwd: &Path, path: &str) -> Result<PathBuf, Refusal> {
+        let shown: String = path.chars().take(200).collect();
+        let bad = |why: String| Refusal::new(Code::BadRequest, format!("the image {shown} {why}"));
+        let real = dunce::canonicalize(cwd.join(path)).map_err(|error| bad(format!("can't be read: {error}")))?;
+        if !real.is_file() {
+            return Err(bad("is not a file".to_owned()));
+        }
+        let grant = self.grants.of(who)?;
+        if *who != Principal::Local && !self.within(grant.as_deref(), &real) {
+            let detail = format!("the image {shown} lies outside of the folders that this daemon allows");
+            return Err(Refusal::new(Code::CwdForbidden, detail));
+        }
+        Ok(real)
+    }
+
+    /// Whether a canonical path lies in one of the daemon's roots and, for a token with roots of its own, in one of those.
+    fn within(&self, grant: Option<&Grant>, real: &Path) -> bool {
+        let inside = |roots: &[PathBuf]| roots.iter().any(|root| real.starts_with(root));
+        inside(&self.roots) && inside(self.roots_of(grant))
     }
 
     /// Decides over a request. Looks at the file system when it names a folder.
@@ -100,7 +170,15 @@ impl Policy {
             }
             Strictness::Refuse => Err(Refusal::new(code, detail)),
         };
+        let own = self.grants.of(who)?;
         let mut cwd = self.cwd.clone();
+        if let (None, Some(grant)) = (&asked.cwd, &own)
+            && let Some(first) = grant.roots.first()
+            && !self.within(Some(grant), &cwd)
+        {
+            // Whoever is confined to some folders and names none works in the first of them.
+            cwd = self.check_cwd(who, first)?;
+        }
         if let Some(wanted) = &asked.cwd {
             if *who == Principal::Local || self.allow_cwd_override {
                 cwd = self.check_cwd(who, wanted)?;
@@ -109,9 +187,9 @@ impl Policy {
                 refuse("cwd", Code::CwdForbidden, detail.to_owned())?;
             }
         }
-        let mut sandbox = self.sandbox;
+        let mut sandbox = self.sandbox.min(self.widest_sandbox(who));
         if let Some(wanted) = asked.sandbox {
-            if wanted <= sandbox || wanted <= self.widest_sandbox(who) {
+            if wanted <= self.widest_sandbox(who) {
                 sandbox = wanted;
             } else {
                 let detail =
@@ -139,7 +217,13 @@ impl Policy {
     #[must_use]
     pub fn widest_sandbox(&self, who: &Principal) -> Sandbox {
         let most = if self.allow_danger { Sandbox::DangerFullAccess } else { Sandbox::WorkspaceWrite };
-        if *who == Principal::Local || self.allow_sandbox_override { most.max(self.sandbox) } else { self.sandbox }
+        let widest =
+            if *who == Principal::Local || self.allow_sandbox_override { most.max(self.sandbox) } else { self.sandbox };
+        match self.grants.of(who) {
+            Ok(grant) => grant.and_then(|grant| grant.max_sandbox).map_or(widest, |most| most.min(widest)),
+            // A turn of a token that has ended, which was accepted before.
+            Err(_) => Sandbox::ReadOnly,
+        }
     }
 
     /// The policy that asks least and may go with this sandbox. `never` in a read-only one can do nothing that asking would
@@ -179,8 +263,10 @@ impl Policy {
         if !real.is_dir() {
             return Err(Refusal::new(Code::BadCwd, format!("{shown} is not a folder")));
         }
-        if *who != Principal::Local && !self.roots.iter().any(|root| real.starts_with(root)) {
-            let roots: Vec<String> = self.roots.iter().map(|root| root.display().to_string()).collect();
+        let grant = self.grants.of(who)?;
+        if *who != Principal::Local && !self.within(grant.as_deref(), &real) {
+            let roots: Vec<String> =
+                self.roots_of(grant.as_deref()).iter().map(|root| root.display().to_string()).collect();
             let detail = format!("the folder {shown} is outside of the allowed ones: {}", roots.join(", "));
             return Err(Refusal::new(Code::CwdForbidden, detail));
         }
@@ -210,130 +296,4 @@ pub(crate) fn widened(allowed: &ThreadSpec, applied: &Applied) -> Option<String>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn policy(root: &Path) -> Policy {
-        Policy::narrowest(root.to_owned())
-    }
-
-    fn asked(sandbox: Option<Sandbox>, approval_policy: Option<ApprovalPolicy>) -> Overrides {
-        Overrides { sandbox, approval_policy, ..Overrides::default() }
-    }
-
-    #[test]
-    fn widening_is_ignored_or_refused_and_narrowing_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut policy = policy(&dunce::canonicalize(dir.path()).unwrap());
-        let who = Principal::Anonymous;
-        let wide = asked(Some(Sandbox::WorkspaceWrite), Some(ApprovalPolicy::Never));
-        let granted = policy.grant(&who, &wide, Strictness::Ignore).unwrap();
-        // `never` in a read-only sandbox can do nothing that asking could prevent.
-        assert_eq!((granted.sandbox, granted.approval_policy), (Sandbox::ReadOnly, ApprovalPolicy::Never));
-        assert_eq!(granted.ignored, ["sandbox"]);
-        assert_eq!(policy.grant(&who, &wide, Strictness::Refuse).unwrap_err().code, Code::SandboxForbidden);
-
-        policy.sandbox = Sandbox::WorkspaceWrite;
-        let granted =
-            policy.grant(&who, &asked(Some(Sandbox::ReadOnly), Some(ApprovalPolicy::Untrusted)), Strictness::Refuse);
-        let granted = granted.unwrap();
-        assert_eq!((granted.sandbox, granted.approval_policy), (Sandbox::ReadOnly, ApprovalPolicy::Untrusted));
-    }
-
-    #[test]
-    fn flags_allow_so_much_and_no_more() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut policy = policy(&dunce::canonicalize(dir.path()).unwrap());
-        policy.allow_sandbox_override = true;
-        policy.allow_approval_override = true;
-        let who = Principal::Grant("g".into());
-        let granted = policy.grant(&who, &asked(Some(Sandbox::DangerFullAccess), None), Strictness::Ignore).unwrap();
-        assert_eq!((granted.sandbox, granted.ignored), (Sandbox::ReadOnly, vec!["sandbox"]));
-        let writes = asked(Some(Sandbox::WorkspaceWrite), Some(ApprovalPolicy::Never));
-        assert_eq!(policy.grant(&who, &writes, Strictness::Refuse).unwrap_err().code, Code::ApprovalPolicyForbidden);
-        policy.allow_never = true;
-        assert_eq!(policy.grant(&who, &writes, Strictness::Refuse).unwrap().approval_policy, ApprovalPolicy::Never);
-    }
-
-    #[test]
-    fn never_does_not_slip_through_with_another_sandbox() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut policy = policy(&dunce::canonicalize(dir.path()).unwrap());
-        policy.approval_policy = ApprovalPolicy::Never;
-        policy.allow_sandbox_override = true;
-        let who = Principal::Anonymous;
-        assert_eq!(
-            policy.grant(&who, &asked(None, None), Strictness::Refuse).unwrap().approval_policy,
-            ApprovalPolicy::Never
-        );
-        let writes = policy.grant(&who, &asked(Some(Sandbox::WorkspaceWrite), None), Strictness::Refuse).unwrap();
-        assert!(writes.approval_policy < ApprovalPolicy::Never);
-    }
-
-    #[test]
-    fn who_continues_a_session_gets_no_more_than_they_may_ask() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut policy = policy(&dunce::canonicalize(dir.path()).unwrap());
-        let wide = (Sandbox::DangerFullAccess, ApprovalPolicy::Never);
-        let confined = |policy: &Policy, who: &Principal| policy.confine(who, wide.0, wide.1);
-        assert_eq!(confined(&policy, &Principal::Anonymous).0, Sandbox::ReadOnly);
-        let (sandbox, approval) = confined(&policy, &Principal::Local);
-        assert_eq!(sandbox, Sandbox::WorkspaceWrite);
-        assert!(approval < ApprovalPolicy::Never);
-        policy.allow_danger = true;
-        policy.allow_never = true;
-        policy.allow_approval_override = true;
-        assert_eq!(confined(&policy, &Principal::Local), wide);
-        let narrow = policy.confine(&Principal::Local, Sandbox::ReadOnly, ApprovalPolicy::Untrusted);
-        assert_eq!(narrow, (Sandbox::ReadOnly, ApprovalPolicy::Untrusted), "what is narrow stays so");
-    }
-
-    #[test]
-    fn a_folder_must_exist_and_lie_within_a_root_after_links_are_followed() {
-        let dir = tempfile::tempdir().unwrap();
-        let base = dunce::canonicalize(dir.path()).unwrap();
-        let (root, outside) = (base.join("root"), base.join("outside"));
-        fs::create_dir_all(root.join("in")).unwrap();
-        fs::create_dir_all(&outside).unwrap();
-        let mut policy = policy(&root);
-        policy.allow_cwd_override = true;
-        let who = Principal::Anonymous;
-        assert_eq!(policy.check_cwd(&who, &root.join("in/../in")).unwrap(), root.join("in"));
-        assert_eq!(policy.check_cwd(&who, &root.join("../outside")).unwrap_err().code, Code::CwdForbidden);
-        assert_eq!(policy.check_cwd(&Principal::Local, &outside).unwrap(), outside);
-        assert_eq!(policy.check_cwd(&who, Path::new("in")).unwrap_err().code, Code::BadCwd);
-        assert_eq!(policy.check_cwd(&who, &root.join("gone")).unwrap_err().code, Code::BadCwd);
-        #[cfg(unix)]
-        {
-            std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
-            assert_eq!(policy.check_cwd(&who, &root.join("link")).unwrap_err().code, Code::CwdForbidden);
-        }
-    }
-
-    #[test]
-    fn what_codex_applied_may_be_narrower_and_nothing_else() {
-        let allowed = ThreadSpec {
-            cwd: "/".into(),
-            model: None,
-            sandbox: Sandbox::WorkspaceWrite,
-            approval_policy: ApprovalPolicy::OnRequest,
-            developer_instructions: None,
-        };
-        let applied = |sandbox, network, approval_policy| Applied { sandbox, network, approval_policy };
-        let asks = Ok(ApprovalPolicy::OnRequest);
-        assert_eq!(widened(&allowed, &applied(Ok(Sandbox::ReadOnly), false, asks.clone())), None);
-        assert_eq!(
-            widened(&allowed, &applied(Ok(Sandbox::WorkspaceWrite), false, Ok(ApprovalPolicy::Untrusted))),
-            None
-        );
-        for wide in [
-            applied(Ok(Sandbox::DangerFullAccess), false, asks.clone()),
-            applied(Ok(Sandbox::ReadOnly), true, asks.clone()),
-            applied(Ok(Sandbox::ReadOnly), false, Ok(ApprovalPolicy::Never)),
-            applied(Err("new".into()), false, asks),
-            applied(Ok(Sandbox::ReadOnly), false, Err("granular".into())),
-        ] {
-            assert!(widened(&allowed, &wide).is_some(), "{wide:?}");
-        }
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@
 //! waited was never heard; it stays, held, until somebody asks for something in its session again.
 
 use store::{Batch, NewEvent, SessionChange, Store, StoreError, TurnChange, Write};
-use types::{EventName, ItemBody, ItemStatus, SessionId, Timestamp, TurnError, TurnErrorCode, TurnId, TurnStatus};
+use types::{EventName, ItemStatus, SessionId, Timestamp, TurnError, TurnErrorCode, TurnId, TurnStatus};
 
 use crate::Finished;
 
@@ -32,15 +32,14 @@ pub(crate) async fn settle(store: &Store) -> Result<usize, StoreError> {
                 };
                 batch.push(Write::UpdateTurn { id: turn.id.clone(), change: Box::new(change) });
                 for mut item in turn.items {
-                    let prompt = matches!(item.body, ItemBody::UserMessage { .. });
-                    if item.status == ItemStatus::InProgress && !prompt {
+                    if item.status == ItemStatus::InProgress && item.id != stored.prompt_item {
                         item.status = ItemStatus::Incomplete;
                         let (session, turn) = (session.clone(), turn.id.clone());
                         batch.push(Write::PutItem { session, turn, item: Box::new(item), codex_id: None });
                     }
                 }
                 batch.push(event(EventName::TurnInterrupted, &session, &turn.id, at));
-            } else if !stored.held {
+            } else if !turn.held {
                 let change = TurnChange { held: Some(true), ..TurnChange::default() };
                 batch.push(Write::UpdateTurn { id: turn.id.clone(), change: Box::new(change) });
                 batch.push(event(EventName::TurnHeld, &session, &turn.id, at));
@@ -93,7 +92,7 @@ pub(crate) async fn fail_session(
                 error: Some(error),
                 thread: None,
             });
-        } else if !stored.held {
+        } else if !turn.held {
             let change = TurnChange { held: Some(true), ..TurnChange::default() };
             batch.push(Write::UpdateTurn { id: turn.id.clone(), change: Box::new(change) });
             batch.push(event(EventName::TurnHeld, session, &turn.id, at));

@@ -35,6 +35,12 @@ impl Refusal {
         )
     }
 
+    /// There is no such turn.
+    #[must_use]
+    pub fn no_turn(turn: &TurnId) -> Self {
+        Self::new(Code::NoTurn, format!("there is no turn {turn}"))
+    }
+
     pub(crate) fn of_session(mut self, session: &SessionId) -> Self {
         self.session = Some(session.clone());
         self

@@ -26,9 +26,10 @@ use types::{AskId, EventName, SessionId, ThreadId, Timestamp};
 
 use crate::{
     Policy, Refusal,
-    mail::{Birth, Internal, Mail},
+    mail::{Birth, Internal, Mail, Reply},
     recovery,
     state::{Bounds, Effect, Finished, Input, Limits, Now, Output, State},
+    stats::Stats,
 };
 
 /// How long the disk is given before what Codex said is committed again.
@@ -54,6 +55,7 @@ pub(crate) struct Task {
     pub(crate) inbox: mpsc::Receiver<Mail>,
     /// The turn that ended last since it is awake.
     pub(crate) ended: watch::Sender<Option<Arc<Finished>>>,
+    pub(crate) stats: Arc<Stats>,
 }
 
 impl Task {
@@ -68,7 +70,7 @@ impl Task {
             Birth::Stored(id) => self.load(&id, loaded.as_ref()).await,
             Birth::New(session) => {
                 let instructions = session.developer_instructions.clone();
-                let state = State::new(session.session.clone(), instructions, Vec::new(), self.limits(), None);
+                let state = State::new(session.session.clone(), instructions, None, Vec::new(), self.limits(), None);
                 new = Some(session);
                 Ok(state)
             }
@@ -84,6 +86,8 @@ impl Task {
                     handled: 0,
                     gathered: Output::default(),
                     write_at: None,
+                    leavers: Vec::new(),
+                    gone: false,
                 };
                 living.handle(first.into_iter().map(Mail::Input).collect()).await;
                 living.live().await;
@@ -104,7 +108,8 @@ impl Task {
         let stored = self.store.session(id).await?.ok_or_else(|| Refusal::no_session(id.as_str()))?;
         let waiting = self.store.unfinished_turns(id).await?;
         let waiting = waiting.into_iter().filter(|turn| turn.turn.status == types::TurnStatus::Queued).collect();
-        Ok(State::new(stored.session, stored.developer_instructions, waiting, self.limits(), loaded))
+        let (instructions, base) = (stored.developer_instructions, stored.base);
+        Ok(State::new(stored.session, instructions, base, waiting, self.limits(), loaded))
     }
 
     fn limits(&self) -> Limits {
@@ -123,6 +128,10 @@ struct Living {
     /// What is understood and not written down yet, and until when that may be so.
     gathered: Output,
     write_at: Option<Instant>,
+    /// Who waits until the session is gone.
+    leavers: Vec<Reply>,
+    /// It is gone: nothing is done for it any more.
+    gone: bool,
 }
 
 impl Living {
@@ -182,22 +191,44 @@ impl Living {
         let before = (self.state.clone(), self.new.clone());
         let mut out = Output::default();
         let mut replies = Vec::new();
+        let mut leavers = Vec::new();
+        let mut accepted = 0_u32;
         for mail in mails {
+            if self.gone {
+                mail.refuse(Refusal::no_session(self.id.as_str()));
+                continue;
+            }
             let store = self.task.store.clone();
             let next_ask = || store.next_ask();
             let now = now(&next_ask);
             let mut own = Output::default();
             let (result, reply) = match mail {
-                Mail::Submit { turn, reply } => {
+                Mail::Submit { turn, on_busy, remember, reply } => {
                     if let Some(new) = &self.new {
                         create(new, now.at, &mut own.batch);
                     }
-                    (self.state.submit(*turn, &now, &mut own), reply)
+                    let result = self.state.submit(*turn, on_busy, &now, &mut own);
+                    own.batch.writes.extend(remember.map(Write::Remember));
+                    accepted += u32::from(result.is_ok());
+                    (result, reply)
                 }
-                Mail::Title { title, source, locked, reply } => {
-                    self.state.rename(title, source, locked, &now, &mut own);
+                Mail::Begin { remember, reply } => {
+                    if let Some(new) = &self.new {
+                        create(new, now.at, &mut own.batch);
+                        own.batch.writes.extend(remember.map(Write::Remember));
+                    }
                     (Ok(()), reply)
                 }
+                Mail::Change { patch, reply } => (self.state.change(*patch, &now, &mut own), reply),
+                Mail::Delete { threads, reply } => match self.state.delete(threads, &now, &mut own) {
+                    Ok(()) => {
+                        out.batch.writes.append(&mut own.batch.writes);
+                        out.effects.append(&mut own.effects);
+                        leavers.push(reply);
+                        continue;
+                    }
+                    Err(refusal) => (Err(refusal), reply),
+                },
                 Mail::Watch { reply } => (Ok(()), reply),
                 Mail::Input(_) => continue,
             };
@@ -218,10 +249,14 @@ impl Living {
         if let Err(error) = self.task.store.commit(out.batch).await {
             (self.state, self.new) = before;
             let refusal = Refusal::from(error).of_session(&self.id);
-            for reply in replies {
+            for reply in replies.into_iter().chain(leavers) {
                 let _ = reply.send(Err(refusal.clone()));
             }
             return;
+        }
+        self.leavers.append(&mut leavers);
+        for _ in 0..accepted {
+            self.task.stats.accepted();
         }
         // Before anything is acted on, so that no end is missed.
         for reply in replies {
@@ -305,14 +340,24 @@ impl Living {
                 Effect::Reply { agent, request, reply } => self.task.port.reply(&agent, request, reply),
                 Effect::Ack { agent, seq } => self.task.port.ack(&agent, seq),
                 Effect::Ended(finished) => {
+                    self.task.stats.ended(finished.status);
                     self.task.ended.send_replace(Some(Arc::new(finished)));
                 }
-                Effect::CheckCwd { turn, principal } => {
+                Effect::Left(result) => {
+                    self.gone |= result.is_ok();
+                    for reply in self.leavers.drain(..) {
+                        let _ = reply.send(result.clone().map(|()| self.task.ended.subscribe()));
+                    }
+                }
+                Effect::CheckCwd { turn, principal, images } => {
                     let (policy, cwd) = (self.task.policy.clone(), self.state.session().cwd.clone());
                     self.jobs.spawn(async move {
-                        let look = tokio::task::spawn_blocking(move || policy.check_cwd(&principal, &cwd));
+                        let look = tokio::task::spawn_blocking(move || {
+                            let cwd = policy.check_cwd(&principal, &cwd)?;
+                            images.iter().try_for_each(|path| policy.check_image(&principal, &cwd, path).map(drop))
+                        });
                         let verdict = match tokio::time::timeout(LOOK_LIMIT, look).await {
-                            Ok(Ok(verdict)) => verdict.map(drop).map_err(|refusal| refusal.detail),
+                            Ok(Ok(verdict)) => verdict.map_err(|refusal| refusal.detail),
                             _ => Err("the folder of the session can't be looked at".to_owned()),
                         };
                         Input::Checked { turn, verdict }

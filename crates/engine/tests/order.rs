@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the double's own failures are failures of the test")]
 
 use std::{
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -11,11 +12,11 @@ use std::{
 };
 
 use agent::{Answer, Ask, Capabilities, Message, Outcome, Port, Reply, Report, RequestId, Route, What};
-use engine::{Engine, NewSession, Options, Policy, Strictness};
+use engine::{Accepted, Engine, Idempotency, NewSession, OnBusy, Options, Policy, Prompt, Refusal, Work};
 use store::Store;
 use tokio::sync::mpsc;
 use types::{
-    AgentId, AskId, Delivery, ItemBody, ItemStatus, Origin, Principal, ThreadId, TurnStatus,
+    AgentId, AskId, Delivery, InputPart, ItemBody, ItemStatus, Origin, Principal, SessionId, ThreadId, TurnStatus,
     agent::{AgentInfo, AgentStatus, Backend, Supported},
 };
 
@@ -62,8 +63,8 @@ impl Port for Witness {
                 let id_of_turn = turn.turn.clone();
                 let found = self.look(async move |store| store.turn(&id_of_turn).await.unwrap());
                 let heard = found.is_some_and(|found| {
-                    (found.prompt, found.status, found.delivery)
-                        == (turn.prompt, TurnStatus::Running, Delivery::Unknown)
+                    let prompt = vec![InputPart::Text { text: found.prompt }];
+                    (prompt, found.status, found.delivery) == (turn.input, TurnStatus::Running, Delivery::Unknown)
                 });
                 if !heard {
                     self.missing.lock().unwrap().push(format!("the prompt of {id}"));
@@ -105,10 +106,17 @@ impl Port for Witness {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_codex_hears_is_on_disk_and_what_a_caller_hears_too() {
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().canonicalize().unwrap();
+fn create(prompt: &str) -> Work {
+    Work::Create(Box::new(NewSession { prompt: Some(prompt.to_owned().into()), ..NewSession::default() }))
+}
+
+fn submit(session: &SessionId, prompt: &str) -> Work {
+    let prompt = Box::new(Prompt::from(prompt.to_owned()));
+    Work::Submit { session: session.to_string(), prompt, on_busy: OnBusy::Queue }
+}
+
+/// An engine over a store in this folder, with its Codex.
+async fn engine(root: &Path) -> (Engine, Arc<Witness>, Store) {
     let store = Store::open(&root.join("store")).unwrap();
     let (messages, inbox) = mpsc::channel(64);
     let witness = Arc::new(Witness {
@@ -118,11 +126,11 @@ async fn what_codex_hears_is_on_disk_and_what_a_caller_hears_too() {
         asked: AtomicUsize::new(0),
         missing: Mutex::default(),
     });
-    let capabilities = Capabilities { inject: true, interrupt: true };
+    let capabilities = Capabilities { inject: true, interrupt: true, ..Capabilities::default() };
     let up = Message::Up { agent: witness.agent.clone(), backend: Backend::AppServer, capabilities };
     witness.messages.send(up).await.unwrap();
     let options = Options {
-        policy: Policy::narrowest(root),
+        policy: Policy::narrowest(root.to_owned()),
         max_inject_chars: 1000,
         turn_limit: Duration::from_secs(60),
         queue_limit: 4,
@@ -130,17 +138,74 @@ async fn what_codex_hears_is_on_disk_and_what_a_caller_hears_too() {
         linger: Duration::from_millis(1),
     };
     let engine = Engine::start(store.clone(), witness.clone(), inbox, options).await.unwrap();
+    (engine, witness, store)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_request_under_one_key_is_one_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let (engine, _, store) = engine(&root).await;
+    let who = Principal::Local;
+    let key = |key: &str, path: &str, body: u8| {
+        Some(Idempotency { key: key.into(), method: "POST".into(), path: path.into(), body: [body; 32] })
+    };
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let (engine, who, key) = (engine.clone(), who.clone(), key("k", "/v1/sessions", 1));
+            tokio::spawn(async move { engine.work(&who, Origin::Http, create("one"), key).await.unwrap() })
+        })
+        .collect();
+    let mut answers: Vec<Accepted> = Vec::new();
+    for call in calls {
+        answers.push(call.await.unwrap());
+    }
+    assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
+    let first = answers.remove(0);
+    assert!(answers.iter().all(|answer| answer.session == first.session));
+    assert_eq!(store.turns(&first.session).await.unwrap().len(), 1);
+
+    let again = async |key| -> Result<Accepted, Refusal> { engine.work(&who, Origin::Http, create("one"), key).await };
+    assert_eq!(again(key("k", "/v1/sessions", 2)).await.unwrap_err().code, types::Code::IdempotencyMismatch);
+    for other in [key("k", "/start", 1), key("l", "/v1/sessions", 1)] {
+        assert!(!again(other).await.unwrap().replayed);
+    }
+    let (anonymous, work) = (Principal::Anonymous, create("one"));
+    assert!(!engine.work(&anonymous, Origin::Http, work, key("k", "/v1/sessions", 1)).await.unwrap().replayed);
+
+    // What is gone is not done again.
+    engine.delete(first.session.as_str(), false).await.unwrap();
+    assert_eq!(engine.session(first.session.as_str()).await.unwrap_err().code, types::Code::NoSession);
+    assert!(again(key("k", "/v1/sessions", 1)).await.unwrap().replayed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_refused_leaves_its_key_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let (engine, _, _) = engine(&root).await;
+    let key = Idempotency { key: "k".into(), method: "POST".into(), path: "/x".into(), body: [1; 32] };
+    let who = Principal::Local;
+    let refused = engine.work(&who, Origin::Http, create(" "), Some(key.clone())).await;
+    assert_eq!(refused.unwrap_err().code, types::Code::BadRequest);
+    assert!(!engine.work(&who, Origin::Http, create("one"), Some(key)).await.unwrap().replayed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_codex_hears_is_on_disk_and_what_a_caller_hears_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let (engine, witness, store) = engine(&root).await;
 
     let (who, limit) = (Principal::Local, Duration::from_secs(60));
-    let new = NewSession { prompt: "0".into(), ..NewSession::default() };
-    let mut submitted = engine.create(&who, Origin::Http, new, Strictness::Refuse).await.unwrap().first;
+    let mut submitted = engine.work(&who, Origin::Http, create("0"), None).await.unwrap().turn.unwrap();
     for number in 1..100 {
         let finished = engine.wait(&submitted, limit).await.unwrap().unwrap();
         assert_eq!(finished.answer.as_deref(), Some("yes"));
         let found = store.turn(&submitted.turn).await.unwrap().unwrap();
         assert_eq!((found.status, found.answer.as_deref()), (TurnStatus::Completed, Some("yes")), "told before stored");
-        let session = submitted.session.to_string();
-        submitted = engine.submit(&who, Origin::Http, &session, number.to_string()).await.unwrap();
+        let work = submit(&submitted.session, &number.to_string());
+        submitted = engine.work(&who, Origin::Http, work, None).await.unwrap().turn.unwrap();
     }
     engine.wait(&submitted, limit).await.unwrap();
     assert_eq!(*witness.missing.lock().unwrap(), Vec::<String>::new());
@@ -151,9 +216,8 @@ async fn what_codex_hears_is_on_disk_and_what_a_caller_hears_too() {
     for number in 0..20 {
         let until = std::time::Instant::now() + limit;
         let started = loop {
-            let new = NewSession { prompt: number.to_string(), ..NewSession::default() };
-            match engine.create(&who, Origin::Http, new, Strictness::Refuse).await {
-                Ok(started) => break started.first,
+            match engine.work(&who, Origin::Http, create(&number.to_string()), None).await {
+                Ok(accepted) => break accepted.turn.unwrap(),
                 Err(refusal) => {
                     assert_eq!(refusal.code, types::Code::Overloaded);
                     assert!(std::time::Instant::now() < until, "no session went to rest");

@@ -4,7 +4,7 @@ use agent::{Ask, AskError};
 use store::{SessionChange, TurnChange, Write};
 use types::{Delivery, EventName, TurnError, TurnErrorCode, TurnId, TurnStatus};
 
-use super::{Effect, Finished, Now, Output, Phase, STOP_GRACE, State};
+use super::{Effect, Finished, Now, Output, Phase, STOP_GRACE, State, Stop, Stopping};
 
 impl State {
     pub(super) fn agent_down(&mut self, error: &str, retrying: bool, now: &Now<'_>, out: &mut Output) {
@@ -42,29 +42,55 @@ impl State {
             self.open(now, out);
             return;
         }
-        if let Some(limit) = active.stopping {
-            if limit <= now.clock {
+        match active.stopping {
+            Some(stopping) if stopping.limit <= now.clock => {
                 self.loaded = false;
-                let message = format!(
-                    "the turn took longer than {} s and did not stop when told to",
-                    self.limits.bounds.turn.as_secs()
-                );
+                let error = match stopping.why {
+                    Stop::Deadline => "took longer than it may",
+                    Stop::Asked => "was to stop",
+                };
+                let message = format!("the turn {error}, and Codex did not stop when told to");
                 self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
             }
-        } else if active.deadline <= now.clock {
-            active.stopping = Some(now.clock + STOP_GRACE);
-            // An interface whose turns have no id of their own knows them by the ask.
-            let turn = active.codex_turn.clone().or_else(|| active.ask.map(|ask| ask.to_string()));
-            let asked = matches!(active.phase, Phase::Asked | Phase::Running);
-            match (self.session.thread_id.clone(), turn) {
-                (Some(thread), Some(codex_turn)) if asked => {
-                    self.ask(Ask::Interrupt { thread, codex_turn }, "interrupt", now, out);
-                }
-                _ => {
-                    let message = format!("the turn did not begin within {} s", self.limits.bounds.turn.as_secs());
-                    self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
-                }
+            None if active.deadline <= now.clock => self.stop(Stop::Deadline, now, out),
+            _ => {}
+        }
+    }
+
+    /// The turn that runs is to stop. One that Codex has not been asked for ends at once.
+    pub(super) fn stop(&mut self, why: Stop, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &mut self.active else { return };
+        if active.stopping.is_some() {
+            return;
+        }
+        let asked = matches!(active.phase, Phase::Asked | Phase::Running);
+        if asked {
+            active.stopping = Some(Stopping { why, told: false, limit: now.clock + STOP_GRACE });
+            self.tell_to_stop(now, out);
+            return;
+        }
+        match why {
+            Stop::Deadline => {
+                let message = format!("the turn did not begin within {} s", self.limits.bounds.turn.as_secs());
+                self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
             }
+            Stop::Asked => self.end(TurnStatus::Interrupted, None, now, out),
+        }
+    }
+
+    /// Tells Codex, once it has begun the turn: before, it says that there is none, and the turn runs on.
+    pub(super) fn tell_to_stop(&mut self, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &mut self.active else { return };
+        let Some(stopping) = &mut active.stopping else { return };
+        // An interface whose turns have no id of their own knows them by the ask.
+        let by_ask = active.codex_turn.is_none();
+        if stopping.told || !(active.begun || by_ask) {
+            return;
+        }
+        let turn = active.codex_turn.clone().or_else(|| active.ask.map(|ask| ask.to_string()));
+        if let (Some(thread), Some(codex_turn)) = (self.session.thread_id.clone(), turn) {
+            stopping.told = true;
+            self.ask(Ask::Interrupt { thread, codex_turn }, "interrupt", now, out);
         }
     }
 
@@ -121,7 +147,7 @@ impl State {
             _ => EventName::TurnInterrupted,
         };
         if active.usage.is_some() {
-            self.event(EventName::TurnUsage, Some(&active.turn), None, None, now, out);
+            self.event(EventName::TurnUsage, Some(&active.job.turn), None, None, now, out);
         }
         let change = TurnChange {
             status: Some(status),
@@ -131,12 +157,16 @@ impl State {
             ended_at: Some(now.at),
             ..TurnChange::default()
         };
-        out.batch.push(Write::UpdateTurn { id: active.turn.clone(), change: Box::new(change) });
-        let change = SessionChange { updated_at: Some(now.at), ..SessionChange::default() };
+        out.batch.push(Write::UpdateTurn { id: active.job.turn.clone(), change: Box::new(change) });
+        if let Some(tokens) = active.usage {
+            self.session.usage = Some(self.session.usage.unwrap_or_default().plus(tokens));
+        }
+        let usage = active.usage.and(self.session.usage);
+        let change = SessionChange { updated_at: Some(now.at), usage, ..SessionChange::default() };
         out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
-        self.event(name, Some(&active.turn), None, None, now, out);
+        self.event(name, Some(&active.job.turn), None, None, now, out);
         out.effects.push(Effect::Ended(Finished {
-            turn: active.turn,
+            turn: active.job.turn,
             status,
             delivery: active.delivery,
             answer: active.answered,
@@ -144,7 +174,9 @@ impl State {
             thread: self.session.thread_id.clone(),
         }));
         self.has_history |= active.delivery != Delivery::No;
-        if status == TurnStatus::Interrupted {
+        if self.leaving.is_some() {
+            self.leave(now, out);
+        } else if status == TurnStatus::Interrupted {
             self.hold(now, out);
         } else {
             self.start_next(now, out);
@@ -153,7 +185,7 @@ impl State {
 
     pub(super) fn hold(&mut self, now: &Now<'_>, out: &mut Output) {
         let held: Vec<TurnId> =
-            self.queue.iter().filter(|waiting| !waiting.held).map(|waiting| waiting.turn.clone()).collect();
+            self.queue.iter().filter(|waiting| !waiting.held).map(|waiting| waiting.job.turn.clone()).collect();
         for waiting in &mut self.queue {
             waiting.held = true;
         }

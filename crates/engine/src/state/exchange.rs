@@ -1,6 +1,8 @@
 //! What goes into the machine and what comes out.
 
 use std::{
+    collections::BTreeMap,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,10 +10,11 @@ use std::{
 use agent::{Ask, Capabilities, Reply, Report, RequestId};
 use store::{Batch, Message, Write};
 use types::{
-    AgentId, AskId, Delivery, Principal, SessionId, ThreadId, Timestamp, TurnError, TurnId, TurnStatus, agent::Backend,
+    AgentId, AskId, Delivery, Principal, SessionId, ThreadId, Timestamp, TitleSource, TurnError, TurnId, TurnStatus,
+    agent::Backend,
 };
 
-use crate::Policy;
+use crate::{Policy, Refusal};
 
 /// Bounds of one session's work.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +47,18 @@ pub(crate) struct Up {
     pub(crate) id: AgentId,
     pub(crate) backend: Backend,
     pub(crate) capabilities: Capabilities,
+}
+
+/// What a person changes of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Patch {
+    /// The title, where it comes from, and whether it is locked then.
+    pub(crate) title: Option<(String, TitleSource, bool)>,
+    pub(crate) archived: Option<bool>,
+    /// Labels that are set, and those that go.
+    pub(crate) labels: BTreeMap<String, Option<String>>,
+    /// Checked already.
+    pub(crate) cwd: Option<PathBuf>,
 }
 
 /// What can happen to a session.
@@ -88,12 +103,16 @@ pub(crate) enum Effect {
     CheckCwd {
         turn: TurnId,
         principal: Principal,
+        /// Pictures on this machine, which are looked at as well.
+        images: Vec<String>,
     },
     LoadHistory {
         turn: TurnId,
     },
     /// A turn ended: whoever waits for it is told.
     Ended(Finished),
+    /// The session is gone, or can't go.
+    Left(Result<(), Refusal>),
 }
 
 /// How a turn ended, for whoever waits for it.

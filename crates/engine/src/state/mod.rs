@@ -14,8 +14,10 @@
 //! A thread that is loaded goes straight to `Asked`. Only in `Asked` and `Running` may Codex have heard the prompt: if it
 //! ends there, the turn is interrupted; anywhere else the turn goes back to `NoAgent` and waits for the next process.
 
+mod asked_for;
 mod ending;
 mod exchange;
+mod leaving;
 mod opening;
 mod running;
 
@@ -25,15 +27,14 @@ use std::{
 };
 
 use agent::{Ask, ThreadSpec};
-use store::{NewEvent, NewTurn, PendingAsk, SessionChange, StoredTurn, TurnChange, Write};
+use store::{Base, NewEvent, PendingAsk, StoredTurn, Write};
 use types::{
-    AskId, Code, Delivery, EventName, ItemBody, ItemId, Principal, Session, ThreadId, Timestamp, TitleSource,
-    TurnError, TurnErrorCode, TurnId, TurnStatus, Usage, auto_title,
+    AskId, Delivery, EventName, InputPart, ItemBody, ItemId, Principal, Session, ThreadId, Timestamp, TurnError,
+    TurnErrorCode, TurnId, TurnKind, TurnOptions, TurnStatus, Usage,
 };
 
-use crate::Refusal;
 pub use exchange::Finished;
-pub(crate) use exchange::{Bounds, Effect, Input, Limits, Now, Output, Up};
+pub(crate) use exchange::{Bounds, Effect, Input, Limits, Now, Output, Patch, Up};
 
 /// How long another process may hold a thread before the caller is told. A Codex that was killed has been seen to hold one
 /// for some seconds.
@@ -46,15 +47,23 @@ const REOPENINGS: u32 = 3;
 /// How long a turn that is told to stop at its deadline may take.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// A turn that waits.
+/// What a turn is, while it waits and while it runs.
 #[derive(Debug, Clone)]
-struct Waiting {
+struct Job {
     turn: TurnId,
+    kind: TurnKind,
     prompt_item: ItemId,
     prompt: String,
+    options: TurnOptions,
     /// When it was asked for.
     at: Timestamp,
     principal: Principal,
+}
+
+/// A turn that waits.
+#[derive(Debug, Clone)]
+struct Waiting {
+    job: Job,
     held: bool,
     /// It stood behind another one: its folder may have changed since it was accepted.
     stale: bool,
@@ -76,24 +85,51 @@ enum Phase {
 /// The turn that is not waiting any more.
 #[derive(Debug, Clone)]
 struct Active {
-    turn: TurnId,
-    prompt_item: ItemId,
-    prompt: String,
-    at: Timestamp,
-    principal: Principal,
+    job: Job,
     phase: Phase,
     /// The ask that has no answer yet.
     ask: Option<AskId>,
     started: bool,
     delivery: Delivery,
     codex_turn: Option<String>,
+    /// Codex has begun it: from then on it can be interrupted.
+    begun: bool,
     reopened: u32,
     deadline: Instant,
-    /// It was told to stop because its time was up; by then it must have.
-    stopping: Option<Instant>,
+    /// It is to stop; by then it must have.
+    stopping: Option<Stopping>,
     items: HashMap<String, OpenItem>,
     answered: Option<String>,
     usage: Option<Usage>,
+}
+
+/// A turn that is to stop.
+#[derive(Debug, Clone, Copy)]
+struct Stopping {
+    why: Stop,
+    /// Codex has been told.
+    told: bool,
+    limit: Instant,
+}
+
+/// Why a turn is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Its time is up.
+    Deadline,
+    /// Somebody said so.
+    Asked,
+}
+
+/// A session that is on its way out.
+#[derive(Debug, Clone)]
+struct Leaving {
+    /// Threads whose record Codex is to remove first.
+    threads: VecDeque<ThreadId>,
+    /// The ask that has no answer yet.
+    ask: Option<AskId>,
+    /// Its deletion is in the batch: nothing may be written of it any more.
+    gone: bool,
 }
 
 /// An item of the running turn.
@@ -122,6 +158,12 @@ pub(crate) struct State {
     fresh: Option<ThreadId>,
     queue: VecDeque<Waiting>,
     active: Option<Active>,
+    /// It is being deleted.
+    leaving: Option<Leaving>,
+    /// What a new or resumed thread was told to have.
+    thread_base: Base,
+    /// What the thread goes back to after turns with a model or an effort of their own.
+    base: Option<Base>,
     /// Warnings that were told lately; Codex repeats some with every turn.
     warned: VecDeque<String>,
 }
@@ -131,6 +173,7 @@ impl State {
     pub(crate) fn new(
         session: Session,
         developer_instructions: Option<String>,
+        base: Option<Base>,
         waiting: Vec<StoredTurn>,
         limits: Limits,
         loaded: Option<&ThreadId>,
@@ -138,13 +181,17 @@ impl State {
         let queue = waiting
             .into_iter()
             .map(|stored| Waiting {
-                turn: stored.turn.id,
-                prompt_item: stored.prompt_item,
-                prompt: stored.turn.prompt,
-                at: stored.turn.created_at,
-                principal: Principal::from_name(&stored.turn.principal),
-                held: stored.held,
+                held: stored.turn.held,
                 stale: true,
+                job: Job {
+                    turn: stored.turn.id,
+                    kind: stored.turn.kind,
+                    prompt_item: stored.prompt_item,
+                    prompt: stored.turn.prompt,
+                    options: stored.options,
+                    at: stored.turn.created_at,
+                    principal: Principal::from_name(&stored.turn.principal),
+                },
             })
             .collect();
         Self {
@@ -158,6 +205,9 @@ impl State {
             hopeless: None,
             queue,
             active: None,
+            leaving: None,
+            thread_base: Base::default(),
+            base,
             warned: VecDeque::new(),
         }
     }
@@ -178,7 +228,9 @@ impl State {
 
     /// True when nothing will happen until somebody asks for something.
     pub(crate) fn at_rest(&self) -> bool {
-        self.active.is_none() && self.queue.iter().all(|waiting| waiting.held)
+        self.active.is_none()
+            && self.leaving.as_ref().is_none_or(|leaving| leaving.gone)
+            && self.queue.iter().all(|waiting| waiting.held)
     }
 
     /// When [`Input::Tick`] is due.
@@ -188,64 +240,15 @@ impl State {
             Phase::Resuming { again_at, .. } => *again_at,
             _ => None,
         };
-        [Some(active.stopping.unwrap_or(active.deadline)), again].into_iter().flatten().min()
-    }
-
-    /// A new turn. It waits when another one runs; what was held goes on as well.
-    pub(crate) fn submit(&mut self, turn: NewTurn, now: &Now<'_>, out: &mut Output) -> Result<(), Refusal> {
-        let waiting = self.queue.len();
-        if waiting >= self.limits.bounds.queue {
-            let detail = format!("{waiting} turns are waiting in this session already; try again when one has ended");
-            return Err(Refusal::new(Code::QueueFull, detail).of_session(&self.session.id));
-        }
-        if let (Some(error), None) = (&self.hopeless, &self.agent) {
-            return Err(Refusal::new(Code::AgentUnavailable, format!("Codex is not running: {error}"))
-                .of_session(&self.session.id));
-        }
-        for waiting in self.queue.iter_mut().filter(|waiting| waiting.held) {
-            waiting.held = false;
-            let change = TurnChange { held: Some(false), ..TurnChange::default() };
-            out.batch.push(Write::UpdateTurn { id: waiting.turn.clone(), change: Box::new(change) });
-        }
-        let mut change = SessionChange { updated_at: Some(now.at), ..SessionChange::default() };
-        if self.session.title_source == TitleSource::Auto && !self.session.title_locked && self.session.turn_count > 0 {
-            change.title = auto_title(&turn.prompt)
-                .filter(|title| *title != self.session.title)
-                .map(|title| (title, TitleSource::Auto, false));
-        }
-        if let Some((title, ..)) = &change.title {
-            self.session.title.clone_from(title);
-        }
-        self.session.turn_count += 1;
-        self.queue.push_back(Waiting {
-            turn: turn.id.clone(),
-            prompt_item: turn.prompt_item.clone(),
-            prompt: turn.prompt.clone(),
-            at: turn.created_at,
-            principal: turn.principal.clone(),
-            held: false,
-            stale: self.active.is_some() || waiting > 0,
-        });
-        let id = turn.id.clone();
-        out.batch.push(Write::CreateTurn(Box::new(turn)));
-        out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
-        self.event(EventName::TurnQueued, Some(&id), None, None, now, out);
-        self.start_next(now, out);
-        Ok(())
-    }
-
-    /// A new title. Ends any automatic one.
-    pub(crate) fn rename(&mut self, title: String, source: TitleSource, locked: bool, now: &Now<'_>, out: &mut Output) {
-        self.session.title.clone_from(&title);
-        self.session.title_source = source;
-        self.session.title_locked = locked;
-        let change = SessionChange { title: Some((title, source, locked)), ..SessionChange::default() };
-        out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
-        self.event(EventName::SessionUpdated, None, None, None, now, out);
+        let end = active.stopping.map_or(active.deadline, |stopping| stopping.limit);
+        [Some(end), again].into_iter().flatten().min()
     }
 
     /// Something happened.
     pub(crate) fn handle(&mut self, input: Input, now: &Now<'_>, out: &mut Output) {
+        if self.gone() {
+            return Self::unheard(input, out);
+        }
         match input {
             Input::AgentUp(up) => {
                 if self.agent.as_ref() != Some(&up) {
@@ -287,27 +290,26 @@ impl State {
     }
 
     fn in_phase(&self, turn: &TurnId, test: impl Fn(&Phase) -> bool) -> bool {
-        self.active.as_ref().is_some_and(|active| active.turn == *turn && test(&active.phase))
+        self.active.as_ref().is_some_and(|active| active.job.turn == *turn && test(&active.phase))
     }
 
     /// Takes the next waiting turn, unless one runs or the next is held.
     fn start_next(&mut self, now: &Now<'_>, out: &mut Output) {
-        if self.active.is_some() || self.queue.front().is_none_or(|waiting| waiting.held) {
+        if self.leaving.is_some() || self.active.is_some() || self.queue.front().is_none_or(|waiting| waiting.held) {
             return;
         }
         let Some(waiting) = self.queue.pop_front() else { return };
-        let effect = Effect::CheckCwd { turn: waiting.turn.clone(), principal: waiting.principal.clone() };
+        let job = waiting.job;
+        let images = local_images(&job.options).map(str::to_owned).collect();
+        let effect = Effect::CheckCwd { turn: job.turn.clone(), principal: job.principal.clone(), images };
         self.active = Some(Active {
-            turn: waiting.turn,
-            prompt_item: waiting.prompt_item,
-            prompt: waiting.prompt,
-            at: waiting.at,
-            principal: waiting.principal,
+            job,
             phase: Phase::Checking,
             ask: None,
             started: false,
             delivery: Delivery::No,
             codex_turn: None,
+            begun: false,
             reopened: 0,
             deadline: now.clock + self.limits.bounds.turn,
             stopping: None,
@@ -326,7 +328,7 @@ impl State {
             id,
             agent: agent.clone(),
             session: self.session.id.clone(),
-            turn: self.active.as_ref().map(|active| active.turn.clone()),
+            turn: self.active.as_ref().map(|active| active.job.turn.clone()),
             meaning: meaning.to_owned(),
             at: now.at,
         })));
@@ -344,7 +346,7 @@ impl State {
     fn spec(&self) -> ThreadSpec {
         let (sandbox, approval_policy) = match &self.active {
             Some(active) => {
-                self.limits.policy.confine(&active.principal, self.session.sandbox, self.session.approval_policy)
+                self.limits.policy.confine(&active.job.principal, self.session.sandbox, self.session.approval_policy)
             }
             None => (self.session.sandbox, self.session.approval_policy),
         };
@@ -354,6 +356,7 @@ impl State {
             sandbox,
             approval_policy,
             developer_instructions: self.developer_instructions.clone(),
+            config: self.session.config.clone(),
         }
     }
 
@@ -375,6 +378,14 @@ impl State {
             detail,
         })));
     }
+}
+
+/// The pictures of a turn that lie on this machine.
+fn local_images(options: &TurnOptions) -> impl Iterator<Item = &str> {
+    options.input.iter().filter_map(|part| match part {
+        InputPart::LocalImage { path } => Some(path.as_str()),
+        InputPart::Text { .. } | InputPart::Image { .. } => None,
+    })
 }
 
 #[cfg(test)]

@@ -3,8 +3,11 @@
 
 use agent::{Answer, Applied, Ask, AskError, ThreadSpec, TurnSpec};
 use serde_json::json;
-use store::{Message, SessionChange, TurnChange, Write};
-use types::{Delivery, EventName, Resumed, ResumedHow, Role, ThreadId, TurnErrorCode, TurnStatus};
+use store::{Base, Message, SessionChange, TurnChange, Write};
+use types::{
+    Delivery, EventName, InputPart, Resumed, ResumedHow, Role, ThreadId, TurnErrorCode, TurnKind, TurnOptions,
+    TurnStatus,
+};
 
 use super::{Effect, HELD_PATIENCE, HELD_WAIT, Now, Output, Phase, REOPENINGS, State};
 use crate::{policy, replay};
@@ -47,6 +50,7 @@ impl State {
                 self.give_up_if_hopeless(now, out);
             }
             (Phase::Resuming { .. }, Ok(Answer::Thread { applied, .. })) => {
+                self.told_base(applied.as_ref());
                 if self.refuse_widened(applied.as_ref(), &self.thread_spec(), now, out) {
                     return;
                 }
@@ -57,12 +61,15 @@ impl State {
             (Phase::Resuming { .. }, Err(AskError::NoRecord(why))) => {
                 tracing::info!(session = %self.session.id, why, "the thread is gone; a new one is given the saved messages");
                 self.session.thread_id = None;
+                self.forget_base(out);
                 self.open(now, out);
             }
             (Phase::Resuming { since, .. }, Err(AskError::Held(_))) if since + HELD_PATIENCE > now.clock => {
                 self.enter(Phase::Resuming { since, again_at: Some(now.clock + HELD_WAIT) }, None);
             }
             (Phase::Starting, Ok(Answer::Thread { thread, applied })) => {
+                self.told_base(applied.as_ref());
+                self.forget_base(out);
                 if self.refuse_widened(applied.as_ref(), &self.thread_spec(), now, out) {
                     return;
                 }
@@ -70,7 +77,7 @@ impl State {
                     self.fresh = thread;
                     self.enter(Phase::Recalling, None);
                     if let Some(active) = &self.active {
-                        out.effects.push(Effect::LoadHistory { turn: active.turn.clone() });
+                        out.effects.push(Effect::LoadHistory { turn: active.job.turn.clone() });
                     }
                 } else {
                     if let Some(thread) = thread {
@@ -95,7 +102,7 @@ impl State {
     /// The saved messages are here.
     pub(super) fn recalled(&mut self, history: Vec<Message>, now: &Now<'_>, out: &mut Output) {
         let Some(active) = &self.active else { return };
-        let messages = replay::select(history, &active.turn, self.limits.bounds.inject_chars);
+        let messages = replay::select(history, &active.job.turn, self.limits.bounds.inject_chars);
         let Some(agent) = &self.agent else {
             self.fresh = None;
             self.enter(Phase::NoAgent, None);
@@ -112,17 +119,24 @@ impl State {
     }
 
     fn start_marked(&mut self, messages: &[(Role, String)], now: &Now<'_>, out: &mut Output) {
-        self.replayed(messages.len(), now, out);
         let Some(active) = &self.active else { return };
-        let prompt = replay::marked(messages, &active.prompt);
+        if active.job.kind == TurnKind::Compact {
+            let message = "the thread is gone and this version of Codex can't be given the saved messages without a prompt; \
+                           the next prompt begins a new one, which is shorter by itself";
+            self.fail(TurnErrorCode::Other, message.to_owned(), now, out);
+            return;
+        }
+        let prompt = replay::marked(messages, &active.job.prompt);
+        self.replayed(messages.len(), now, out);
         // The thread becomes the session's own once Codex has recorded this prompt, and with it what was said.
         self.start_turn(self.fresh.clone(), Some(prompt), now, out);
     }
 
-    fn start_turn(&mut self, thread: Option<ThreadId>, prompt: Option<String>, now: &Now<'_>, out: &mut Output) {
+    /// Asks for the turn itself. `marked` is its text together with what was said before.
+    fn start_turn(&mut self, thread: Option<ThreadId>, marked: Option<String>, now: &Now<'_>, out: &mut Output) {
+        let Some(ask) = self.turn_ask(thread, marked, out) else { return };
         let (Some(active), Some(agent)) = (&self.active, &self.agent) else { return };
-        let turn = active.turn.clone();
-        let prompt = prompt.unwrap_or_else(|| active.prompt.clone());
+        let turn = active.job.turn.clone();
         let mut change =
             TurnChange { agent: Some(agent.id.clone()), delivery: Some(Delivery::Unknown), ..TurnChange::default() };
         if !active.started {
@@ -130,13 +144,79 @@ impl State {
             change.started_at = Some(now.at);
             self.event(EventName::TurnStarted, Some(&turn), None, None, now, out);
         }
-        out.batch.push(Write::UpdateTurn { id: turn.clone(), change: Box::new(change) });
-        let spec = TurnSpec { thread, prompt, turn, spec: self.spec() };
-        let ask = self.ask(Ask::StartTurn(spec), "turn", now, out);
+        out.batch.push(Write::UpdateTurn { id: turn, change: Box::new(change) });
+        let ask = self.ask(ask, "turn", now, out);
         self.enter(Phase::Asked, ask);
         if let Some(active) = &mut self.active {
             active.started = true;
             active.delivery = Delivery::Unknown;
+        }
+    }
+
+    fn turn_ask(&mut self, thread: Option<ThreadId>, marked: Option<String>, out: &mut Output) -> Option<Ask> {
+        let job = self.active.as_ref()?.job.clone();
+        if job.kind == TurnKind::Compact {
+            return thread.map(|thread| Ask::Compact { thread });
+        }
+        let (model, effort) = self.model_of(&job.options, out);
+        let mut input = job.options.input;
+        if input.is_empty() {
+            input.push(InputPart::Text { text: marked.unwrap_or(job.prompt) });
+        } else if let Some(text) = marked {
+            // Its words are in the marked text already; its pictures follow.
+            input.retain(|part| !matches!(part, InputPart::Text { .. }));
+            input.insert(0, InputPart::Text { text });
+        }
+        let output_schema = job.options.output_schema;
+        Some(Ask::StartTurn(TurnSpec {
+            thread,
+            input,
+            model,
+            effort,
+            output_schema,
+            turn: job.turn,
+            spec: self.spec(),
+        }))
+    }
+
+    /// The model and the effort that this turn names. Codex keeps what a turn names for those that follow, so the first turn
+    /// without takes it back.
+    fn model_of(&mut self, options: &TurnOptions, out: &mut Output) -> (Option<String>, Option<String>) {
+        let own = options.model.is_some() || options.effort.is_some();
+        match self.base.clone() {
+            None if !own => (self.session.model.clone(), None),
+            None => {
+                let base = self.thread_base.clone();
+                let model = self.session.model.clone();
+                self.rebase(Some(Base { model: model.or(base.model), effort: base.effort }), out);
+                (options.model.clone().or_else(|| self.session.model.clone()), options.effort.clone())
+            }
+            Some(base) => {
+                if !own {
+                    self.thread_base.clone_from(&base);
+                    self.rebase(None, out);
+                }
+                (options.model.clone().or(base.model), options.effort.clone().or(base.effort))
+            }
+        }
+    }
+
+    fn rebase(&mut self, base: Option<Base>, out: &mut Output) {
+        self.base.clone_from(&base);
+        let change = SessionChange { base: Some(base), ..SessionChange::default() };
+        out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
+    }
+
+    /// A new thread has had no turn: there is nothing to go back to.
+    fn forget_base(&mut self, out: &mut Output) {
+        if self.base.is_some() {
+            self.rebase(None, out);
+        }
+    }
+
+    fn told_base(&mut self, applied: Option<&Applied>) {
+        if let Some(applied) = applied {
+            self.thread_base = Base { model: applied.model.clone(), effort: applied.effort.clone() };
         }
     }
 
@@ -150,7 +230,7 @@ impl State {
                     active.codex_turn = Some(codex_turn.clone());
                     if let Some(thread) = self.session.thread_id.clone().filter(|_| self.fresh.is_none()) {
                         let change = TurnChange { codex: Some((thread, codex_turn)), ..TurnChange::default() };
-                        out.batch.push(Write::UpdateTurn { id: active.turn.clone(), change: Box::new(change) });
+                        out.batch.push(Write::UpdateTurn { id: active.job.turn.clone(), change: Box::new(change) });
                     }
                 }
             }
@@ -218,7 +298,7 @@ impl State {
         self.session.resumed = Some(resumed);
         let change = SessionChange { resumed: Some(resumed), ..SessionChange::default() };
         out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
-        let turn = self.active.as_ref().map(|active| active.turn.clone());
+        let turn = self.active.as_ref().map(|active| active.job.turn.clone());
         let detail = json!({"how": how, "threadId": self.session.thread_id});
         self.event(EventName::SessionResumed, turn.as_ref(), None, Some(detail), now, out);
     }

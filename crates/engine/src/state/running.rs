@@ -2,9 +2,9 @@
 
 use agent::{ApprovalRequest, Ask, Outcome, Reply, Report, What};
 use store::{TurnChange, Write};
-use types::{ApprovalId, Delivery, EventName, Item, ItemBody, ItemId, ItemStatus, TurnErrorCode, TurnStatus, Usage};
+use types::{ApprovalId, Delivery, EventName, Item, ItemBody, ItemId, ItemStatus, TurnErrorCode, TurnKind, TurnStatus};
 
-use super::{Active, Effect, Now, OpenItem, Output, Phase, State};
+use super::{Active, Effect, Now, OpenItem, Output, Phase, State, Stop};
 
 /// So many warnings are remembered, so that one that comes with every turn is told once.
 const WARNINGS: usize = 16;
@@ -17,6 +17,10 @@ impl State {
         match what {
             What::Answer(id, answer) => {
                 out.batch.push(Write::SettleAsk(id));
+                if self.leaving.as_ref().is_some_and(|leaving| leaving.ask == Some(id)) {
+                    self.thread_removed(answer, now, out);
+                    return self.done(&agent, seq, before, out);
+                }
                 let Some(active) = &mut self.active else { return self.done(&agent, seq, before, out) };
                 if active.ask == Some(id) {
                     active.ask = None;
@@ -40,7 +44,7 @@ impl State {
         if seq == 0 {
             return;
         }
-        if out.batch.writes.len() > before {
+        if out.batch.writes.len() > before && !self.gone() {
             out.seen = Some((agent.clone(), seq));
         }
         out.effects.push(Effect::Ack { agent: agent.clone(), seq });
@@ -62,23 +66,24 @@ impl State {
                 }
             }
             What::TurnStarted { codex_turn } => {
+                // A compaction is answered before it is named.
                 if let Some(active) = &mut self.active
-                    && active.phase == Phase::Asked
+                    && (active.phase == Phase::Asked || (active.phase == Phase::Running && active.codex_turn.is_none()))
                 {
-                    active.codex_turn = Some(codex_turn);
+                    active.codex_turn = Some(codex_turn.clone());
+                }
+                if let Some(active) = &mut self.active
+                    && active.codex_turn.as_ref() == Some(&codex_turn)
+                {
+                    active.begun = true;
+                    self.tell_to_stop(now, out);
                 }
             }
             What::ItemStarted { codex_id, body } => self.item_started(codex_id, body, now, out),
             What::ItemCompleted { codex_id, status, body } => self.item_completed(codex_id, status, body, now, out),
             What::Usage(tokens) => {
                 if let Some(active) = &mut self.active {
-                    let sum = active.usage.get_or_insert_default();
-                    *sum = Usage {
-                        input_tokens: sum.input_tokens + tokens.input_tokens,
-                        cached_input_tokens: sum.cached_input_tokens + tokens.cached_input_tokens,
-                        output_tokens: sum.output_tokens + tokens.output_tokens,
-                        reasoning_tokens: sum.reasoning_tokens + tokens.reasoning_tokens,
-                    };
+                    active.usage = Some(active.usage.unwrap_or_default().plus(tokens));
                 }
             }
             What::Warning(message) => self.warn(message, now, out),
@@ -93,12 +98,12 @@ impl State {
 
     fn item_started(&mut self, codex_id: String, body: ItemBody, now: &Now<'_>, out: &mut Output) {
         let Some(active) = &mut self.active else { return };
-        if is_prompt(active, &body) {
+        if is_first(active, &body) {
             return;
         }
         let id = ItemId::fresh();
         active.items.insert(codex_id.clone(), OpenItem { id: id.clone(), at: now.at, open: Some(body.clone()) });
-        let turn = active.turn.clone();
+        let turn = active.job.turn.clone();
         self.put(Item { id: id.clone(), status: ItemStatus::InProgress, at: now.at, body }, Some(codex_id), out);
         self.event(EventName::ItemStarted, Some(&turn), Some(&id), None, now, out);
     }
@@ -112,9 +117,9 @@ impl State {
         out: &mut Output,
     ) {
         let Some(active) = &mut self.active else { return };
-        let turn = active.turn.clone();
-        if is_prompt(active, &body) {
-            self.delivered(now, out);
+        let turn = active.job.turn.clone();
+        if is_first(active, &body) {
+            self.delivered(Some(body), now, out);
             return;
         }
         if let ItemBody::AgentMessage { text } = &body {
@@ -133,16 +138,19 @@ impl State {
         self.event(EventName::ItemCompleted, Some(&turn), Some(&id), None, now, out);
     }
 
-    /// Codex has recorded the prompt: from now on it is part of the thread.
-    fn delivered(&mut self, now: &Now<'_>, out: &mut Output) {
+    /// Codex has recorded the prompt: from now on it is part of the thread. `told` is the item as Codex has it.
+    fn delivered(&mut self, told: Option<ItemBody>, now: &Now<'_>, out: &mut Output) {
         if let Some(thread) = self.fresh.take() {
             self.adopt(thread, now, out);
         }
         let Some(active) = &mut self.active else { return };
         active.delivery = Delivery::Yes;
-        let (turn, id, at) = (active.turn.clone(), active.prompt_item.clone(), active.at);
-        // Its text is what the caller wrote, also where Codex was given more.
-        let body = ItemBody::UserMessage { text: active.prompt.clone(), images: Vec::new() };
+        let (turn, id, at) = (active.job.turn.clone(), active.job.prompt_item.clone(), active.job.at);
+        // The text of a prompt is what the caller wrote, also where Codex was given more.
+        let body = match (active.job.kind, told) {
+            (TurnKind::Compact, Some(told)) => told,
+            (kind, _) => store::first_item(kind, &active.job.prompt, &active.job.options),
+        };
         let change = TurnChange { delivery: Some(Delivery::Yes), ..TurnChange::default() };
         out.batch.push(Write::UpdateTurn { id: turn.clone(), change: Box::new(change) });
         self.put(Item { id: id.clone(), status: ItemStatus::Completed, at, body }, None, out);
@@ -152,7 +160,7 @@ impl State {
 
     fn warn(&mut self, message: String, now: &Now<'_>, out: &mut Output) {
         let Some(active) = &self.active else { return };
-        let turn = active.turn.clone();
+        let turn = active.job.turn.clone();
         if self.warned.contains(&message) {
             return;
         }
@@ -173,7 +181,7 @@ impl State {
         let Some(active) = &self.active else { return };
         let id = ApprovalId::fresh();
         let change = TurnChange { declined: Some(id.clone()), ..TurnChange::default() };
-        out.batch.push(Write::UpdateTurn { id: active.turn.clone(), change: Box::new(change) });
+        out.batch.push(Write::UpdateTurn { id: active.job.turn.clone(), change: Box::new(change) });
         let what =
             request.command.map_or_else(|| format!("for {}", request.kind), |command| format!("to run `{command}`"));
         let why = request.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -204,10 +212,10 @@ impl State {
             tracing::debug!(ours, theirs, "the end of another turn");
             return;
         }
-        let stopped = active.stopping.is_some();
+        let stopped = active.stopping.is_some_and(|stopping| stopping.why == Stop::Deadline);
         if outcome == Outcome::Completed && active.delivery != Delivery::Yes {
             // An interface that does not say that it recorded the prompt: the answer says it.
-            self.delivered(now, out);
+            self.delivered(None, now, out);
         }
         match outcome {
             Outcome::Completed => {
@@ -237,14 +245,14 @@ impl State {
         open.sort_by(|a, b| a.1.id.cmp(&b.1.id));
         for (codex_id, item, body) in open {
             let whole = Item { id: item.id.clone(), status: ItemStatus::Incomplete, at: item.at, body: body.clone() };
-            self.put_for(&active.turn, whole, Some(codex_id.clone()), out);
-            self.event(EventName::ItemCompleted, Some(&active.turn), Some(&item.id), None, now, out);
+            self.put_for(&active.job.turn, whole, Some(codex_id.clone()), out);
+            self.event(EventName::ItemCompleted, Some(&active.job.turn), Some(&item.id), None, now, out);
         }
     }
 
     fn put(&self, item: Item, codex_id: Option<String>, out: &mut Output) {
         if let Some(active) = &self.active {
-            self.put_for(&active.turn, item, codex_id, out);
+            self.put_for(&active.job.turn, item, codex_id, out);
         }
     }
 
@@ -254,7 +262,12 @@ impl State {
     }
 }
 
-/// The first user message of a turn is its prompt, which has its item already.
-fn is_prompt(active: &Active, body: &ItemBody) -> bool {
-    matches!(body, ItemBody::UserMessage { .. }) && active.delivery != Delivery::Yes
+/// The first user message of a turn is its prompt, and the first thing that we don't know of a compaction is the compaction:
+/// that item is there already.
+fn is_first(active: &Active, body: &ItemBody) -> bool {
+    let fits = match active.job.kind {
+        TurnKind::Prompt => matches!(body, ItemBody::UserMessage { .. }),
+        TurnKind::Compact => matches!(body, ItemBody::Other { .. }),
+    };
+    fits && active.delivery != Delivery::Yes
 }

@@ -1,146 +1,16 @@
 //! The machine by itself: what it asks of Codex, in which order, and what is on disk by then.
 
-use std::{cell::Cell, sync::Arc};
+mod lab;
+mod v1;
 
-use agent::{Answer, Applied, AskError, Capabilities, Outcome, Reply, Report, RequestId, Route, What};
+use std::cell::Cell;
+
+use agent::{Answer, Applied, AskError, Outcome, Reply, RequestId, What};
 use store::Message;
-use types::{
-    AgentId, ApprovalPolicy, ItemStatus, Origin, Role, Sandbox, SessionId, TurnError, TurnStatus, agent::Backend,
-};
+use types::{AgentId, Code, ItemStatus, Role, Sandbox, TurnError, TurnStatus};
 
 use super::*;
-use crate::Policy;
-
-/// A session with a clock that stands still and numbers that count up.
-struct Lab {
-    state: State,
-    asks: Cell<i64>,
-    clock: Instant,
-}
-
-fn session() -> Session {
-    let at = Timestamp::from_millis(0);
-    Session::new(SessionId::fresh(), "/w".into(), Sandbox::WorkspaceWrite, ApprovalPolicy::OnRequest, at)
-}
-
-fn up(id: &AgentId, inject: bool) -> Input {
-    let capabilities = Capabilities { inject, interrupt: true };
-    Input::AgentUp(Up { id: id.clone(), backend: Backend::AppServer, capabilities })
-}
-
-fn thread(name: &str) -> ThreadId {
-    ThreadId::parse(name).unwrap()
-}
-
-fn narrow() -> Applied {
-    Applied { sandbox: Ok(Sandbox::ReadOnly), network: false, approval_policy: Ok(ApprovalPolicy::OnRequest) }
-}
-
-fn loaded(name: &str) -> Answer {
-    Answer::Thread { thread: Some(thread(name)), applied: Some(narrow()) }
-}
-
-impl Lab {
-    fn new(session: Session) -> Self {
-        let bounds = Bounds {
-            queue: 3,
-            turn: Duration::from_secs(100),
-            inject_chars: 1000,
-            awake: 8,
-            linger: Duration::from_secs(1),
-        };
-        let policy = Policy { sandbox: Sandbox::WorkspaceWrite, ..Policy::narrowest("/w".into()) };
-        let limits = Limits { bounds, policy: Arc::new(policy) };
-        Self { state: State::new(session, None, Vec::new(), limits, None), asks: Cell::new(0), clock: Instant::now() }
-    }
-
-    fn run(&mut self, act: impl FnOnce(&mut State, &Now<'_>, &mut Output)) -> Output {
-        let next_ask = || {
-            self.asks.set(self.asks.get() + 1);
-            AskId(self.asks.get())
-        };
-        let now = Now { clock: self.clock, at: Timestamp::from_millis(1), next_ask: &next_ask };
-        let mut out = Output::default();
-        act(&mut self.state, &now, &mut out);
-        out
-    }
-
-    fn input(&mut self, input: Input) -> Output {
-        self.run(|state, now, out| state.handle(input, now, out))
-    }
-
-    fn say(&mut self, agent: &AgentId, what: What) -> Output {
-        let report = Report { agent: agent.clone(), seq: 9, route: Route::Ask(AskId(0)), what };
-        self.input(Input::Report(report))
-    }
-
-    fn answer(&mut self, agent: &AgentId, answer: Result<Answer, AskError>) -> Output {
-        self.say(agent, What::Answer(AskId(self.asks.get()), answer))
-    }
-
-    fn submit(&mut self, prompt: &str) -> Result<(TurnId, Output), Refusal> {
-        let turn = NewTurn {
-            id: TurnId::fresh(),
-            session: self.state.session.id.clone(),
-            prompt_item: ItemId::fresh(),
-            prompt: prompt.to_owned(),
-            principal: Principal::Local,
-            origin: Origin::Http,
-            created_at: Timestamp::from_millis(1),
-        };
-        let id = turn.id.clone();
-        let mut result = Ok(());
-        let out = self.run(|state, now, out| result = state.submit(turn, now, out));
-        result.map(|()| (id, out))
-    }
-
-    fn complete(&mut self, agent: &AgentId, text: &str) -> Output {
-        let prompt = ItemBody::UserMessage { text: "?".into(), images: vec![] };
-        self.say(agent, What::ItemCompleted { codex_id: "u".into(), status: ItemStatus::Completed, body: prompt });
-        let body = ItemBody::AgentMessage { text: text.into() };
-        self.say(agent, What::ItemCompleted { codex_id: "m".into(), status: ItemStatus::Completed, body });
-        self.say(
-            agent,
-            What::TurnEnded { codex_turn: Some("c".into()), outcome: Outcome::Completed, last_message: None },
-        )
-    }
-}
-
-fn asked(out: &Output) -> Vec<&Ask> {
-    let asks =
-        out.effects.iter().filter_map(|effect| if let Effect::Ask { ask, .. } = effect { Some(ask) } else { None });
-    asks.collect()
-}
-
-/// Each ask that goes out stands in the batch that is committed before.
-fn stored_asks(out: &Output) -> usize {
-    out.batch.writes.iter().filter(|write| matches!(write, Write::AddAsk(_))).count()
-}
-
-fn ending(out: &Output) -> Option<(TurnStatus, Delivery, Option<TurnErrorCode>)> {
-    out.batch.writes.iter().find_map(|write| match write {
-        Write::UpdateTurn { change, .. } if change.status.is_some_and(TurnStatus::ended) => {
-            Some((change.status?, change.delivery?, change.error.as_ref().map(|error| error.code)))
-        }
-        _ => None,
-    })
-}
-
-/// The turn that waits for a look at its folder.
-fn checking(out: &Output) -> Option<TurnId> {
-    out.effects
-        .iter()
-        .find_map(|effect| if let Effect::CheckCwd { turn, .. } = effect { Some(turn.clone()) } else { None })
-}
-
-fn running(name: &str) -> (Lab, AgentId) {
-    let (mut lab, agent) = (Lab::new(session()), AgentId::fresh());
-    lab.input(up(&agent, true));
-    lab.submit("one").unwrap();
-    lab.answer(&agent, Ok(loaded(name)));
-    lab.answer(&agent, Ok(Answer::Turn { codex_turn: "c".into() }));
-    (lab, agent)
-}
+use lab::*;
 
 #[test]
 fn a_first_turn_opens_a_thread_and_the_next_one_finds_it_loaded() {
@@ -152,17 +22,14 @@ fn a_first_turn_opens_a_thread_and_the_next_one_finds_it_loaded() {
     assert_eq!(stored_asks(&out), 1);
     let out = lab.answer(&agent, Ok(loaded("t1")));
     assert!(
-        matches!(asked(&out)[..], [Ask::StartTurn(turn)] if turn.thread == Some(thread("t1")) && turn.prompt == "one")
+        matches!(asked(&out)[..], [Ask::StartTurn(turn)] if turn.thread == Some(thread("t1")) && text(turn) == "one")
     );
     assert_eq!(stored_asks(&out), 1);
     lab.answer(&agent, Ok(Answer::Turn { codex_turn: "c".into() }));
     let out = lab.complete(&agent, "1");
     assert_eq!(ending(&out), Some((TurnStatus::Completed, Delivery::Yes, None)));
     let (_, out) = lab.submit("two").unwrap();
-    assert!(
-        matches!(asked(&out)[..], [Ask::StartTurn(turn)] if turn.prompt == "two"),
-        "one batch from prompt to Codex"
-    );
+    assert!(matches!(asked(&out)[..], [Ask::StartTurn(turn)] if text(turn) == "two"), "one batch from prompt to Codex");
 }
 
 #[test]
@@ -175,7 +42,7 @@ fn one_turn_at_a_time_in_order_and_a_bounded_queue() {
     assert_eq!(lab.submit("five").unwrap_err().code, Code::QueueFull);
     let out = lab.complete(&agent, "1");
     let out = lab.input(Input::Checked { turn: checking(&out).unwrap(), verdict: Ok(()) });
-    assert!(matches!(asked(&out)[..], [Ask::StartTurn(turn)] if turn.prompt == "two"));
+    assert!(matches!(asked(&out)[..], [Ask::StartTurn(turn)] if text(turn) == "two"));
 }
 
 #[test]
@@ -202,7 +69,7 @@ fn codex_dies_under_the_turn_then_the_thread_is_resumed() {
     let out = lab.input(Input::Checked { turn: checking(&out).unwrap(), verdict: Ok(()) });
     assert!(matches!(asked(&out)[..], [Ask::ResumeThread { thread: it, .. }] if *it == thread("t1")));
     let out = lab.answer(&next, Ok(loaded("t1")));
-    assert!(matches!(asked(&out)[..], [Ask::StartTurn(turn)] if turn.prompt == "waits"));
+    assert!(matches!(asked(&out)[..], [Ask::StartTurn(turn)] if text(turn) == "waits"));
     assert_eq!(lab.state.session.resumed.unwrap().how, types::ResumedHow::Resumed);
 }
 
@@ -271,8 +138,8 @@ fn no_record_means_a_new_thread_with_the_saved_messages() {
             out = lab.answer(&agent, Ok(Answer::Done));
         }
         let [Ask::StartTurn(turn)] = asked(&out)[..] else { panic!("{:?}", out.effects) };
-        assert_eq!(turn.prompt == "two", inject);
-        assert!(turn.prompt.ends_with("two") && (inject || turn.prompt.contains("one")));
+        assert_eq!(text(turn) == "two", inject);
+        assert!(text(turn).ends_with("two") && (inject || text(turn).contains("one")));
         assert_eq!(lab.state.session.resumed.unwrap().how, types::ResumedHow::Replayed);
     }
 }
@@ -389,6 +256,7 @@ fn a_thread_that_is_not_loaded_after_all_is_resumed_and_the_prompt_sent_once_mor
 #[test]
 fn a_turn_has_a_deadline() {
     let (mut lab, agent) = running("t1");
+    lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
     lab.clock = lab.state.wake().unwrap();
     let out = lab.input(Input::Tick);
     assert!(matches!(asked(&out)[..], [Ask::Interrupt { .. }]));

@@ -1,0 +1,142 @@
+//! What callers ask of a session: a turn, or a change of the session itself. Each is refused whole or done whole.
+
+use store::{NewTurn, SessionChange, TurnChange, Write};
+use types::{Code, EventName, InputPart, TitleSource, TurnKind, auto_title};
+
+use super::{Job, Now, Output, Patch, State, Waiting};
+use crate::{OnBusy, Refusal};
+
+impl State {
+    /// A new turn. It waits when another one runs; what was held goes on as well.
+    pub(crate) fn submit(
+        &mut self,
+        turn: NewTurn,
+        on_busy: OnBusy,
+        now: &Now<'_>,
+        out: &mut Output,
+    ) -> Result<(), Refusal> {
+        self.check_open()?;
+        let refuse = |code, detail: &str| Err(Refusal::new(code, detail).of_session(&self.session.id));
+        if self.session.archived_at.is_some() {
+            let detail = "the session is archived; bring it back first: PATCH {\"archived\": false}, or `codexd sessions unarchive`";
+            return refuse(Code::NotSupported, detail);
+        }
+        let waiting = self.queue.len();
+        if on_busy == OnBusy::Reject && (self.active.is_some() || waiting > 0) {
+            return refuse(Code::TurnActive, "a turn of this session is running or waiting");
+        }
+        if let Some(capabilities) = self.agent.as_ref().map(|agent| agent.capabilities) {
+            if turn.kind == TurnKind::Compact && !capabilities.compact {
+                return refuse(Code::NotSupported, "this version of Codex can't compact a conversation on request");
+            }
+            if !turn.options.is_plain() && !capabilities.turn_options {
+                let detail = "this version of Codex takes only text: no images, and no model, effort or outputSchema for one turn";
+                return refuse(Code::NotSupported, detail);
+            }
+        }
+        let remote = |part: &InputPart| matches!(part, InputPart::Image { url } if !url.starts_with("data:"));
+        if let Some(agent) = &self.agent
+            && !agent.capabilities.remote_images
+            && turn.options.input.iter().any(remote)
+        {
+            let detail = "this version of Codex does not fetch images: send the picture as a data: address, or as a localImage";
+            return refuse(Code::NotSupported, detail);
+        }
+        if turn.kind == TurnKind::Compact && self.session.turn_count == 0 {
+            return refuse(Code::NotSupported, "the session has had no turn: there is nothing to compact");
+        }
+        if waiting >= self.limits.bounds.queue {
+            let detail = format!("{waiting} turns are waiting in this session already; try again when one has ended");
+            return Err(Refusal::new(Code::QueueFull, detail).of_session(&self.session.id));
+        }
+        if let (Some(error), None) = (&self.hopeless, &self.agent) {
+            return Err(Refusal::new(Code::AgentUnavailable, format!("Codex is not running: {error}"))
+                .of_session(&self.session.id));
+        }
+        for waiting in self.queue.iter_mut().filter(|waiting| waiting.held) {
+            waiting.held = false;
+            let change = TurnChange { held: Some(false), ..TurnChange::default() };
+            out.batch.push(Write::UpdateTurn { id: waiting.job.turn.clone(), change: Box::new(change) });
+        }
+        let mut change = SessionChange { updated_at: Some(now.at), ..SessionChange::default() };
+        let continues = self.session.turn_count > 0 || self.session.title.is_empty();
+        if self.session.title_source == TitleSource::Auto && !self.session.title_locked && continues {
+            change.title = auto_title(&turn.prompt)
+                .filter(|title| *title != self.session.title)
+                .map(|title| (title, TitleSource::Auto, false));
+        }
+        if let Some((title, ..)) = &change.title {
+            self.session.title.clone_from(title);
+        }
+        self.session.turn_count += 1;
+        self.queue.push_back(Waiting {
+            job: Job {
+                turn: turn.id.clone(),
+                kind: turn.kind,
+                prompt_item: turn.prompt_item.clone(),
+                prompt: turn.prompt.clone(),
+                options: turn.options.clone(),
+                at: turn.created_at,
+                principal: turn.principal.clone(),
+            },
+            held: false,
+            stale: self.active.is_some() || waiting > 0,
+        });
+        let id = turn.id.clone();
+        out.batch.push(Write::CreateTurn(Box::new(turn)));
+        out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
+        self.event(EventName::TurnQueued, Some(&id), None, None, now, out);
+        self.start_next(now, out);
+        Ok(())
+    }
+
+    /// A person changes the session itself.
+    pub(crate) fn change(&mut self, patch: Patch, now: &Now<'_>, out: &mut Output) -> Result<(), Refusal> {
+        self.check_open()?;
+        let mut change = SessionChange::default();
+        let mut event = EventName::SessionUpdated;
+        if let Some((title, source, locked)) = patch.title {
+            self.session.title.clone_from(&title);
+            self.session.title_source = source;
+            self.session.title_locked = locked;
+            change.title = Some((title, source, locked));
+        }
+        match patch.archived {
+            Some(true) if self.session.archived_at.is_none() => {
+                if self.active.is_some() || !self.queue.is_empty() {
+                    let detail = "a turn of this session is running or waiting; archive it when it has ended";
+                    return Err(Refusal::new(Code::TurnActive, detail).of_session(&self.session.id));
+                }
+                self.session.archived_at = Some(now.at);
+                change.archived_at = Some(Some(now.at));
+                event = EventName::SessionArchived;
+            }
+            Some(false) if self.session.archived_at.is_some() => {
+                self.session.archived_at = None;
+                change.archived_at = Some(None);
+            }
+            _ => {}
+        }
+        if !patch.labels.is_empty() {
+            for (key, value) in patch.labels {
+                match value {
+                    Some(value) => self.session.labels.insert(key, value),
+                    None => self.session.labels.remove(&key),
+                };
+            }
+            change.labels = Some(self.session.labels.clone());
+        }
+        if let Some(cwd) = patch.cwd {
+            self.session.cwd.clone_from(&cwd);
+            change.cwd = Some(cwd);
+        }
+        out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
+        self.event(event, None, None, None, now, out);
+        Ok(())
+    }
+
+    /// Refuses what comes to a session that is being deleted.
+    fn check_open(&self) -> Result<(), Refusal> {
+        if self.leaving.is_some() { Err(Refusal::no_session(self.session.id.as_str())) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,298 @@
+//! What starts work: a session, a prompt, a prompt again, a compaction.
+//!
+//! All of them go through [`Engine::work`], because all of them may come under a key of the caller's ([`Idempotency`]).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use store::{IdempotencyKey, NewTurn, StoredSession};
+use tokio::sync::oneshot;
+use types::{
+    Code, ItemId, Origin, Principal, Session, SessionId, Timestamp, TitleSource, TurnId, TurnKind, agent::AgentStatus,
+    auto_title, fold_title,
+};
+
+use crate::{
+    Engine, Idempotency, Prompt, Refusal,
+    hub::Call,
+    idempotency::{again, remember},
+    mail::{Ended, Mail},
+    policy::{Overrides, Strictness},
+    prompt::{check_labels, check_prompt, checked_images},
+};
+
+/// A session to make.
+#[derive(Debug, Clone, Default)]
+pub struct NewSession {
+    /// Its first prompt; it waits for one without.
+    pub prompt: Option<Prompt>,
+    /// Its title; from the prompt without.
+    pub title: Option<String>,
+    /// What is to be different from the daemon's own settings.
+    pub overrides: Overrides,
+    /// Instructions for each of its threads.
+    pub developer_instructions: Option<String>,
+    /// Values of Codex's configuration for each of its threads.
+    pub config: Map<String, Value>,
+    /// The caller's own words.
+    pub labels: BTreeMap<String, String>,
+    /// What becomes of an override that is not allowed.
+    pub strictness: Strictness,
+}
+
+/// What is to be done when a turn of the session is under way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnBusy {
+    /// The new one waits.
+    #[default]
+    Queue,
+    /// The new one is refused.
+    Reject,
+}
+
+/// Something that starts work.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// A new session.
+    Create(Box<NewSession>),
+    /// A prompt for a session: its id, or that of any thread that it has had.
+    Submit {
+        /// Which one.
+        session: String,
+        /// The prompt.
+        prompt: Box<Prompt>,
+        /// What is to be done when it is busy.
+        on_busy: OnBusy,
+    },
+    /// The conversation of a session is to become shorter.
+    Compact {
+        /// Which one.
+        session: String,
+    },
+    /// The prompt of a turn that ended, again.
+    Retry {
+        /// Which one.
+        turn: TurnId,
+        /// Also when Codex has recorded the prompt.
+        force: bool,
+    },
+}
+
+/// What came of it. It is on disk.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// The session.
+    pub session: SessionId,
+    /// The turn; none when a session was made that waits for its first prompt.
+    pub turn: Option<Submitted>,
+    /// The overrides that were left out, by their names in the request.
+    pub ignored: Vec<&'static str>,
+    /// It was done before, by the same request.
+    pub replayed: bool,
+}
+
+/// A turn that was accepted, and is on disk.
+#[derive(Debug, Clone)]
+pub struct Submitted {
+    /// Its session.
+    pub session: SessionId,
+    /// Its id.
+    pub turn: TurnId,
+    /// The session's turns as they end, if somebody watches already.
+    pub(crate) ended: Option<Ended>,
+}
+
+impl Engine {
+    /// Starts work. When this returns, it is on disk.
+    ///
+    /// # Errors
+    /// When the request or an override is refused, there is no such session or turn, its queue is full, Codex can't be started,
+    /// the store can't take it, or the key belongs to another request. Then nothing was done, and the key is free.
+    pub async fn work(
+        &self,
+        who: &Principal,
+        origin: Origin,
+        work: Work,
+        key: Option<Idempotency>,
+    ) -> Result<Accepted, Refusal> {
+        let Some(key) = key else { return self.begin(who, origin, work, None).await };
+        let bound = IdempotencyKey { principal: who.name(), method: key.method, path: key.path, key: key.key };
+        let claim = loop {
+            match self.claims.take(&bound) {
+                Ok(claim) => break claim,
+                // It ends with an error: the other side is dropped.
+                Err(mut other) => drop(other.changed().await),
+            }
+        };
+        if let Some(known) = self.store.remembered(&bound, Timestamp::now()).await? {
+            return again(known, key.body);
+        }
+        let (engine, who) = (self.clone(), who.clone());
+        // A task of its own: the claim holds until the commit is through, also when the caller goes away.
+        let begun = tokio::spawn(async move {
+            let begun = engine.begin(&who, origin, work, Some((bound, key.body))).await;
+            drop(claim);
+            begun
+        });
+        begun.await.map_err(|_| Refusal::new(Code::Internal, "the request broke off"))?
+    }
+
+    async fn begin(
+        &self,
+        who: &Principal,
+        origin: Origin,
+        work: Work,
+        key: Option<(IdempotencyKey, [u8; 32])>,
+    ) -> Result<Accepted, Refusal> {
+        self.check_agent()?;
+        match work {
+            Work::Create(new) => self.create(who, origin, *new, key).await,
+            Work::Submit { session, prompt, on_busy } => {
+                check_prompt(&prompt)?;
+                let (id, prompt) = self.look(who, &session, *prompt).await?;
+                let turn = new_turn(&id, TurnKind::Prompt, prompt, None, who, origin);
+                self.submit(turn, on_busy, key).await
+            }
+            Work::Compact { session } => {
+                let (id, prompt) = self.look(who, &session, Prompt::default()).await?;
+                let turn = new_turn(&id, TurnKind::Compact, prompt, None, who, origin);
+                self.submit(turn, OnBusy::Queue, key).await
+            }
+            Work::Retry { turn, force } => {
+                let stored = self.store.stored_turn(&turn).await?.ok_or_else(|| Refusal::no_turn(&turn))?;
+                let old = stored.turn;
+                let refuse = |code, detail: &str| {
+                    Err(Refusal { turn: Some(turn.clone()), ..Refusal::new(code, detail).of_session(&old.session_id) })
+                };
+                if !old.status.ended() {
+                    return refuse(Code::TurnActive, "the turn has not ended yet");
+                }
+                if old.delivery == types::Delivery::Yes && !force {
+                    let detail = "Codex has recorded the prompt of this turn and would hear it twice; \
+                                  {\"force\": true} sends it all the same";
+                    return refuse(Code::TurnEnded, detail);
+                }
+                let prompt = Prompt { text: old.prompt.clone(), options: stored.options };
+                let (id, prompt) = self.look(who, old.session_id.as_str(), prompt).await?;
+                self.submit(new_turn(&id, old.kind, prompt, Some(turn), who, origin), OnBusy::Queue, key).await
+            }
+        }
+    }
+
+    async fn create(
+        &self,
+        who: &Principal,
+        origin: Origin,
+        new: NewSession,
+        key: Option<(IdempotencyKey, [u8; 32])>,
+    ) -> Result<Accepted, Refusal> {
+        if let Some(prompt) = &new.prompt {
+            check_prompt(prompt)?;
+        }
+        check_labels(new.labels.iter().map(|(key, value)| (key, Some(value))))?;
+        let (granted, prompt) = {
+            let (policy, who, overrides) = (self.policy.clone(), who.clone(), new.overrides);
+            let (config, prompt) = (new.config.clone(), new.prompt);
+            let look = move || {
+                let granted = policy.grant(&who, &overrides, new.strictness)?;
+                policy.check_config(&config)?;
+                let prompt = prompt.map(|prompt| checked_images(&policy, &who, &granted.cwd, prompt)).transpose()?;
+                Ok::<_, Refusal>((granted, prompt))
+            };
+            blocking(look).await??
+        };
+        let at = Timestamp::now();
+        let manual = new.title.as_deref().and_then(fold_title);
+        let mut session = Session::new(SessionId::fresh(), granted.cwd, granted.sandbox, granted.approval_policy, at);
+        session.title_source = if manual.is_some() { TitleSource::Manual } else { TitleSource::Auto };
+        let from_prompt = || prompt.as_ref().and_then(|prompt| auto_title(&prompt.text));
+        session.title = manual.or_else(from_prompt).unwrap_or_default();
+        session.model = granted.model;
+        session.config = new.config;
+        session.labels = new.labels;
+        let id = session.id.clone();
+        let turn = prompt.map(|prompt| new_turn(&id, TurnKind::Prompt, prompt, None, who, origin));
+        let turn_id = turn.as_ref().map(|turn| turn.id.clone());
+        let remember = remember(key, &id, turn_id.as_ref(), at);
+        let session = Box::new(store::NewSession {
+            session,
+            principal: who.clone(),
+            origin,
+            developer_instructions: new.developer_instructions,
+        });
+        let (reply, answer) = oneshot::channel();
+        let mail = match turn {
+            Some(turn) => Mail::Submit { turn: Box::new(turn), on_busy: OnBusy::Queue, remember, reply },
+            None => Mail::Begin { remember, reply },
+        };
+        let ended = self.call(Call::Create { session, mail }, answer).await?;
+        let turn = turn_id.map(|turn| Submitted { session: id.clone(), turn, ended: Some(ended) });
+        Ok(Accepted { session: id, turn, ignored: granted.ignored, replayed: false })
+    }
+
+    /// Finds the session, and whether this principal may work in its folder with these pictures now.
+    async fn look(&self, who: &Principal, session: &str, prompt: Prompt) -> Result<(SessionId, Prompt), Refusal> {
+        let (policy, asker) = (self.policy.clone(), who.clone());
+        let look = move |stored: StoredSession| -> Result<(SessionId, Prompt), Refusal> {
+            let Session { id, cwd, .. } = stored.session;
+            let checked = policy.check_cwd(&asker, &cwd);
+            let checked = checked.and_then(|cwd| checked_images(&policy, &asker, &cwd, prompt));
+            checked.map(|prompt| (id.clone(), prompt)).map_err(|refusal| refusal.of_session(&id))
+        };
+        self.store.session_named(session, look).await?.ok_or_else(|| Refusal::no_session(session))?
+    }
+
+    async fn submit(
+        &self,
+        turn: NewTurn,
+        on_busy: OnBusy,
+        key: Option<(IdempotencyKey, [u8; 32])>,
+    ) -> Result<Accepted, Refusal> {
+        let (session, id) = (turn.session.clone(), turn.id.clone());
+        let remember = remember(key, &session, Some(&id), turn.created_at);
+        let (reply, answer) = oneshot::channel();
+        let mail = Mail::Submit { turn: Box::new(turn), on_busy, remember, reply };
+        let ended = self.call(Call::Deliver { session: session.clone(), mail }, answer).await?;
+        let turn = Submitted { session: session.clone(), turn: id, ended: Some(ended) };
+        Ok(Accepted { session, turn: Some(turn), ignored: Vec::new(), replayed: false })
+    }
+
+    /// Refuses work while Codex can't be started, so that nobody waits for nothing.
+    fn check_agent(&self) -> Result<(), Refusal> {
+        let info = self.port.info();
+        if info.status != AgentStatus::Unavailable {
+            return Ok(());
+        }
+        let why = info.last_error.unwrap_or_else(|| "nobody knows why".to_owned());
+        Err(Refusal::new(Code::AgentUnavailable, format!("Codex is not running: {why}")))
+    }
+}
+
+fn new_turn(
+    session: &SessionId,
+    kind: TurnKind,
+    prompt: Prompt,
+    retry_of: Option<TurnId>,
+    who: &Principal,
+    origin: Origin,
+) -> NewTurn {
+    NewTurn {
+        id: TurnId::fresh(),
+        session: session.clone(),
+        prompt_item: ItemId::fresh(),
+        kind,
+        prompt: prompt.text,
+        options: prompt.options,
+        retry_of,
+        principal: who.clone(),
+        origin,
+        created_at: Timestamp::now(),
+    }
+}
+
+/// Runs something that looks at the file system.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Refusal::new(Code::Internal, "a look at the file system failed"))
+}
