@@ -1,5 +1,5 @@
-//! What every request passes before a route sees it, in the order that the API promises: Host, Origin, authority, content
-//! type, length.
+//! What every request passes before a route sees it, in the order that the API promises: Host, Origin, authority and scope,
+//! content type, length.
 //!
 //! They stand around the router. So an unknown path is 404, and a wrong method 405, only for those who passed; and none of a
 //! body is read before.
@@ -7,6 +7,7 @@
 mod authority;
 mod host;
 mod origin;
+mod scopes;
 
 use axum::{
     Router,
@@ -18,21 +19,25 @@ use axum::{
 };
 use http_body_util::Limited;
 use tower::Layer as _;
-use types::{Code, Origin, Principal};
+use types::{Code, Grant, Origin, Principal, Scope};
 
-pub use authority::Token;
 pub(crate) use authority::{Attempts, Shown};
 pub(crate) use host::Hosts;
 pub(crate) use origin::Origins;
+pub(crate) use scopes::needed;
 
 use crate::{
     Api,
-    body::too_large,
     error::{Failure, Shape},
+    metrics::Watch,
+    request::too_large,
 };
 
 /// By this header a client of the command line says that it is one.
 const ORIGIN_HEADER: HeaderName = HeaderName::from_static("x-codexd-origin");
+
+/// The paths that need no authority.
+pub(crate) const FREE: [&str; 3] = ["/health", "/healthz", "/readyz"];
 
 /// By which way a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,13 +79,17 @@ pub(crate) fn around(api: Api, routes: Router) -> Router {
     Router::new().fallback_service(middleware::from_fn_with_state(api, pass).layer(routes))
 }
 
-async fn pass(State(api): State<Api>, request: Request, next: Next) -> Response {
+async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let shape = Shape::of(request.uri().path());
+    let (watch, method) = (Watch::start(), request.method().clone());
+    request.extensions_mut().insert(watch.clone());
     let response = match admit(&api, request) {
         Ok(request) => next.run(request).await,
         Err(failure) => failure.into_response(),
     };
-    shape.finish(response)
+    let response = shape.finish(response);
+    api.inner.metrics.answered(&method, &watch, &response);
+    response
 }
 
 fn admit(api: &Api, mut request: Request) -> Result<Request, Failure> {
@@ -100,17 +109,39 @@ fn admit(api: &Api, mut request: Request) -> Result<Request, Failure> {
     Ok(request.map(|body| Body::new(Limited::new(body, max))))
 }
 
+/// Who asks, if they may ask this. Nobody, where nobody need be.
 fn authority(api: &Api, request: &Request, peer: Peer) -> Result<Option<Caller>, Failure> {
+    let (caller, scopes) = match known(api, request, peer)? {
+        Some(known) => known,
+        None => return Ok(None),
+    };
+    match scopes::check(request.method(), request.uri().path(), &scopes) {
+        Ok(()) => {
+            if let Principal::Grant(name) = &caller.principal {
+                api.engine().used_grant(name);
+            }
+            Ok(Some(caller))
+        }
+        Err(_) if is_free(request) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Who asks, and what they may do.
+fn known(api: &Api, request: &Request, peer: Peer) -> Result<Option<(Caller, Vec<Scope>)>, Failure> {
     if peer == Peer::SameUser {
         let marked = request.headers().get(ORIGIN_HEADER).is_some_and(|mark| mark == "cli");
         let origin = if marked { Origin::Cli } else { Origin::Http };
-        return Ok(Some(Caller { principal: Principal::Local, origin }));
+        return Ok(Some((Caller { principal: Principal::Local, origin }, Scope::ALL.to_vec())));
     }
     let options = api.options();
-    let by = |principal| Ok(Some(Caller { principal, origin: Origin::Http }));
-    match authority::shown(request.headers(), &options.tokens) {
-        Shown::Token(name) => by(Principal::Grant(name.to_owned())),
-        Shown::Nothing | Shown::Wrong if options.open => by(Principal::Anonymous),
+    let by = |principal, scopes| Ok(Some((Caller { principal, origin: Origin::Http }, scopes)));
+    match authority::shown(request.headers(), &api.engine().policy().grants) {
+        Shown::Token(grant) => {
+            let Grant { name, scopes, .. } = &*grant;
+            by(Principal::Grant(name.clone()), scopes.clone())
+        }
+        Shown::Nothing | Shown::Wrong if options.open => by(Principal::Anonymous, vec![Scope::Read, Scope::Run]),
         Shown::Nothing | Shown::Wrong if is_free(request) => Ok(None),
         Shown::Nothing => {
             Err(Failure::new(Code::Unauthorized, format!("this daemon wants a token: {}", options.token_hint)))
@@ -127,8 +158,7 @@ fn authority(api: &Api, request: &Request, peer: Peer) -> Result<Option<Caller>,
 
 /// What may be asked without authority: whether we are alive.
 fn is_free(request: &Request) -> bool {
-    matches!(*request.method(), Method::GET | Method::HEAD)
-        && matches!(request.uri().path(), "/health" | "/healthz" | "/readyz")
+    matches!(*request.method(), Method::GET | Method::HEAD) && FREE.contains(&request.uri().path())
 }
 
 /// A web page can send a form to any address, but JSON only to one that it may talk to.

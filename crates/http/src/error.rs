@@ -8,9 +8,13 @@ use axum::{
 use engine::Refusal;
 use serde::Serialize;
 use types::{Code, SessionId, TurnId};
+use utoipa::ToSchema;
+
+/// Says that the work had been begun by the same request before.
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// The status of each code, and its title.
-const fn meaning(code: Code) -> (StatusCode, &'static str) {
+pub(crate) const fn meaning(code: Code) -> (StatusCode, &'static str) {
     match code {
         Code::BadRequest => (StatusCode::BAD_REQUEST, "The request can't be understood"),
         Code::BadCwd => (StatusCode::BAD_REQUEST, "The folder can't be used"),
@@ -55,6 +59,7 @@ const fn meaning(code: Code) -> (StatusCode, &'static str) {
 pub(crate) struct Failure {
     refusal: Refusal,
     status: StatusCode,
+    replayed: bool,
 }
 
 impl Failure {
@@ -73,12 +78,18 @@ impl Failure {
         self.refusal.turn.get_or_insert_with(|| turn.clone());
         self
     }
+
+    /// Says that the work had been begun by the same request before.
+    pub(crate) fn replayed(mut self, replayed: bool) -> Self {
+        self.replayed = replayed;
+        self
+    }
 }
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let (status, _) = meaning(refusal.code);
-        Self { refusal, status }
+        Self { refusal, status, replayed: false }
     }
 }
 
@@ -99,30 +110,42 @@ pub(crate) enum Shape {
     Legacy,
 }
 
-#[derive(Serialize)]
+/// Why a request was refused.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Problem<'a> {
+pub(crate) struct Problem {
+    /// `urn:codexd:problem:` and the code.
     r#type: String,
-    title: &'a str,
+    /// What the code means, in words.
+    title: &'static str,
+    /// The status of the response.
     status: u16,
-    detail: &'a str,
+    /// For people: what is wrong, and what to do.
+    detail: String,
     code: Code,
+    /// Whether the same request may succeed later, unchanged.
     retryable: bool,
+    /// The session that it was about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    session_id: Option<&'a SessionId>,
+    session_id: Option<SessionId>,
+    /// The turn that it was about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    turn_id: Option<&'a TurnId>,
+    turn_id: Option<TurnId>,
 }
 
-#[derive(Serialize)]
+/// Why a request was refused, as the first version told it.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Legacy<'a> {
-    error: &'a str,
+pub(crate) struct LegacyError {
+    /// For people: what is wrong, and what to do.
+    error: String,
     code: Code,
+    /// The session that it was about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    session_id: Option<&'a SessionId>,
+    session_id: Option<SessionId>,
+    /// The turn that it was about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    turn_id: Option<&'a TurnId>,
+    turn_id: Option<TurnId>,
 }
 
 impl Shape {
@@ -135,10 +158,19 @@ impl Shape {
         }
     }
 
+    /// The status of a code in this form.
+    pub(crate) const fn status(self, code: Code) -> StatusCode {
+        match (self, code) {
+            // Its scripts know 400 for everything that is wrong with a folder.
+            (Self::Legacy, Code::CwdForbidden) => StatusCode::BAD_REQUEST,
+            _ => meaning(code).0,
+        }
+    }
+
     /// Gives a response the body and the headers that it must have.
     pub(crate) fn finish(self, mut response: Response) -> Response {
         if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-            self.render(&failure, &mut response);
+            self.render(failure, &mut response);
         }
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -146,39 +178,35 @@ impl Shape {
         response
     }
 
-    fn render(self, failure: &Failure, response: &mut Response) {
-        let Refusal { code, detail, session, turn } = &failure.refusal;
-        let (session_id, turn_id) = (session.as_ref(), turn.as_ref());
+    fn render(self, failure: Failure, response: &mut Response) {
+        let Refusal { code, detail, session: session_id, turn: turn_id } = failure.refusal;
+        let mut status = failure.status;
         let (body, media) = match self {
             Self::Problem => {
-                let body = serde_json::to_vec(&Problem {
-                    r#type: format!("urn:codexd:problem:{code}"),
-                    title: meaning(*code).1,
-                    status: failure.status.as_u16(),
-                    detail,
-                    code: *code,
-                    retryable: code.retryable(),
-                    session_id,
-                    turn_id,
-                });
-                (body, "application/problem+json")
+                let (r#type, title) = (format!("urn:codexd:problem:{code}"), meaning(code).1);
+                let (status, retryable) = (status.as_u16(), code.retryable());
+                let problem = Problem { r#type, title, status, detail, code, retryable, session_id, turn_id };
+                (serde_json::to_vec(&problem), "application/problem+json")
             }
             Self::Legacy => {
-                // Its scripts know 400 for everything that is wrong with a folder.
-                if *code == Code::CwdForbidden {
-                    *response.status_mut() = StatusCode::BAD_REQUEST;
+                if code == Code::CwdForbidden {
+                    status = self.status(code);
                 }
-                let body = serde_json::to_vec(&Legacy { error: detail, code: *code, session_id, turn_id });
-                (body, "application/json")
+                let error = LegacyError { error: detail, code, session_id, turn_id };
+                (serde_json::to_vec(&error), "application/json")
             }
         };
+        *response.status_mut() = status;
         // Only a map with keys that are no text fails to serialise; these have none.
         let body = body.unwrap_or_default();
         let mut set = |name: HeaderName, value: &'static str| {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         };
         set(header::CONTENT_TYPE, media);
-        match (*code, failure.status) {
+        if failure.replayed {
+            set(REPLAYED, "true");
+        }
+        match (code, status) {
             (Code::Unauthorized, _) => set(header::WWW_AUTHENTICATE, "Bearer"),
             (Code::TooManyRequests | Code::Overloaded, _) => set(header::RETRY_AFTER, "1"),
             // The rest of the body is not read, so nothing can follow it.

@@ -29,9 +29,11 @@
 //! Architecture invariant: no other crate names a status code, and none of a body is kept beyond `max_body_bytes`.
 //! Architecture invariant: every response passes the outermost layer; no error is plain text.
 
-mod body;
 mod checks;
 mod error;
+mod metrics;
+mod openapi;
+mod request;
 mod routes;
 mod serve;
 
@@ -42,9 +44,13 @@ use engine::Engine;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use checks::{Peer, Token};
+pub use checks::Peer;
+pub use openapi::text as openapi;
 
-use crate::checks::{Attempts, Hosts, Origins};
+use crate::{
+    checks::{Attempts, Hosts, Origins},
+    metrics::Metrics,
+};
 
 /// What the operator decides. [`Options::default`] has the documented values and lets nobody in by TCP.
 #[derive(Debug, Clone)]
@@ -55,8 +61,6 @@ pub struct Options {
     pub allow_origins: Vec<String>,
     /// What TCP is bound to; its address is one of our names.
     pub bound: Option<SocketAddr>,
-    /// Who may come in by TCP.
-    pub tokens: Vec<Token>,
     /// TCP needs no token: who shows none of ours is `anonymous`.
     pub open: bool,
     /// The longest body that is read, in bytes.
@@ -79,7 +83,6 @@ impl Default for Options {
             allow_hosts: Vec::new(),
             allow_origins: Vec::new(),
             bound: None,
-            tokens: Vec::new(),
             open: false,
             max_body_bytes: 256 * 1024,
             max_connections: 1024,
@@ -104,6 +107,9 @@ struct Inner {
     origins: Origins,
     attempts: Attempts,
     refusals: Arc<Semaphore>,
+    metrics: Metrics,
+    /// Without the API that they are routes of, which holds them.
+    routes: Router<Api>,
 }
 
 impl Api {
@@ -113,13 +119,14 @@ impl Api {
         let hosts = Hosts::new(&options.allow_hosts, options.bound);
         let origins = Origins::new(&options.allow_origins);
         let refusals = Arc::new(Semaphore::new(serve::REFUSALS));
-        let attempts = Attempts::default();
-        Self { inner: Arc::new(Inner { engine, options, hosts, origins, attempts, refusals }) }
+        let (attempts, metrics) = (Attempts::default(), Metrics::new(engine.clone()));
+        let routes = openapi::routes();
+        Self { inner: Arc::new(Inner { engine, options, hosts, origins, attempts, refusals, metrics, routes }) }
     }
 
     /// All routes with all checks. A request is taken for one that came by TCP unless it has a [`Peer`] as an extension.
     pub fn router(&self) -> Router {
-        checks::around(self.clone(), routes::all(self))
+        checks::around(self.clone(), self.inner.routes.clone().with_state(self.clone()))
     }
 
     /// Serves TCP until `stop`. Then running requests finish, and this returns when the last connection is gone; it sets no

@@ -1,44 +1,74 @@
 //! The routes: one file a resource. What is not here is 404, what is here by another method 405.
+//!
+//! Each handler says in its `utoipa::path` what it takes and answers, so the router and the OpenAPI document are one list.
 
-mod agent;
 mod health;
+mod import;
 mod legacy_sessions;
 mod legacy_turns;
+mod search;
+mod service;
+mod sessions;
+mod tokens;
+mod transcript;
+mod turns;
 
 use axum::{
     Router,
     http::{HeaderValue, Method, Uri, header},
+    middleware,
     response::{IntoResponse as _, Response},
-    routing::{get, post},
 };
 use types::Code;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{Api, error::Failure};
+use crate::{Api, error::Failure, metrics};
 
-/// All of them, without the checks.
-pub(crate) fn all(api: &Api) -> Router {
-    Router::new()
-        .route("/health", get(health::health))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/v1/agent", get(agent::show))
-        .route("/start", post(legacy_turns::start))
-        .route("/continue", post(legacy_turns::go_on))
-        .route("/reply", post(legacy_turns::reply))
-        .route("/sessions", get(legacy_sessions::list))
-        .route("/sessions/search", get(legacy_sessions::search))
-        .route("/sessions/rename", post(legacy_sessions::rename))
-        .route("/sessions/autoname", post(legacy_sessions::autoname))
-        .route("/sessions/{id}", get(legacy_sessions::show))
+/// All of them, without the checks, and the document that tells of them.
+pub(crate) fn all(document: OpenApi) -> (Router<Api>, OpenApi) {
+    let (router, document) = OpenApiRouter::with_openapi(document)
+        .routes(routes!(sessions::create, sessions::list))
+        .routes(routes!(sessions::show, sessions::change, sessions::delete))
+        .routes(routes!(sessions::autoname))
+        .routes(routes!(sessions::compact))
+        .routes(routes!(turns::create, turns::list))
+        .routes(routes!(turns::show))
+        .routes(routes!(turns::retry))
+        .routes(routes!(search::search))
+        .routes(routes!(transcript::transcript))
+        .routes(routes!(service::agent))
+        .routes(routes!(service::models))
+        .routes(routes!(service::limits))
+        .routes(routes!(service::policy))
+        .routes(routes!(tokens::create, tokens::list))
+        .routes(routes!(tokens::end))
+        .routes(routes!(import::import))
+        .routes(routes!(health::health))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::document))
+        .routes(routes!(legacy_turns::start))
+        .routes(routes!(legacy_turns::go_on))
+        .routes(routes!(legacy_turns::reply))
+        .routes(routes!(legacy_sessions::list))
+        .routes(routes!(legacy_sessions::search))
+        .routes(routes!(legacy_sessions::rename))
+        .routes(routes!(legacy_sessions::autoname))
+        .routes(routes!(legacy_sessions::show))
+        .split_for_parts();
+    let router = router
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(api.clone())
+        .layer(middleware::from_fn(metrics::remember_route));
+    (router, document)
 }
 
 async fn unknown_path(method: Method, uri: Uri) -> Response {
     if method == Method::OPTIONS && uri.path() == "*" {
         let mut response = wrong_method(method).await.into_response();
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD,POST"));
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD,POST,PATCH,DELETE"));
         return response;
     }
     let shown: String = uri.path().chars().take(64).collect();

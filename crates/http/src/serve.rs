@@ -26,6 +26,7 @@ use types::Code;
 use crate::{
     Api, Peer,
     error::{Failure, Shape},
+    metrics::Connected,
 };
 
 /// So many connections over the cap are told so; any more are closed.
@@ -119,6 +120,7 @@ pub(crate) async fn serve<L: Listener>(api: &Api, mut listener: L, stop: Cancell
             header_limit: api.options().header_limit,
             stop: stop.clone(),
             _permit: permit,
+            _counted: inner.metrics.connected(),
         };
         connections.spawn(connection.run(stream));
     }
@@ -155,6 +157,7 @@ struct Connection {
     header_limit: Duration,
     stop: CancellationToken,
     _permit: OwnedSemaphorePermit,
+    _counted: Connected,
 }
 
 impl Connection {

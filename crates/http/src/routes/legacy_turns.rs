@@ -1,35 +1,61 @@
 //! Turns, as the first version gave them: one request asks and waits for the answer.
 
+use std::path::PathBuf;
+
 use axum::{Json, extract::State};
-use engine::{Finished, NewSession, Overrides, Strictness, Submitted};
-use serde::Serialize;
+use engine::{Accepted, Finished, Idempotency, NewSession, OnBusy, Overrides, Prompt, Strictness, Work};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use types::{Code, Delivery, SessionId, ThreadId, TurnErrorCode, TurnStatus, UnknownPolicy};
+use types::{ApprovalPolicy, Code, Delivery, Sandbox, SessionId, ThreadId, TurnErrorCode, TurnStatus};
+use utoipa::ToSchema;
 
-use crate::{Api, body::Fields, checks::Caller, error::Failure};
+use super::turns::Replayed;
+use crate::{
+    Api,
+    checks::Caller,
+    error::Failure,
+    metrics::Watch,
+    request::{Asked, Input},
+};
 
-#[derive(Serialize)]
+/// The answer to a prompt.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LegacyAnswer)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Answered {
     session_id: SessionId,
+    /// Codex's own conversation, if it had begun.
+    #[schema(required)]
     thread_id: Option<ThreadId>,
+    /// One text.
+    #[schema(value_type = Vec<Text>)]
     content: [Text; 1],
     structured_content: Structured,
+    /// The turn failed or was interrupted; the text says why.
     #[serde(skip_serializing_if = "is_false")]
+    #[schema(required = false)]
     is_error: bool,
+    /// The overrides that are not allowed, and were left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, required = false)]
     ignored_overrides: Vec<&'static str>,
 }
 
-#[derive(Serialize)]
+/// A text, as MCP has it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LegacyText)]
 struct Text {
+    /// Always `text`.
     r#type: &'static str,
     text: String,
 }
 
-#[derive(Serialize)]
+/// The same, as MCP has it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LegacyStructured)]
 #[serde(rename_all = "camelCase")]
 struct Structured {
+    #[schema(required)]
     thread_id: Option<ThreadId>,
     content: String,
 }
@@ -39,55 +65,141 @@ const fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-/// `POST /start`.
-pub(super) async fn start(State(api): State<Api>, who: Caller, mut body: Fields) -> Result<Json<Answered>, Failure> {
+/// A session to make with its first prompt. Unknown fields are ignored.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = LegacyStart)]
+pub(super) struct Start {
+    /// The prompt.
+    prompt: String,
+    /// The title; it is kept and not locked.
+    title: Option<String>,
+    /// The folder to work in.
+    #[schema(value_type = Option<String>)]
+    cwd: Option<PathBuf>,
+    /// The model.
+    model: Option<String>,
+    /// What Codex's commands may touch.
+    sandbox: Option<Sandbox>,
+    /// When Codex asks before it acts.
+    approval_policy: Option<ApprovalPolicy>,
+}
+
+impl Input for Start {
+    const NULLS_ARE_ABSENT: bool = true;
+}
+
+/// A further prompt. Unknown fields are ignored.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = LegacyContinue)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Continue {
+    /// The session: its id, or that of any thread that it has had.
+    session_id: String,
+    /// The prompt.
+    prompt: String,
+}
+
+impl Input for Continue {
+    const NULLS_ARE_ABSENT: bool = true;
+}
+
+/// A further prompt. Unknown fields are ignored.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = LegacyReply)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Reply {
+    /// The thread, or the session that has it.
+    thread_id: String,
+    /// The prompt.
+    prompt: String,
+}
+
+impl Input for Reply {
+    const NULLS_ARE_ABSENT: bool = true;
+}
+
+type Answer = Result<(Replayed, Json<Answered>), Failure>;
+
+/// Make a session and wait for the answer to its first prompt
+#[utoipa::path(
+    post,
+    path = "/start",
+    operation_id = "start",
+    tag = "first version",
+    request_body = Start,
+    responses((status = 200, description = "The answer, or with `isError` why there is none", body = Answered)),
+    extensions(("x-work" = json!(true)), ("x-codes" = json!([
+        "BAD_CWD", "CWD_FORBIDDEN", "NO_SESSION", "NO_TURN", "NOT_SUPPORTED", "INPUT_TOO_LARGE", "AGENT_TIMEOUT"
+    ]))),
+)]
+pub(super) async fn start(State(api): State<Api>, watch: Watch, who: Caller, asked: Asked<Start>) -> Answer {
+    let Start { prompt, title, cwd, model, sandbox, approval_policy } = asked.body;
+    let model = model.filter(|model| !model.trim().is_empty());
     let new = NewSession {
-        prompt: body.text("prompt")?,
-        title: body.optional_text("title")?,
-        overrides: Overrides {
-            cwd: body.optional_text("cwd")?.map(Into::into),
-            model: body.optional_text("model")?.filter(|model| !model.trim().is_empty()),
-            sandbox: policy(&mut body, "sandbox")?,
-            approval_policy: policy(&mut body, "approval_policy")?,
-        },
-        developer_instructions: None,
+        prompt: Some(Prompt::from(prompt)),
+        title,
+        overrides: Overrides { cwd, model, sandbox, approval_policy },
+        strictness: Strictness::Ignore,
+        ..NewSession::default()
     };
-    let started = api.engine().create(&who.principal, who.origin, new, Strictness::Ignore).await?;
-    answer(&api, started.first, started.ignored).await
+    let work = Work::Create(Box::new(new));
+    answer(&api, &watch, api.engine().work(&who.principal, who.origin, work, asked.key).await?).await
 }
 
-/// `POST /continue`.
-pub(super) async fn go_on(State(api): State<Api>, who: Caller, body: Fields) -> Result<Json<Answered>, Failure> {
-    submit(&api, who, body, "sessionId").await
+/// Send a further prompt to a session and wait for the answer
+#[utoipa::path(
+    post,
+    path = "/continue",
+    operation_id = "continue",
+    tag = "first version",
+    request_body = Continue,
+    responses((status = 200, description = "The answer, or with `isError` why there is none", body = Answered)),
+    extensions(("x-work" = json!(true)), ("x-codes" = json!([
+        "NO_SESSION", "NO_TURN", "BAD_CWD", "CWD_FORBIDDEN", "NOT_SUPPORTED", "INPUT_TOO_LARGE", "QUEUE_FULL", "AGENT_TIMEOUT"
+    ]))),
+)]
+pub(super) async fn go_on(State(api): State<Api>, watch: Watch, who: Caller, asked: Asked<Continue>) -> Answer {
+    let Continue { session_id, prompt } = asked.body;
+    submit(&api, &watch, who, session_id, prompt, asked.key).await
 }
 
-/// `POST /reply`.
-pub(super) async fn reply(State(api): State<Api>, who: Caller, body: Fields) -> Result<Json<Answered>, Failure> {
-    submit(&api, who, body, "threadId").await
+/// Send a further prompt to a thread and wait for the answer
+#[utoipa::path(
+    post,
+    path = "/reply",
+    operation_id = "reply",
+    tag = "first version",
+    request_body = Reply,
+    responses((status = 200, description = "The answer, or with `isError` why there is none", body = Answered)),
+    extensions(("x-work" = json!(true)), ("x-codes" = json!([
+        "NO_SESSION", "NO_TURN", "BAD_CWD", "CWD_FORBIDDEN", "NOT_SUPPORTED", "INPUT_TOO_LARGE", "QUEUE_FULL", "AGENT_TIMEOUT"
+    ]))),
+)]
+pub(super) async fn reply(State(api): State<Api>, watch: Watch, who: Caller, asked: Asked<Reply>) -> Answer {
+    let Reply { thread_id, prompt } = asked.body;
+    submit(&api, &watch, who, thread_id, prompt, asked.key).await
 }
 
-async fn submit(api: &Api, who: Caller, mut body: Fields, named: &'static str) -> Result<Json<Answered>, Failure> {
-    let (session, prompt) = (body.text(named)?, body.text("prompt")?);
-    let submitted = api.engine().submit(&who.principal, who.origin, &session, prompt).await?;
-    answer(api, submitted, Vec::new()).await
-}
-
-fn policy<T: std::str::FromStr<Err = UnknownPolicy>>(
-    body: &mut Fields,
-    name: &'static str,
-) -> Result<Option<T>, Failure> {
-    let Some(text) = body.optional_text(name)? else { return Ok(None) };
-    text.parse().map(Some).map_err(|unknown: UnknownPolicy| {
-        let shown: String = unknown.value.chars().take(64).collect();
-        Failure::new(Code::BadRequest, format!("`{name}` must be one of {}, not {shown:?}", unknown.known))
-    })
+async fn submit(
+    api: &Api,
+    watch: &Watch,
+    who: Caller,
+    session: String,
+    prompt: String,
+    key: Option<Idempotency>,
+) -> Answer {
+    let work = Work::Submit { session, prompt: Box::new(Prompt::from(prompt)), on_busy: OnBusy::Queue };
+    answer(api, watch, api.engine().work(&who.principal, who.origin, work, key).await?).await
 }
 
 /// Waits for the turn and tells what came of it.
-async fn answer(api: &Api, submitted: Submitted, ignored: Vec<&'static str>) -> Result<Json<Answered>, Failure> {
+async fn answer(api: &Api, watch: &Watch, accepted: Accepted) -> Answer {
+    let Some(submitted) = accepted.turn else {
+        return Err(Failure::new(Code::Internal, "the request began no turn"));
+    };
     let (limit, began) = (api.options().legacy_wait, Instant::now());
-    let about = |failure: Failure| failure.of_turn(&submitted.session, &submitted.turn);
-    let ended = api.engine().wait(&submitted, limit).await.map_err(|refusal| about(refusal.into()))?;
+    let about = |failure: Failure| failure.of_turn(&submitted.session, &submitted.turn).replayed(accepted.replayed);
+    let ended = watch.pause(api.engine().wait(&submitted, limit)).await.map_err(|refusal| about(refusal.into()))?;
     let Some(ended) = ended else {
         // The engine stops waiting before its time only when it has nothing more to tell.
         let failure = if began.elapsed() < limit {
@@ -102,14 +214,15 @@ async fn answer(api: &Api, submitted: Submitted, ignored: Vec<&'static str>) -> 
         return Err(about(Failure::new(Code::AgentUnavailable, why)));
     }
     let text = text(&ended);
-    Ok(Json(Answered {
+    let answered = Answered {
         thread_id: ended.thread.clone(),
         content: [Text { r#type: "text", text: text.clone() }],
         structured_content: Structured { thread_id: ended.thread.clone(), content: text },
         is_error: ended.status != TurnStatus::Completed,
-        ignored_overrides: ignored,
+        ignored_overrides: accepted.ignored,
         session_id: submitted.session,
-    }))
+    };
+    Ok((Replayed(accepted.replayed), Json(answered)))
 }
 
 /// Why a turn of which Codex never heard came to nothing because there was no Codex: that is no answer, and may be sent again.

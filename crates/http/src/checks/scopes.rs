@@ -1,0 +1,66 @@
+//! Check 3b: what whoever asks may do.
+//!
+//! One table for all paths, whether there is something at them or not. So a route that is added later has a scope, and who
+//! may not do a thing does not hear whether it is there.
+
+use axum::http::Method;
+use types::{Code, Scope};
+
+use crate::error::Failure;
+
+/// What needs another scope than its method says: a path and what lies below it.
+const SPECIAL: [(&str, Scope); 2] = [("/v1/tokens", Scope::Admin), ("/v1/import", Scope::Admin)];
+
+/// The scope that a request needs.
+pub(crate) fn needed(method: &Method, path: &str) -> Scope {
+    let below = |top: &str| path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if let Some((_, scope)) = SPECIAL.into_iter().find(|(top, _)| below(top)) {
+        return scope;
+    }
+    if matches!(*method, Method::GET | Method::HEAD) { Scope::Read } else { Scope::Run }
+}
+
+/// Refuses what needs a scope that is not among these.
+pub(super) fn check(method: &Method, path: &str, scopes: &[Scope]) -> Result<(), Failure> {
+    let needed = needed(method, path);
+    if scopes.contains(&needed) {
+        return Ok(());
+    }
+    let has = scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
+    let detail = format!(
+        "this needs the scope `{needed}`, and the token has {has}; make one that has it with \
+         `codexd token new NAME --scope {needed}`"
+    );
+    Err(Failure::new(Code::Forbidden, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table() {
+        let look = |method: &str, path: &str| needed(&method.parse().unwrap(), path);
+        for (method, path, scope) in [
+            ("GET", "/v1/sessions", Scope::Read),
+            ("HEAD", "/metrics", Scope::Read),
+            ("GET", "/nothing", Scope::Read),
+            ("POST", "/v1/sessions", Scope::Run),
+            ("PATCH", "/v1/sessions/x", Scope::Run),
+            ("DELETE", "/v1/sessions/x", Scope::Run),
+            ("OPTIONS", "/v1/sessions", Scope::Run),
+            ("BREW", "/v1/sessions", Scope::Run),
+            ("POST", "/start", Scope::Run),
+            ("GET", "/v1/tokens", Scope::Admin),
+            ("GET", "/v1/tokens/", Scope::Admin),
+            ("DELETE", "/v1/tokens/x", Scope::Admin),
+            ("GET", "/v1/tokens/x/y", Scope::Admin),
+            ("POST", "/v1/import", Scope::Admin),
+            ("GET", "/v1/import", Scope::Admin),
+            ("GET", "/v1/tokensx", Scope::Read),
+            ("POST", "/v1/importer", Scope::Run),
+        ] {
+            assert_eq!(look(method, path), scope, "{method} {path}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Tokens: made, listed, ended. All of it needs the scope `admin`.
+
+use std::path::PathBuf;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderName, StatusCode, header},
+};
+use serde::{Deserialize, Serialize};
+use types::{Grant, Sandbox, Scope, Timestamp};
+use utoipa::ToSchema;
+
+use crate::{
+    Api,
+    checks::Caller,
+    error::Failure,
+    request::{Given, Id, Input, Nothing, Query},
+};
+
+/// A token to make.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct NewToken {
+    /// Its name: 1 to 64 letters, digits, dots, dashes and underscores; unique among those that are there.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
+    name: String,
+    /// What its holder may do.
+    #[schema(min_items = 1)]
+    scopes: Vec<Scope>,
+    /// The folders that its holder may work in, absolute; without, those that the daemon allows.
+    #[schema(value_type = Option<Vec<String>>)]
+    roots: Option<Vec<PathBuf>>,
+    /// The widest sandbox that its holder may have; without, what the daemon allows.
+    max_sandbox: Option<Sandbox>,
+    /// When it ends; never without.
+    expires_at: Option<Timestamp>,
+}
+
+impl Input for NewToken {}
+
+/// A token that was made.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TokenMade {
+    /// What it opens.
+    grant: Grant,
+    /// The token itself. It is told this once.
+    #[schema(pattern = "^cdx_[A-Za-z0-9_-]{43}$")]
+    token: String,
+}
+
+/// All tokens, without what they are.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Tokens {
+    /// By name.
+    tokens: Vec<Grant>,
+}
+
+/// Make a token
+#[utoipa::path(
+    post,
+    path = "/v1/tokens",
+    operation_id = "createToken",
+    tag = "tokens",
+    request_body = NewToken,
+    responses((
+        status = 201,
+        description = "It counts from now on",
+        body = TokenMade,
+        headers(("location" = String, description = "Where it is ended")),
+    )),
+    extensions(("x-codes" = json!(["STORE_FULL", "INTERNAL", "SHUTTING_DOWN"]))),
+)]
+pub(super) async fn create(
+    State(api): State<Api>,
+    _: Caller,
+    _: Query<Nothing>,
+    Given(new): Given<NewToken>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<TokenMade>), Failure> {
+    let NewToken { name, scopes, roots, max_sandbox, expires_at } = new;
+    let roots = roots.unwrap_or_default();
+    let grant =
+        Grant { name, scopes, roots, max_sandbox, created_at: Timestamp::now(), expires_at, last_used_at: None };
+    let (grant, token) = api.engine().add_grant(grant).await?;
+    let location = [(header::LOCATION, format!("/v1/tokens/{}", grant.name))];
+    Ok((StatusCode::CREATED, location, Json(TokenMade { grant, token })))
+}
+
+/// List the tokens that were made
+#[utoipa::path(
+    get,
+    path = "/v1/tokens",
+    operation_id = "listTokens",
+    tag = "tokens",
+    responses((status = 200, description = "All of them, without what they are", body = Tokens)),
+)]
+pub(super) async fn list(State(api): State<Api>, _: Caller, _: Query<Nothing>) -> Json<Tokens> {
+    Json(Tokens { tokens: api.engine().policy().grants.list() })
+}
+
+/// End a token
+#[utoipa::path(
+    delete,
+    path = "/v1/tokens/{name}",
+    operation_id = "deleteToken",
+    tag = "tokens",
+    params(("name" = String, Path, description = "Its name")),
+    responses((status = 204, description = "It opens nothing any more")),
+    extensions(("x-codes" = json!(["NOT_FOUND", "STORE_FULL", "INTERNAL", "SHUTTING_DOWN"]))),
+)]
+pub(super) async fn end(
+    State(api): State<Api>,
+    _: Caller,
+    Id(name): Id,
+    _: Query<Nothing>,
+) -> Result<StatusCode, Failure> {
+    api.engine().remove_grant(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
