@@ -2,7 +2,10 @@
 
 mod bench;
 mod codex;
+mod openclaw;
 mod platforms;
+mod schemathesis;
+mod service;
 mod sh;
 mod test;
 
@@ -23,6 +26,16 @@ enum Task {
     Codex,
     /// Type-checks for Windows and macOS, on a Debian machine
     Platforms,
+    /// Checks the units and the scripts with systemd-analyze and shellcheck
+    Service,
+    /// Asks the real OpenClaw whether it takes the skill (about 860 MB from npm, into target/openclaw)
+    Openclaw,
+    /// Asks a running daemon everything that openapi/v1.json allows, and more (Python, PyPI, some minutes)
+    Schemathesis {
+        /// How long, in seconds
+        #[arg(long, default_value_t = 180)]
+        seconds: u64,
+    },
     /// Measures, on release builds; the tables of docs/benchmarks.md come from here
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -33,6 +46,9 @@ fn main() -> anyhow::Result<()> {
         Task::Test => test::run(),
         Task::Codex => codex::install(),
         Task::Platforms => platforms::check(),
+        Task::Service => service::check(),
+        Task::Openclaw => openclaw::check(),
+        Task::Schemathesis { seconds } => schemathesis::run(seconds),
         Task::Bench(bench) => bench::run(&bench),
     }
 }

@@ -1,13 +1,16 @@
-//! The typed calls.
+//! What the typed calls have in common: a request, its answer decoded, and the JSON as it came.
 
-use std::{fmt::Write as _, ops::Deref, time::Duration};
+use std::{
+    fmt::{Display, Write as _},
+    ops::Deref,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use hyper::Method;
 use serde::{Serialize, de::DeserializeOwned};
-use types::agent::AgentInfo;
 
-use crate::{Answer, Client, Continue, Error, Health, SHORT_LIMIT, SessionDetail, Sessions, Start, error::refused};
+use crate::{Client, Error, SHORT_LIMIT, error::refused};
 
 /// An answer, decoded and as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub struct Reply<T> {
     pub value: T,
     /// The JSON, with whatever else a newer daemon told.
     pub json: Bytes,
+    /// The idempotency key was known: what is told was begun by an earlier request, and nothing by this one.
+    pub replayed: bool,
 }
 
 impl<T> Deref for Reply<T> {
@@ -26,86 +31,101 @@ impl<T> Deref for Reply<T> {
     }
 }
 
-/// All of these fail as [`Client::request`] does, with [`Error::Refused`] for any status that is not a success, and with
-/// [`Error::BadAnswer`] for an answer of another shape.
-#[expect(clippy::missing_errors_doc, reason = "the impl's own documentation says it for all")]
-impl Client {
-    /// `GET /health`: is it alive, and ready?
-    pub async fn health(&self) -> Result<Reply<Health>, Error> {
-        self.get("/health").await
+/// One call.
+pub(crate) struct Call<'a> {
+    method: Method,
+    path: String,
+    body: Option<Bytes>,
+    key: Option<&'a str>,
+    limit: Duration,
+}
+
+impl<'a> Call<'a> {
+    /// A call without a body.
+    pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), body: None, key: None, limit: SHORT_LIMIT }
     }
 
-    /// `GET /v1/agent`: the Codex that it keeps.
-    pub async fn agent(&self) -> Result<Reply<AgentInfo>, Error> {
-        self.get("/v1/agent").await
+    /// GET.
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path)
     }
 
-    /// `POST /start`: makes a session and waits for its first turn, up to `limit`. The daemon itself answers after 1800 s,
-    /// with status 504 and the ids, when the turn is still running then.
-    pub async fn start(&self, start: &Start, limit: Duration) -> Result<Reply<Answer>, Error> {
-        self.post("/start", start, limit).await
+    /// POST with a body.
+    pub(crate) fn post(path: impl Into<String>, body: &impl Serialize) -> Result<Self, Error> {
+        Self::new(Method::POST, path).with(body)
     }
 
-    /// `POST /continue`: a further turn, waited for as in [`Client::start`].
-    pub async fn continue_(&self, further: &Continue, limit: Duration) -> Result<Reply<Answer>, Error> {
-        self.post("/continue", further, limit).await
+    /// With a body.
+    pub(crate) fn with(mut self, body: &impl Serialize) -> Result<Self, Error> {
+        let body = serde_json::to_vec(body).map_err(|error| self.not_understood(&error))?;
+        self.body = Some(body.into());
+        Ok(self)
     }
 
-    /// `GET /sessions`: all of them, newest activity first.
-    pub async fn sessions(&self) -> Result<Reply<Sessions>, Error> {
-        self.get("/sessions").await
+    /// With an idempotency key.
+    pub(crate) fn keyed(mut self, key: Option<&'a str>) -> Self {
+        self.key = key;
+        self
     }
 
-    /// `GET /sessions/{id}`: one, with its history.
-    pub async fn session(&self, id: &str) -> Result<Reply<SessionDetail>, Error> {
-        self.get(&format!("/sessions/{}", escaped(id))).await
-    }
-
-    /// `GET /sessions/search`: the best matches, filled up with the newest ones to `limit`, which the daemon clamps to 1..10.
-    pub async fn search(&self, query: &str, limit: Option<u32>) -> Result<Reply<Sessions>, Error> {
-        let mut path = format!("/sessions/search?q={}", escaped(query));
-        if let Some(limit) = limit {
-            let _ = write!(path, "&limit={limit}");
+    /// Asks the daemon to answer only when the turn has ended, or after that time.
+    pub(crate) fn waiting(mut self, wait: Option<Duration>) -> Self {
+        if let Some(wait) = wait {
+            self.path = query(&self.path, [("wait", wait.as_secs())]);
+            self.limit += wait;
         }
-        self.get(&path).await
+        self
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Reply<T>, Error> {
-        self.call(Method::GET, path, None, SHORT_LIMIT).await
+    /// With a limit of its own.
+    pub(crate) const fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
     }
 
-    async fn post<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-        limit: Duration,
-    ) -> Result<Reply<T>, Error> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| Error::BadAnswer { call: format!("POST {path}"), reason: error.to_string() })?;
-        self.call(Method::POST, path, Some(body.into()), limit).await
-    }
-
-    async fn call<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Bytes>,
-        limit: Duration,
-    ) -> Result<Reply<T>, Error> {
-        let call = format!("{method} {}", path.split('?').next().unwrap_or(path));
-        let (status, json) = self.request(method, path, body, limit).await?;
-        if !status.is_success() {
-            return Err(refused(status.as_u16(), &json));
-        }
-        match serde_json::from_slice(&json) {
-            Ok(value) => Ok(Reply { value, json }),
-            Err(error) => Err(Error::BadAnswer { call, reason: error.to_string() }),
-        }
+    fn not_understood(&self, error: &serde_json::Error) -> Error {
+        let path = self.path.split('?').next().unwrap_or(&self.path);
+        Error::BadAnswer { call: format!("{} {path}", self.method), reason: error.to_string() }
     }
 }
 
+impl Client {
+    /// Makes the call and decodes its answer.
+    pub(crate) async fn call<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<Reply<T>, Error> {
+        let answer = self.raw(&call).await?;
+        let value = serde_json::from_slice(&answer.body).map_err(|error| call.not_understood(&error))?;
+        let replayed = answer.headers.get("idempotency-replayed").is_some_and(|value| value == "true");
+        Ok(Reply { value, json: answer.body, replayed })
+    }
+
+    /// Makes a call whose answer has nothing to tell.
+    pub(crate) async fn done(&self, call: Call<'_>) -> Result<(), Error> {
+        self.raw(&call).await.map(drop)
+    }
+
+    async fn raw(&self, call: &Call<'_>) -> Result<crate::connection::Answer, Error> {
+        let body = call.body.clone();
+        let answer = self.exchange(call.method.clone(), &call.path, body, call.key, call.limit).await?;
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        Err(refused(&call.method, &call.path, answer.status.as_u16(), &answer.body))
+    }
+}
+
+/// A path with these values added to its query.
+pub(crate) fn query<V: Display>(path: &str, values: impl IntoIterator<Item = (&'static str, V)>) -> String {
+    let mut whole = path.to_owned();
+    for (name, value) in values {
+        let mark = if whole.contains('?') { '&' } else { '?' };
+        let _ = write!(whole, "{mark}{name}={}", escaped(&value.to_string()));
+    }
+    whole
+}
+
 /// A text as one segment of a path, or one value of a query.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') {
@@ -128,5 +148,12 @@ mod tests {
         assert_eq!(escaped("../x?y=ä&z"), "..%2Fx%3Fy%3D%C3%A4%26z");
         assert_eq!(escaped(".."), "%2E%2E");
         assert_eq!(escaped("019f-ab_c.d"), "019f-ab_c.d");
+    }
+
+    #[test]
+    fn a_query_grows_value_by_value() {
+        assert_eq!(query("/x", [("a", "1"), ("b", "k:v")]), "/x?a=1&b=k%3Av");
+        assert_eq!(query("/x?y=1", [("a", 2)]), "/x?y=1&a=2");
+        assert_eq!(query::<&str>("/x", []), "/x");
     }
 }

@@ -6,15 +6,23 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Request, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
 };
 use tokio::time::timeout;
 use types::DaemonFile;
 
-use crate::{Error, connection::Address, daemon_file};
+use crate::{
+    Download, Error,
+    connection::{Address, Answer},
+    daemon_file,
+    error::refused,
+};
 
 /// What a call that only looks something up is given.
 pub const SHORT_LIMIT: Duration = Duration::from_secs(30);
+
+/// How much of a refusal is read.
+const BIGGEST_REFUSAL: usize = 1 << 20;
 
 /// Reaches one daemon. Cheap to clone; holds no connection.
 #[derive(Clone)]
@@ -100,25 +108,71 @@ impl Client {
         body: Option<Bytes>,
         limit: Duration,
     ) -> Result<(StatusCode, Bytes), Error> {
+        let answer = self.exchange(method, path, body, None, limit).await?;
+        Ok((answer.status, answer.body))
+    }
+
+    /// The same with an idempotency key, and with the answer's headers.
+    pub(crate) async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        key: Option<&str>,
+        limit: Duration,
+    ) -> Result<Answer, Error> {
+        let request = self.build(method, path, body, key)?;
+        match timeout(limit, self.address.exchange(request)).await {
+            Ok(answer) => answer.map_err(|error| self.nobody_there(error)),
+            Err(_) => Err(Error::TimedOut { limit }),
+        }
+    }
+
+    /// Begins to read an answer that may be large. Its head, and each piece of it, may take [`SHORT_LIMIT`].
+    pub(crate) async fn download(&self, path: &str) -> Result<Download, Error> {
+        let request = self.build(Method::GET, path, None, None)?;
+        let opened = timeout(SHORT_LIMIT, self.address.open(request)).await;
+        let open =
+            opened.map_err(|_| Error::TimedOut { limit: SHORT_LIMIT })?.map_err(|error| self.nobody_there(error))?;
+        let status = open.response.status();
+        let mut download = Download::new(open, self.address.shown(), SHORT_LIMIT);
+        if status.is_success() {
+            return Ok(download);
+        }
+        let mut body = Vec::new();
+        while let Some(piece) = download.piece().await? {
+            if body.len() + piece.len() > BIGGEST_REFUSAL {
+                break;
+            }
+            body.extend_from_slice(&piece);
+        }
+        Err(refused(&Method::GET, path, status.as_u16(), &body))
+    }
+
+    fn build(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        key: Option<&str>,
+    ) -> Result<Request<Full<Bytes>>, Error> {
         let call = format!("{method} {path}");
         let mut request = Request::builder().method(method).uri(path).header(HOST, self.address.host());
-        request = request.header(ACCEPT, "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
         if let Some(origin) = &self.origin {
             request = request.header("x-codexd-origin", origin);
         }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        let request = request
+        request
             .body(Full::new(body.unwrap_or_default()))
-            .map_err(|error| Error::BadAnswer { call, reason: error.to_string() })?;
-        match timeout(limit, self.address.exchange(request)).await {
-            Ok(answer) => answer.map_err(|error| self.nobody_there(error)),
-            Err(_) => Err(Error::TimedOut { limit }),
-        }
+            .map_err(|error| Error::BadAnswer { call, reason: error.to_string() })
     }
 
     /// A refused connection to where a store's daemon should be means that it is dead.

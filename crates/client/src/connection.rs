@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Request, StatusCode, client::conn::http1};
+use hyper::{Request, Response, StatusCode, body::Incoming, client::conn::http1, header::HeaderMap};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -21,6 +21,9 @@ pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// The largest answer that is taken: more than a whole history of the longest messages.
 const BIGGEST_ANSWER: usize = 512 << 20;
 
+/// What is done while an answer is read, as it fits after "can't".
+pub(crate) const ASK: &str = "get an answer from the daemon";
+
 /// Where to connect to.
 #[derive(Debug, Clone)]
 pub(crate) enum Address {
@@ -36,6 +39,20 @@ pub(crate) enum Address {
         /// As the header `Host` names it.
         authority: String,
     },
+}
+
+/// An answer that has come whole.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// An answer whose body is still coming.
+pub(crate) struct Open {
+    pub(crate) response: Response<Incoming>,
+    /// Drives the connection; it ends when this is dropped.
+    pub(crate) driver: JoinSet<hyper::Result<()>>,
 }
 
 impl Address {
@@ -77,7 +94,17 @@ impl Address {
     }
 
     /// Sends the request on a new connection and reads the whole answer.
-    pub(crate) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Error> {
+    pub(crate) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Error> {
+        let Open { response, driver } = self.open(request).await?;
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, BIGGEST_ANSWER).collect().await;
+        drop(driver);
+        let body = body.map_err(|error| self.failed(ASK, io::Error::other(error)))?.to_bytes();
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
+    }
+
+    /// Sends the request on a new connection and reads the head of the answer.
+    pub(crate) async fn open(&self, request: Request<Full<Bytes>>) -> Result<Open, Error> {
         match self {
             #[cfg(unix)]
             Self::Socket(path) => {
@@ -97,19 +124,16 @@ impl Address {
         connected.map_err(|error| self.failed("connect to the daemon", error))
     }
 
-    async fn converse<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Error>
+    async fn converse<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<Open, Error>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        const ASK: &str = "get an answer from the daemon";
         let failed = |error: hyper::Error| self.failed(ASK, io::Error::other(error));
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-        // Dropped with this future, and with it the connection.
+        // Dropped with this future, or with what it returns, and with it the connection.
         let mut driver = JoinSet::new();
         driver.spawn(connection);
         let response = sender.send_request(request).await.map_err(failed)?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), BIGGEST_ANSWER).collect().await;
-        Ok((status, body.map_err(|error| self.failed(ASK, io::Error::other(error)))?.to_bytes()))
+        Ok(Open { response, driver })
     }
 }

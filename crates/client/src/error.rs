@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use hyper::Method;
 use serde::Deserialize;
 use types::Code;
 
@@ -43,10 +44,20 @@ pub enum Error {
         code: Option<Code>,
         /// The reason for people, in the daemon's words.
         message: String,
+        /// The same request may succeed later, unchanged.
+        retryable: bool,
         /// The session that it is about.
         session_id: Option<String>,
         /// The turn that it is about. It may go on: see the status.
         turn_id: Option<String>,
+    },
+    /// The daemon does not know the call: it is older than this program.
+    #[error(
+        "the codexd that is running is older than this one and does not know {call}; stop it and start `codexd serve` again"
+    )]
+    TooOld {
+        /// Method and path.
+        call: String,
     },
     /// The connection failed before the whole answer had come.
     #[error("can't {doing} ({address}): {source}; see `codexd status` and the daemon's log")]
@@ -74,7 +85,20 @@ pub enum Error {
     },
 }
 
-/// Both forms of a refusal: of the first version (`error`) and of v1 (`title`, `detail`).
+impl Error {
+    /// Whether the connection failed, or the daemon is about to go: things that end by themselves when it comes back. A
+    /// request that starts work may have been heard all the same.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        match self {
+            Self::Transport { .. } | Self::TimedOut { .. } | Self::NoDaemon { .. } => true,
+            Self::Refused { code, .. } => *code == Some(Code::ShuttingDown),
+            _ => false,
+        }
+    }
+}
+
+/// Both forms of a refusal: of v1 (`title`, `detail`) and of the first version (`error`), which old daemons and proxies give.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Body {
@@ -82,6 +106,7 @@ struct Body {
     detail: Option<String>,
     title: Option<String>,
     code: Option<serde_json::Value>,
+    retryable: Option<bool>,
     session_id: Option<String>,
     turn_id: Option<String>,
 }
@@ -90,15 +115,21 @@ struct Body {
 const SHOWN: usize = 200;
 
 /// Reads a refusal. Whatever answers there, something can be said about it.
-pub(crate) fn refused(status: u16, body: &[u8]) -> Error {
+pub(crate) fn refused(method: &Method, path: &str, status: u16, body: &[u8]) -> Error {
     let parsed: Body = serde_json::from_slice(body).unwrap_or_default();
+    // A code of a newer daemon is no reason to lose its sentence.
+    let code: Option<Code> = parsed.code.and_then(|code| serde_json::from_value(code).ok());
+    let path = path.split('?').next().unwrap_or(path);
+    // Where the last part of a path is a name, the daemon says the same of a name that it does not know.
+    if status == 404 && code == Some(Code::NotFound) && !path.starts_with("/v1/tokens/") {
+        return Error::TooOld { call: format!("{method} {path}") };
+    }
     let message = parsed.error.or(parsed.detail).or(parsed.title).unwrap_or_else(|| {
         let text = String::from_utf8_lossy(body);
         let line = text.lines().next().unwrap_or_default();
         let shown: String = line.chars().take(SHOWN).collect();
         if shown.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {shown}") }
     });
-    // A code of a newer daemon is no reason to lose its sentence.
-    let code = parsed.code.and_then(|code| serde_json::from_value(code).ok());
-    Error::Refused { status, code, message, session_id: parsed.session_id, turn_id: parsed.turn_id }
+    let retryable = parsed.retryable.unwrap_or_else(|| code.is_some_and(Code::retryable));
+    Error::Refused { status, code, message, retryable, session_id: parsed.session_id, turn_id: parsed.turn_id }
 }

@@ -11,27 +11,32 @@
 //! connecting takes [`CONNECT_LIMIT`] at most, and each call takes what its caller gives it. Dropping the future of a call
 //! closes its connection; what the daemon was asked to do goes on.
 //!
-//! Typed calls ([`Client::start`] and its siblings) decode the fields that are used here and keep the JSON as it came
-//! ([`Reply`]), so that a caller can pass on what a newer daemon says. [`Client::request`] is the same without any
-//! typing, for tests.
+//! The typed calls are those of the v1 API, one file a resource. They decode the fields that are used here and keep the JSON
+//! as it came ([`Reply`]), so that a caller can pass on what a newer daemon says. [`Client::request`] is the same without
+//! any typing, for tests.
 //!
 //! It deliberately lacks retries: a POST that starts work may have been heard, and only its caller knows what to do then.
+//! The calls that start work take an idempotency key for that: with the same key the daemon starts nothing twice.
+//! [`Error::is_cut`] tells which errors may go by themselves.
+//!
 //! It reads no environment and no home folder.
 
 mod calls;
 mod client;
 mod connection;
 mod daemon_file;
+mod download;
 mod error;
-mod first_version;
+mod v1;
 
 pub use calls::Reply;
 pub use client::{Client, SHORT_LIMIT};
 pub use connection::CONNECT_LIMIT;
+pub use download::Download;
 pub use error::Error;
-pub use first_version::{
-    Answer, Continue, Health, Message, SessionDetail, SessionMeta, SessionSummary, Sessions, Start, StructuredContent,
-    Text,
-};
 /// For [`Client::request`].
 pub use hyper::{Method, StatusCode};
+pub use v1::{
+    Archived, Changes, Created, Found, Hit, Imported, NewSession, NewToken, NewTurn, OfFile, OnBusy, PageQuery,
+    SessionPage, SessionQuery, Submitted, TokenMade, Tokens, TranscriptFormat, TurnPage,
+};

@@ -5,7 +5,10 @@
 use std::{convert::Infallible, fs, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use client::{Client, Continue, Error, Method, SHORT_LIMIT, Start};
+use client::{
+    Archived, Changes, Client, Error, Method, NewSession, NewTurn, PageQuery, SHORT_LIMIT, SessionQuery,
+    TranscriptFormat,
+};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -14,7 +17,7 @@ use tokio::{
     net::TcpListener,
     sync::mpsc,
 };
-use types::{Code, DaemonFile, Timestamp};
+use types::{Code, DaemonFile, Sandbox, SessionStatus, Timestamp, TurnStatus};
 
 /// A request as it arrived: its line, headers and body in one text.
 type Heard = mpsc::UnboundedReceiver<String>;
@@ -39,6 +42,9 @@ impl Script {
         let _ = self.heard.send(format!("{} {}\n{:?}\n{text}", parts.method, parts.uri, parts.headers));
         let mut response = Response::new(Full::from(self.body.to_string()));
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap();
+        if parts.headers.get("idempotency-key").is_some_and(|key| key == "again") {
+            response.headers_mut().insert("idempotency-replayed", "true".parse().unwrap());
+        }
         Ok(response)
     }
 
@@ -80,41 +86,57 @@ fn announce(store: &Path, http: Option<&str>, socket: Option<&Path>) {
     fs::write(store.join(DaemonFile::NAME), serde_json::to_vec(&file).unwrap()).unwrap();
 }
 
-const ANSWER: &str = r#"{"sessionId":"s1","threadId":"t1","content":[{"type":"text","text":"hi"}],"structuredContent":{"threadId":"t1","content":"hi"},"ignoredOverrides":["cwd"],"new":{"field":1}}"#;
+const SESSION: &str = r#"{"id":"s1","title":"x","titleSource":"auto","titleLocked":false,"status":"running","cwd":"/w","sandbox":"read-only","approvalPolicy":"on-request","labels":{},"turnCount":1,"createdAt":"2026-01-01T00:00:00.000Z","updatedAt":"2026-01-01T00:00:00.000Z","new":{"field":1}}"#;
+const TURN: &str = r#"{"id":"u1","sessionId":"s1","kind":"prompt","status":"queued","delivery":"no","prompt":"hello","declined":[],"origin":"cli","principal":"local","position":1,"createdAt":"2026-01-01T00:00:00.000Z"}"#;
 
 #[cfg(unix)]
 #[tokio::test]
-async fn by_the_socket_a_turn_is_started_in_the_name_of_the_command_line() {
+async fn by_the_socket_a_session_is_made_in_the_name_of_the_command_line() {
     let store = tempfile::tempdir().unwrap();
     let socket = store.path().join("codexd.sock");
-    let (script, mut heard) = Script::new(200, ANSWER);
+    let answer = format!(r#"{{"session":{SESSION},"turn":{TURN}}}"#);
+    let (script, mut heard) = Script::new(201, &answer);
     script.on_socket(&socket);
     announce(store.path(), Some("http://127.0.0.1:1"), Some(&socket));
 
     let client = Client::from_store_dir(store.path()).unwrap().from_cli();
-    let start = Start { prompt: "hello".into(), sandbox: Some("read-only".into()), ..Start::default() };
-    let answer = client.start(&start, SHORT_LIMIT).await.unwrap();
-    assert_eq!((answer.text().as_str(), answer.is_error), ("hi", false));
-    assert_eq!((answer.session_id.as_str(), &answer.ignored_overrides[..]), ("s1", &["cwd".to_owned()][..]));
-    assert_eq!(answer.json, ANSWER, "fields of a newer daemon are passed on");
+    let prompt = Some("hello".to_owned());
+    let new = NewSession { prompt, sandbox: Some(Sandbox::ReadOnly), ..NewSession::default() };
+    let made = client.create_session(&new, Some("k1"), Some(Duration::from_secs(5))).await.unwrap();
+    assert_eq!((made.session.id.as_str(), made.session.status), ("s1", SessionStatus::Running));
+    let turn = made.turn.as_ref().unwrap();
+    assert_eq!((turn.id.as_str(), turn.status, turn.position), ("u1", TurnStatus::Queued, Some(1)));
+    assert_eq!(made.json, answer, "fields of a newer daemon are passed on");
+    assert!(!made.replayed);
 
-    let heard = heard.recv().await.unwrap();
-    assert!(heard.starts_with("POST /start\n"), "{heard}");
-    assert!(heard.ends_with(r#"{"prompt":"hello","sandbox":"read-only"}"#), "{heard}");
-    assert!(heard.contains(r#""x-codexd-origin": "cli""#) && heard.contains(r#""host": "localhost""#), "{heard}");
+    let said = heard.recv().await.unwrap();
+    assert!(said.starts_with("POST /v1/sessions?wait=5\n"), "{said}");
+    assert!(said.ends_with(r#"{"prompt":"hello","sandbox":"read-only"}"#), "{said}");
+    assert!(said.contains(r#""x-codexd-origin": "cli""#) && said.contains(r#""host": "localhost""#), "{said}");
+    assert!(said.contains(r#""idempotency-key": "k1""#), "{said}");
     assert_eq!(client.daemon().unwrap().version, "2.0.0");
+    assert!(client.create_session(&new, Some("again"), None).await.unwrap().replayed);
 }
 
 #[tokio::test]
 async fn over_tcp_a_token_is_shown_and_never_printed() {
-    let (script, mut heard) = Script::new(200, r#"{"sessions":[{"sessionId":"s1","updatedAtMs":5,"title":"x"}]}"#);
+    let (script, mut heard) = Script::new(200, &format!(r#"{{"sessions":[{SESSION}],"nextCursor":"c"}}"#));
     let url = script.on_tcp().await;
     let client = Client::tcp(&url, Some("cdx_secret")).unwrap();
-    let found = client.search("a&b ü", Some(3)).await.unwrap();
-    assert_eq!(found.sessions[0].session_id, "s1");
-    let heard = heard.recv().await.unwrap();
-    assert!(heard.starts_with("GET /sessions/search?q=a%26b%20%C3%BC&limit=3\n"), "{heard}");
-    assert!(heard.contains("\"Bearer cdx_secret\""), "{heard}");
+    let which = SessionQuery {
+        limit: Some(3),
+        cursor: Some("a.b".into()),
+        status: Some(SessionStatus::WaitingApproval),
+        archived: Archived::Too,
+        labels: vec![("k".into(), "v&w".into())],
+        id_prefix: Some("s1".into()),
+    };
+    let page = client.sessions(&which).await.unwrap();
+    assert_eq!((page.sessions[0].id.as_str(), page.next_cursor.as_deref()), ("s1", Some("c")));
+    let said = heard.recv().await.unwrap();
+    let line = "GET /v1/sessions?limit=3&cursor=a.b&status=waitingApproval&archived=all&label=k%3Av%26w&idPrefix=s1\n";
+    assert!(said.starts_with(line), "{said}");
+    assert!(said.contains("\"Bearer cdx_secret\""), "{said}");
     assert!(!format!("{client:?}").contains("cdx_secret"));
     for bad in ["https://127.0.0.1:1", "127.0.0.1:1", "http://a@b/", "http://x/path", ""] {
         assert!(matches!(Client::tcp(bad, None), Err(Error::BadAddress { .. })), "{bad}");
@@ -122,31 +144,114 @@ async fn over_tcp_a_token_is_shown_and_never_printed() {
 }
 
 #[tokio::test]
-async fn refusals_of_both_forms_keep_their_reason_and_ids() {
+async fn each_call_is_one_request() {
+    let (script, mut heard) = Script::new(200, TURN);
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    let line = async |heard: &mut Heard| {
+        let said = heard.recv().await.unwrap();
+        let mut lines = said.lines();
+        (lines.next().unwrap().to_owned(), lines.next_back().unwrap_or_default().to_owned())
+    };
+    client.turn("u/1", Some(Duration::from_secs(55))).await.unwrap();
+    assert_eq!(line(&mut heard).await.0, "GET /v1/turns/u%2F1?wait=55");
+    client.retry("u1", true, Some("k")).await.unwrap();
+    assert_eq!(line(&mut heard).await, ("POST /v1/turns/u1/retry".to_owned(), r#"{"force":true}"#.to_owned()));
+    client.delete_session("s1", true).await.unwrap();
+    assert_eq!(line(&mut heard).await.0, "DELETE /v1/sessions/s1?thread=delete");
+    client.revoke_token("a b").await.unwrap();
+    assert_eq!(line(&mut heard).await.0, "DELETE /v1/tokens/a%20b");
+
+    let (script, mut heard) = Script::new(200, SESSION);
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    client.change_session("s1", &Changes { archived: Some(true), ..Changes::default() }).await.unwrap();
+    assert_eq!(line(&mut heard).await, ("PATCH /v1/sessions/s1".to_owned(), r#"{"archived":true}"#.to_owned()));
+    client.autoname("s1", false).await.unwrap();
+    assert_eq!(line(&mut heard).await, ("POST /v1/sessions/s1/autoname".to_owned(), r#"{"force":false}"#.to_owned()));
+
+    let (script, mut heard) = Script::new(200, &format!(r#"{{"turns":[{TURN}]}}"#));
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    let newest = PageQuery { limit: Some(2), newest_first: true, ..PageQuery::default() };
+    assert_eq!(client.turns("s1", &newest).await.unwrap().turns.len(), 1);
+    assert_eq!(line(&mut heard).await.0, "GET /v1/sessions/s1/turns?limit=2&order=desc");
+
+    let (script, mut heard) =
+        Script::new(200, &format!(r#"{{"results":[{{"session":{SESSION},"snippet":"…x…","score":1.5}}]}}"#));
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    assert_eq!(client.search("a&b ü", Some(3)).await.unwrap().results[0].snippet, "…x…");
+    assert_eq!(line(&mut heard).await.0, "GET /v1/search?q=a%26b%20%C3%BC&limit=3");
+}
+
+#[tokio::test]
+async fn a_transcript_comes_whole_or_not_at_all() {
+    let (script, mut heard) = Script::new(200, "# x\n");
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    let mut download = client.transcript("s1", TranscriptFormat::Markdown).await.unwrap();
+    let mut text = Vec::new();
+    while let Some(piece) = download.piece().await.unwrap() {
+        text.extend_from_slice(&piece);
+    }
+    assert_eq!(text, b"# x\n");
+    assert!(heard.recv().await.unwrap().starts_with("GET /v1/sessions/s1/transcript?format=markdown\n"));
+
+    let (script, _heard) = Script::new(404, r#"{"detail":"there is no session s1","code":"NO_SESSION"}"#);
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    let error = client.transcript("s1", TranscriptFormat::Json).await.unwrap_err();
+    assert!(matches!(&error, Error::Refused { code: Some(Code::NoSession), .. }), "{error:?}");
+
+    // A daemon that dies in the middle of it.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::tcp(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+    tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt as _;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n").await.unwrap();
+    });
+    let mut download = client.transcript("s1", TranscriptFormat::Json).await.unwrap();
+    assert_eq!(download.piece().await.unwrap().unwrap(), "half");
+    let error = download.piece().await.unwrap_err();
+    assert!(matches!(error, Error::Transport { .. }) && error.is_cut(), "{error:?}");
+}
+
+#[tokio::test]
+async fn refusals_keep_their_reason_and_ids() {
     let (script, _heard) = Script::new(
-        504,
-        r#"{"error":"the turn is still running","code":"AGENT_TIMEOUT","sessionId":"s1","turnId":"u1"}"#,
+        409,
+        r#"{"type":"urn:codexd:problem:TURN_ACTIVE","title":"A turn is active","status":409,"detail":"it is at work","code":"TURN_ACTIVE","retryable":false,"sessionId":"s1","turnId":"u1"}"#,
     );
     let client = Client::tcp(&script.on_tcp().await, None).unwrap();
-    let further = Continue { session_id: "s1".into(), prompt: "x".into() };
-    match client.continue_(&further, SHORT_LIMIT).await.unwrap_err() {
-        Error::Refused { status: 504, code: Some(Code::AgentTimeout), message, session_id, turn_id } => {
-            assert_eq!(message, "the turn is still running");
+    match client.submit("s1", &NewTurn::default(), None, None).await.unwrap_err() {
+        Error::Refused { status: 409, code: Some(Code::TurnActive), message, retryable, session_id, turn_id } => {
+            assert_eq!((message.as_str(), retryable), ("it is at work", false));
             assert_eq!((session_id.as_deref(), turn_id.as_deref()), (Some("s1"), Some("u1")));
         }
         other => panic!("{other:?}"),
     }
 
-    let (script, _heard) = Script::new(409, r#"{"title":"Busy","detail":"it is busy","code":"A_NEWER_CODE"}"#);
+    let (script, _heard) = Script::new(409, r#"{"title":"Busy","code":"A_NEWER_CODE","retryable":true}"#);
     let client = Client::tcp(&script.on_tcp().await, None).unwrap();
     match client.session("s1").await.unwrap_err() {
-        Error::Refused { status: 409, code: None, message, .. } => assert_eq!(message, "it is busy"),
+        Error::Refused { status: 409, code: None, message, retryable: true, .. } => assert_eq!(message, "Busy"),
         other => panic!("{other:?}"),
     }
 
+    let (script, _heard) = Script::new(503, r#"{"detail":"codexd is stopping","code":"SHUTTING_DOWN"}"#);
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    assert!(client.agent().await.unwrap_err().is_cut());
+
     let (script, _heard) = Script::new(502, "<html>a proxy\nsays so</html>");
     let client = Client::tcp(&script.on_tcp().await, None).unwrap();
-    assert_eq!(client.health().await.unwrap_err().to_string(), "HTTP 502: <html>a proxy");
+    assert_eq!(client.agent().await.unwrap_err().to_string(), "HTTP 502: <html>a proxy");
+}
+
+#[tokio::test]
+async fn a_daemon_without_the_call_is_an_old_one() {
+    let (script, _heard) = Script::new(404, r#"{"detail":"there is nothing at …","code":"NOT_FOUND","status":404}"#);
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    let error = client.sessions(&SessionQuery::default()).await.unwrap_err();
+    assert!(matches!(&error, Error::TooOld { call } if call == "GET /v1/sessions"), "{error:?}");
+    assert!(error.to_string().contains("older") && error.to_string().contains("codexd serve"), "{error}");
+    let unknown_name = client.revoke_token("x").await.unwrap_err();
+    assert!(matches!(&unknown_name, Error::Refused { code: Some(Code::NotFound), .. }), "{unknown_name:?}");
 }
 
 #[tokio::test]
@@ -174,15 +279,15 @@ async fn a_daemon_that_is_not_there_is_told_from_one_that_is_dead() {
     // A port that was free a moment ago.
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     announce(store.path(), Some(&format!("http://127.0.0.1:{port}")), None);
-    let dead = Client::from_store_dir(store.path()).unwrap().health().await.unwrap_err();
+    let dead = Client::from_store_dir(store.path()).unwrap().agent().await.unwrap_err();
     assert!(matches!(dead, Error::NoDaemon { stale: true, .. }), "{dead:?}");
     #[cfg(unix)]
     {
         announce(store.path(), None, Some(&store.path().join("codexd.sock")));
-        let dead = Client::from_store_dir(store.path()).unwrap().health().await.unwrap_err();
+        let dead = Client::from_store_dir(store.path()).unwrap().agent().await.unwrap_err();
         assert!(matches!(dead, Error::NoDaemon { stale: true, .. }), "{dead:?}");
     }
-    let refused = Client::tcp(&format!("http://127.0.0.1:{port}"), None).unwrap().health().await.unwrap_err();
+    let refused = Client::tcp(&format!("http://127.0.0.1:{port}"), None).unwrap().agent().await.unwrap_err();
     assert!(matches!(refused, Error::Transport { .. }), "no store is concerned: {refused:?}");
 
     for damaged in ["", "[]", r#"{"pid":1,"startedAt":"2026-01-01T00:00:00Z","version":"1","http":null,"socket":null}"#]
@@ -198,7 +303,7 @@ async fn nothing_waits_without_a_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::tcp(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
     let limit = Duration::from_millis(50);
-    let error = client.start(&Start::default(), limit).await.unwrap_err();
+    let error = client.request(Method::GET, "/v1/agent", None, limit).await.unwrap_err();
     assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
 
     // Somebody who hangs up in the middle of the answer.
@@ -209,6 +314,6 @@ async fn nothing_waits_without_a_limit() {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
     });
-    let error = client.health().await.unwrap_err();
+    let error = client.agent().await.unwrap_err();
     assert!(matches!(error, Error::Transport { .. }), "{error:?}");
 }

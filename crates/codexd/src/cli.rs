@@ -3,16 +3,21 @@
 //! Called without a subcommand `codexd` serves as the first version did. The flags of `serve` are then read by a parser of
 //! their own ([`OldWay`]) and not by the tree: so a flag of the daemon cannot slip before a subcommand unnoticed, and an
 //! environment that is meant for the daemon cannot break `codexd status`.
+//!
+//! What was called is decided by the arguments and the environment alone; then they are parsed again with the configuration
+//! file below them ([`config`](mod@crate::config)).
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     commands::{
-        self, codex::CodexCommand, continue_::ContinueArgs, demo::DemoArgs, sessions::SessionsArgs, start::StartArgs,
+        self, codex::CodexCommand, completions::CompletionsArgs, config::ConfigCommand, continue_::ContinueArgs,
+        demo::DemoArgs, import::ImportArgs, man::ManArgs, sessions::SessionsArgs, start::StartArgs,
+        token::TokenCommand, turn::TurnCommand,
     },
-    config::{ServeArgs, StoreArg},
+    config::{ConfigArg, Layered, ServeArgs, StoreArg, layered},
     exit,
     globals::Globals,
     output, serve,
@@ -22,9 +27,9 @@ use crate::{
 ///
 /// Without a command it serves as the first version did, with the flags of `codexd serve`.
 #[derive(Debug, Parser)]
-#[command(name = "codexd", version, after_help = exit::HELP, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = NAME, version, after_help = exit::HELP, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = GLOBALS)]
     globals: Globals,
     #[command(subcommand)]
     command: Command,
@@ -41,44 +46,76 @@ enum Command {
     /// Continues a session with a prompt and prints the answer
     #[command(after_help = exit::HELP)]
     Continue(ContinueArgs),
-    /// Lists, shows and searches sessions
+    /// Lists, shows, searches, names, archives, deletes and exports sessions
     #[command(after_help = exit::HELP)]
     Sessions(SessionsArgs),
-    /// Tells how the daemon and its Codex are
+    /// Shows a turn, waits for its end, or asks the same again
+    #[command(subcommand, after_help = exit::HELP)]
+    Turn(TurnCommand),
+    /// Tells how the daemon and its Codex are; a success when Codex takes turns
     #[command(after_help = exit::HELP)]
     Status,
+    /// Makes, lists and ends the tokens that let programs in by TCP
+    #[command(subcommand, after_help = exit::HELP)]
+    Token(TokenCommand),
     /// Tells which Codex would be run, or installs one
     #[command(subcommand, after_help = exit::HELP)]
     Codex(CodexCommand),
+    /// Writes, shows and finds the configuration file
+    #[command(subcommand, after_help = exit::HELP)]
+    Config(ConfigCommand),
+    /// Takes over the sessions of the first version's store
+    #[command(after_help = exit::HELP)]
+    Import(ImportArgs),
+    /// Prints what a shell needs to complete commands and flags
+    #[command(after_help = exit::HELP)]
+    Completions(CompletionsArgs),
+    /// Prints a manual page, or writes all of them
+    #[command(after_help = exit::HELP)]
+    Man(ManArgs),
     /// Shows what codexd does, with the real Codex and a scripted model: needs no login and touches nothing of yours
     #[command(after_help = exit::HELP)]
     Demo(DemoArgs),
 }
 
+/// What the program is called.
+pub(crate) const NAME: &str = "codexd";
+
+/// What stands above the flags that every command takes.
+const GLOBALS: &str = "Options of every command";
+
+/// The whole tree of commands.
+pub(crate) fn tree() -> clap::Command {
+    Cli::command()
+}
+
 /// `codexd` without a subcommand, as the first version was called.
 #[derive(Debug, Parser)]
-#[command(name = "codexd", version, after_help = exit::HELP)]
+#[command(name = NAME, version, after_help = exit::HELP)]
 struct OldWay {
     #[command(flatten)]
     store: StoreArg,
+    #[command(flatten)]
+    config: ConfigArg,
     #[command(flatten)]
     serve: ServeArgs,
 }
 
 #[derive(Debug)]
 enum Called {
-    OldWay(Box<OldWay>),
-    Command(Cli),
+    OldWay,
+    /// One of the tree; `--json` decides how its errors are told.
+    Command {
+        json: bool,
+    },
 }
 
 /// Parses the arguments, runs what they say, and tells what went wrong.
 pub(crate) async fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let (result, json) = match parse(args.collect()) {
-        Ok(Called::OldWay(called)) => (serve::run(called.serve, &called.store, true).await, false),
-        Ok(Called::Command(cli)) => {
-            let json = cli.globals.json;
-            (command(cli).await, json)
-        }
+    let args: Vec<OsString> = args.collect();
+    let (result, json) = match parse(&args) {
+        Ok(Called::OldWay) => (old_way_serves(&args).await, false),
+        Ok(Called::Command { json }) => (command(&args).await, json),
         Err(error) => {
             // Help is no error, and a reader who has gone needs none.
             let _ = error.print();
@@ -88,26 +125,42 @@ pub(crate) async fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     result.unwrap_or_else(|error| exit::report(&error, json))
 }
 
-async fn command(cli: Cli) -> anyhow::Result<ExitCode> {
+async fn old_way_serves(args: &[OsString]) -> anyhow::Result<ExitCode> {
+    let Layered { parsed: OldWay { store, mut serve, .. }, sources } = layered(args)?;
+    serve.file_warnings = sources.warnings.clone();
+    serve::run(serve, &store, true).await.map_err(|error| sources.explain(error))
+}
+
+async fn command(args: &[OsString]) -> anyhow::Result<ExitCode> {
+    let Layered { parsed: cli, sources } = layered::<Cli>(args)?;
     let globals = cli.globals;
     let exit = match cli.command {
-        Command::Serve(args) => return serve::run(*args, &globals.store, false).await,
+        Command::Serve(mut args) => {
+            args.file_warnings = sources.warnings.clone();
+            return serve::run(*args, &globals.store, false).await.map_err(|error| sources.explain(error));
+        }
+        Command::Config(command) => commands::config::run(&command, &globals, &sources)?,
         Command::Start(args) => commands::start::run(args, &globals).await?,
         Command::Continue(args) => commands::continue_::run(args, &globals).await?,
         Command::Sessions(args) => commands::sessions::run(args, &globals).await?,
+        Command::Turn(command) => commands::turn::run(command, &globals).await?,
         Command::Status => commands::status::run(&globals).await?,
+        Command::Token(command) => commands::token::run(command, &globals).await?,
         Command::Codex(command) => commands::codex::run(command, &globals).await?,
+        Command::Import(args) => commands::import::run(args, &globals).await?,
+        Command::Completions(args) => commands::completions::run(&args)?,
+        Command::Man(args) => commands::man::run(&args)?,
         Command::Demo(args) => commands::demo::run(args, &globals).await?,
     };
     output::flush()?;
     Ok(exit.into())
 }
 
-fn parse(args: Vec<OsString>) -> Result<Called, clap::Error> {
-    if !old_way(&args) {
-        return Cli::try_parse_from(args).map(Called::Command);
+fn parse(args: &[OsString]) -> Result<Called, clap::Error> {
+    if !old_way(args) {
+        return Cli::try_parse_from(args).map(|cli| Called::Command { json: cli.globals.json });
     }
-    OldWay::try_parse_from(args).map(|called| Called::OldWay(Box::new(called))).map_err(|mut error| {
+    OldWay::try_parse_from(args).map(|_| Called::OldWay).map_err(|mut error| {
         if error.kind() == ErrorKind::UnknownArgument {
             use clap::error::{ContextKind, ContextValue};
             let hint = "flags of the daemon and a command don't go together: `codexd --help` lists the commands, `codexd serve --help` the flags";
@@ -122,11 +175,11 @@ fn old_way(args: &[OsString]) -> bool {
     let mut rest = args.iter().skip(1);
     while let Some(arg) = rest.next() {
         match arg.to_str().unwrap_or_default() {
-            "--store-dir" => {
+            "--store-dir" | "--config" => {
                 rest.next();
             }
             "--json" => {}
-            flag if flag.starts_with("--store-dir=") => {}
+            flag if flag.starts_with("--store-dir=") || flag.starts_with("--config=") => {}
             "-h" | "--help" | "-V" | "--version" => return false,
             other => return other.starts_with('-'),
         }
@@ -135,13 +188,15 @@ fn old_way(args: &[OsString]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
+mod described;
 
+#[cfg(test)]
+mod tests {
     use super::*;
 
     fn called(words: &[&str]) -> Result<Called, clap::Error> {
-        parse(std::iter::once("codexd").chain(words.iter().copied()).map(OsString::from).collect())
+        let args: Vec<OsString> = std::iter::once("codexd").chain(words.iter().copied()).map(OsString::from).collect();
+        parse(&args)
     }
 
     #[test]
@@ -167,16 +222,23 @@ mod tests {
 
     #[test]
     fn without_a_command_it_serves_as_it_did() {
-        for words in [&[][..], &["--port", "0"], &["--store-dir", "/x", "--host", "127.0.0.1"], &["--store-dir=/x"]] {
-            assert!(matches!(called(words), Ok(Called::OldWay(_))), "{words:?}");
+        for words in [
+            &[][..],
+            &["--port", "0"],
+            &["--store-dir", "/x", "--host", "127.0.0.1"],
+            &["--store-dir=/x"],
+            &["--config", "x"],
+        ] {
+            assert!(matches!(called(words), Ok(Called::OldWay)), "{words:?}");
         }
         for words in [
             &["status"][..],
             &["--json", "status"],
             &["--store-dir", "/x", "sessions", "--json"],
             &["sessions", "list"],
+            &["--config", "/x", "config", "path"],
         ] {
-            assert!(matches!(called(words), Ok(Called::Command(_))), "{words:?}");
+            assert!(matches!(called(words), Ok(Called::Command { .. })), "{words:?}");
         }
     }
 
@@ -186,10 +248,17 @@ mod tests {
             &["--port", "0", "status"][..],
             &["--json"],
             &["nonsense"],
-            &["start"],
             &["start", "x", "--sandbox", "none"],
-            &["continue", "only-a-session"],
+            &["start", "x", "--detach", "--timeout", "1s"],
+            &["start", "x", "--from", "1", "--tail", "1"],
+            &["start", "x", "--label", "no-value"],
+            &["start", "--prompt-file", "x", "--prompt-b64", "eA=="],
             &["sessions", "show"],
+            &["sessions", "--limit", "1", "show", "x"],
+            &["turn"],
+            &["turn", "show"],
+            &["turn", "show", "x", "--items", "--from", "1"],
+            &["token", "new", "x", "--scope", "everything"],
         ];
         for words in wrong {
             let error = called(words).unwrap_err();

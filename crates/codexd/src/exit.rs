@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use client::Error as ClientError;
+use engine::Refusal;
 use serde_json::{Map, Value};
 
 use crate::{config::BadConfig, output};
@@ -22,6 +23,8 @@ pub(crate) enum Exit {
     TurnFailed = 4,
     /// The turn was interrupted or cancelled, or somebody pressed Ctrl-C.
     Interrupted = 5,
+    /// The turn has not ended: it is still going on, and was not waited for any longer.
+    GoesOn = 6,
     /// The daemon's settings can't be used.
     BadConfig = 64,
 }
@@ -35,6 +38,7 @@ Exit codes:
    3  no daemon is running
    4  the turn failed
    5  interrupted or cancelled
+   6  the turn goes on; the time given with --timeout is over
   64  bad configuration";
 
 impl From<Exit> for ExitCode {
@@ -55,6 +59,28 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// Somebody stopped waiting; what was asked for goes on.
+#[derive(Debug)]
+pub(crate) struct Left {
+    turn: Option<String>,
+    text: String,
+}
+
+impl Left {
+    /// `text` says how to come back.
+    pub(crate) fn new(turn: Option<String>, text: impl Into<String>) -> Self {
+        Self { turn, text: text.into() }
+    }
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Left {}
+
 /// The number of an error.
 pub(crate) fn of(error: &anyhow::Error) -> Exit {
     for cause in error.chain() {
@@ -64,6 +90,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Exit {
         if cause.is::<Usage>() {
             return Exit::Usage;
         }
+        if cause.is::<Left>() {
+            return Exit::Interrupted;
+        }
         if matches!(cause.downcast_ref(), Some(ClientError::NoDaemon { .. })) {
             return Exit::NoDaemon;
         }
@@ -71,20 +100,49 @@ pub(crate) fn of(error: &anyhow::Error) -> Exit {
     Exit::Other
 }
 
-/// Tells an error: in words on stderr and, for programs, as an object on stdout, of the form that the API's errors have.
+/// Tells an error: in words on stderr and, for programs, as an object on stdout with the names that the API's errors have.
 pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
-    let text = format!("{error:#}");
-    output::error(&text);
+    if let Some(left) = error.downcast_ref::<Left>() {
+        output::note(&left.text);
+    } else {
+        output::error(&text(error));
+    }
     if json {
-        let mut object = Map::from_iter([("error".to_owned(), Value::from(text))]);
-        if let Some(ClientError::Refused { code, session_id, turn_id, .. }) = error.downcast_ref() {
-            let ids = [("sessionId", session_id), ("turnId", turn_id)];
-            object.extend(code.map(|code| ("code".to_owned(), Value::from(code.to_string()))));
-            object.extend(ids.into_iter().filter_map(|(name, id)| Some((name.to_owned(), Value::from(id.clone()?)))));
-        }
-        output::line(&Value::from(object).to_string());
+        output::line(&object(error));
     }
     of(error).into()
+}
+
+/// An error for people. What the engine refused reads the same with and without a daemon between.
+fn text(error: &anyhow::Error) -> String {
+    error.downcast_ref().map_or_else(|| format!("{error:#}"), |Refusal { detail, .. }| detail.clone())
+}
+
+/// An error for programs.
+fn object(error: &anyhow::Error) -> String {
+    let mut object = Map::from_iter([("error".to_owned(), Value::from(text(error)))]);
+    let mut add = |name: &str, value: Value| object.insert(name.to_owned(), value);
+    match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(ClientError::Refused { status, code, retryable, session_id, turn_id, .. }), _) => {
+            add("status", Value::from(*status));
+            add("retryable", Value::from(*retryable));
+            for (name, value) in
+                [("code", &code.map(|code| code.to_string())), ("sessionId", session_id), ("turnId", turn_id)]
+            {
+                if let Some(value) = value {
+                    add(name, Value::from(value.as_str()));
+                }
+            }
+        }
+        (_, Some(Left { turn: Some(turn), .. })) => {
+            add("turnId", Value::from(turn.as_str()));
+        }
+        _ => {}
+    }
+    if let Some(Refusal { code, .. }) = error.downcast_ref() {
+        object.insert("code".to_owned(), Value::from(code.to_string()));
+    }
+    Value::from(object).to_string()
 }
 
 #[cfg(test)]
@@ -100,6 +158,36 @@ mod tests {
         assert_eq!(of(&anyhow::Error::new(no_daemon()).context("can't")), Exit::NoDaemon);
         assert_eq!(of(&BadConfig("x".into()).into()), Exit::BadConfig);
         assert_eq!(of(&Usage("x".into()).into()), Exit::Usage);
+        assert_eq!(of(&Left::new(None, "x").into()), Exit::Interrupted);
         assert_eq!(of(&anyhow!("x")), Exit::Other);
+    }
+
+    #[test]
+    fn a_program_gets_what_the_daemon_said() {
+        let refused = ClientError::Refused {
+            status: 409,
+            code: Some(types::Code::TurnActive),
+            message: "busy".to_owned(),
+            retryable: false,
+            session_id: Some("s1".to_owned()),
+            turn_id: None,
+        };
+        assert_eq!(
+            object(&refused.into()),
+            r#"{"code":"TURN_ACTIVE","error":"busy","retryable":false,"sessionId":"s1","status":409}"#
+        );
+        assert_eq!(object(&Left::new(Some("u1".to_owned()), "bye").into()), r#"{"error":"bye","turnId":"u1"}"#);
+        let here = Refusal::new(types::Code::BadRequest, "no");
+        assert_eq!(object(&here.into()), r#"{"code":"BAD_REQUEST","error":"no"}"#);
+        assert_eq!(object(&anyhow!("x").context("y")), r#"{"error":"y: x"}"#);
+    }
+
+    #[test]
+    fn help_lists_every_code() {
+        use Exit::{BadConfig, Completed, GoesOn, Interrupted, NoDaemon, Other, TurnFailed, Usage};
+        let listed: Vec<u8> =
+            HELP.lines().skip(1).filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
+        let all = [Completed, Other, Usage, NoDaemon, TurnFailed, Interrupted, GoesOn, BadConfig];
+        assert_eq!(listed, all.map(|exit| exit as u8));
     }
 }

@@ -7,6 +7,8 @@
 //! It listens before Codex is ready: a cold Codex takes a while, and turns wait for it. `daemon.json` and the socket appear when
 //! it listens and go when it stops; after a crash they stay, and the next daemon, which holds the store's lock, replaces them.
 //!
+//! A service manager may have opened the listeners, and is told when it listens and when it stops (`systemd.rs`).
+//!
 //! Stopping: no new connections; Codex is ended, so that running turns end and whoever waits for one is answered; every session
 //! writes down how it ended; the store is closed. A second signal ends the process at once, and so does [`STOP_LIMIT`].
 
@@ -21,7 +23,7 @@ use std::{
 use agent::locate::{Located, Search, locate};
 use anyhow::Context as _;
 use engine::Engine;
-use http_api::{Api, Token};
+use http_api::Api;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -61,23 +63,35 @@ const BODY_LIMIT: Duration = Duration::from_secs(30);
 const LEGACY_WAIT: Duration = Duration::from_secs(1800);
 
 /// Serves until it is told to stop. `old_way`: called without a subcommand, as the first version was.
-pub(crate) async fn run(args: ServeArgs, store_dir: &StoreArg, old_way: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool) -> anyhow::Result<ExitCode> {
+    let inherited = os::inherited()?;
+    if let Some(address) = inherited.address()? {
+        // What is refused for `--host` is refused for an address that somebody else chose.
+        (args.host, args.port) = (address.ip().to_string(), address.port());
+    }
     let settings = args.settings(old_way)?;
     let dir = store_dir.dir()?;
     logging::start();
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
+    os::raise_file_limit();
     let codex = find_codex(&args, &settings, &dir)?;
     let store = Store::open(&dir).map_err(|error| match error {
         store::OpenError::NotWritable { .. } => anyhow::Error::new(BadConfig(error.to_string())),
         error => anyhow::Error::new(error),
     })?;
-    let listener = bind(settings.address).await?;
+    let listener = match inherited.tcp {
+        Some(listener) => listener,
+        None => bind(settings.address).await?,
+    };
     let address = listener.local_addr()?;
     let work_dir = dir.join("work");
     std::fs::create_dir_all(&work_dir).with_context(|| format!("the folder {} can't be made", work_dir.display()))?;
     let (agent, messages) = agent::Agent::start(agent::Options::new(codex, work_dir));
+    for token in &settings.tokens {
+        settings.policy.grants.add_at_start(token);
+    }
     let options = engine::Options {
         policy: settings.policy,
         max_inject_chars: args.max_inject_chars,
@@ -87,10 +101,13 @@ pub(crate) async fn run(args: ServeArgs, store_dir: &StoreArg, old_way: bool) ->
         linger: LINGER,
     };
     let engine = Engine::start(store.clone(), Arc::new(agent.clone()), messages, options).await?;
-    let socket = os::socket_path(&dir)?;
+    let mut socket = os::Socket::new(&dir, inherited.unix)?;
     let hint = match &socket {
         Some(socket) => {
-            format!("start codexd with --token-file FILE and send that token, or use the socket {}", socket.display())
+            format!(
+                "start codexd with --token-file FILE and send that token, or use the socket {}",
+                socket.path().display()
+            )
         }
         None => "start codexd with --token-file FILE and send that token".to_owned(),
     };
@@ -100,7 +117,6 @@ pub(crate) async fn run(args: ServeArgs, store_dir: &StoreArg, old_way: bool) ->
             allow_hosts: args.allow_host.clone(),
             allow_origins: args.allow_origin.clone(),
             bound: Some(address),
-            tokens: settings.tokens.iter().map(|token| Token::new("start", token)).collect(),
             open: settings.open,
             max_body_bytes: args.max_body_bytes,
             max_connections: args.max_connections,
@@ -112,44 +128,49 @@ pub(crate) async fn run(args: ServeArgs, store_dir: &StoreArg, old_way: bool) ->
     );
     let stop = CancellationToken::new();
     let servers = TaskTracker::new();
-    if let Some(socket) = &socket {
-        os::listen(&api, socket, &stop, &servers)?;
+    if let Some(socket) = &mut socket {
+        socket.serve(&api, &stop, &servers)?;
     }
     {
         let (api, stop) = (api.clone(), stop.clone());
         servers.spawn(async move { api.serve_tcp(listener, stop).await });
     }
     servers.close();
-    let file = announce(&dir, address, socket.as_deref())?;
-    let signalled = os::signalled();
+    // Whoever learns that it listens may tell it to stop at once.
+    let signalled = os::signalled()?;
+    let (file, listens) = announce(&dir, address, socket.as_ref().map(os::Socket::path))?;
+    os::tell_ready(listens).await;
+    os::keep_watchdog();
     tokio::select! {
-        result = signalled => result?,
+        () = signalled => {}
         () = gone(&file) => tracing::warn!("the store's folder is gone; stopping"),
     }
     tracing::info!("stopping; a second signal stops at once");
     let stopping = async {
         stop.cancel();
+        os::tell_stopping().await;
         agent.stop().await;
         engine.finished().await;
         // Whoever waited for a turn is answered by now; what is left are connections that say nothing.
         let _ = tokio::time::timeout(LAST_ANSWERS, servers.wait()).await;
         // Before the lock is released: from then on the names may be those of another daemon.
-        withdraw(&file, socket.as_deref());
+        withdraw(&file, socket.as_ref());
         store.close().await;
     };
+    let again = os::signalled()?;
     tokio::select! {
         () = stopping => {}
-        _ = os::signalled() => tracing::warn!("stopped at once"),
+        () = again => tracing::warn!("stopped at once"),
         () = tokio::time::sleep(STOP_LIMIT) => tracing::warn!("stopping took too long; giving up"),
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Takes back what [`announce`] made.
-fn withdraw(file: &Path, socket: Option<&Path>) {
+fn withdraw(file: &Path, socket: Option<&os::Socket>) {
     let _ = std::fs::remove_file(file);
     if let Some(socket) = socket {
-        let _ = std::fs::remove_file(socket);
+        socket.remove();
     }
 }
 
@@ -181,12 +202,12 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
                 address.port()
             )
         }
-        Err(error) => Err(BadConfig(format!("can't listen on {address}: {error}")).into()),
+        Err(error) => Err(BadConfig(format!("--host: can't listen on {address}: {error}")).into()),
     }
 }
 
-/// Says where it listens: on stdout for people, in `daemon.json` for programs.
-fn announce(dir: &Path, address: SocketAddr, socket: Option<&Path>) -> anyhow::Result<PathBuf> {
+/// Says where it listens: on stdout for people, in `daemon.json` for programs. Gives that file, and the words.
+fn announce(dir: &Path, address: SocketAddr, socket: Option<&Path>) -> anyhow::Result<(PathBuf, String)> {
     let http = format!("http://{address}");
     let file = dir.join(DaemonFile::NAME);
     let daemon = DaemonFile {
@@ -201,8 +222,9 @@ fn announce(dir: &Path, address: SocketAddr, socket: Option<&Path>) -> anyhow::R
         .with_context(|| format!("{} can't be written", partial.display()))?;
     std::fs::rename(&partial, &file).with_context(|| format!("{} can't be written", file.display()))?;
     let also = socket.map(|socket| format!(" and {}", socket.display())).unwrap_or_default();
-    crate::output::line(&format!("codexd {} listens on {http}{also}", env!("CARGO_PKG_VERSION")));
-    Ok(file)
+    let listens = format!("listens on {http}{also}");
+    crate::output::line(&format!("codexd {} {listens}", env!("CARGO_PKG_VERSION")));
+    Ok((file, listens))
 }
 
 /// Completes when `daemon.json` is not there any more for a while: somebody removed the store, and nobody can find us.

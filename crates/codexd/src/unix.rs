@@ -1,4 +1,4 @@
-//! The daemon on Unix: its socket and its signals.
+//! The daemon on Unix: its socket, its signals, how many files it may have open.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -8,18 +8,71 @@ use std::{
 
 use anyhow::Context as _;
 use http_api::Api;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+#[path = "systemd.rs"]
+mod systemd;
+
+pub(super) use systemd::{inherited, keep_watchdog, tell_ready, tell_stopping};
+
+/// So many files are enough for as many connections and readers as anybody asked for so far. No more than this, because Codex and
+/// all that it runs inherit the limit, and there are programs that close or visit every number below it.
+const FILES: u64 = 65_536;
+
+/// What macOS grants where that is too much.
+const FEWER_FILES: u64 = 10_240;
+
 /// The longest path of a socket: 108 bytes with the closing NUL on Linux, 104 on macOS.
 const SOCKET_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
+/// The store's socket: its own, or one that a service manager listens on for us.
+pub(super) struct Socket {
+    path: PathBuf,
+    inherited: Option<UnixListener>,
+    ours: bool,
+}
+
+impl Socket {
+    /// Chooses it. Nothing is bound yet; `None` when there can be none.
+    pub(super) fn new(dir: &Path, inherited: Option<(UnixListener, PathBuf)>) -> anyhow::Result<Option<Self>> {
+        if let Some((listener, path)) = inherited {
+            return Ok(Some(Self { path, inherited: Some(listener), ours: false }));
+        }
+        Ok(socket_path(dir)?.map(|path| Self { path, inherited: None, ours: true }))
+    }
+
+    /// Where clients find it.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Serves it until `stop`.
+    pub(super) fn serve(&mut self, api: &Api, stop: &CancellationToken, servers: &TaskTracker) -> anyhow::Result<()> {
+        let listener = match self.inherited.take() {
+            Some(listener) => listener,
+            None => bind(&self.path)?,
+        };
+        let (api, stop) = (api.clone(), stop.clone());
+        servers.spawn(async move { api.serve_unix(listener, stop).await });
+        Ok(())
+    }
+
+    /// Removes the file, unless it belongs to the service manager, which goes on listening.
+    pub(super) fn remove(&self) {
+        if self.ours {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// Where the socket of this store is: in its folder, or, when that path is too long for a socket, in a folder of our own below
 /// the temporary one.
-pub(super) fn socket_path(dir: &Path) -> anyhow::Result<Option<PathBuf>> {
+fn socket_path(dir: &Path) -> anyhow::Result<Option<PathBuf>> {
     let near = dir.join("codexd.sock");
     if near.as_os_str().len() <= SOCKET_PATH_BYTES {
         return Ok(Some(near));
@@ -44,7 +97,7 @@ pub(super) fn socket_path(dir: &Path) -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// Listens on the socket. One that was left behind is replaced: its store's lock is ours.
-pub(super) fn listen(api: &Api, socket: &Path, stop: &CancellationToken, servers: &TaskTracker) -> anyhow::Result<()> {
+fn bind(socket: &Path) -> anyhow::Result<UnixListener> {
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(error).with_context(|| format!("the old socket {} can't be removed", socket.display()));
@@ -53,20 +106,43 @@ pub(super) fn listen(api: &Api, socket: &Path, stop: &CancellationToken, servers
     }
     let listener = UnixListener::bind(socket).with_context(|| format!("can't listen on {}", socket.display()))?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
-    let (api, stop) = (api.clone(), stop.clone());
-    servers.spawn(async move { api.serve_unix(listener, stop).await });
-    Ok(())
+    Ok(listener)
 }
 
-/// Completes at SIGINT, SIGTERM or SIGHUP.
-pub(super) async fn signalled() -> std::io::Result<()> {
+/// Raises the soft limit of open files towards the hard one: the usual 1,024 are fewer than 500 readers and their turns need.
+pub(super) fn raise_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let Some(before) = current else { return };
+    let mut failure = None;
+    for most in [FILES, FEWER_FILES] {
+        let wanted = maximum.map_or(most, |maximum| maximum.min(most));
+        if before >= wanted {
+            break;
+        }
+        match setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }) {
+            Ok(()) => {
+                tracing::debug!(before, now = wanted, "open files");
+                return;
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    if let Some(error) = failure {
+        tracing::warn!(%error, "the limit of open files stays at {before}; many readers at once may be too many for it");
+    }
+}
+
+/// A future that completes at SIGINT, SIGTERM or SIGHUP. From this call on, and not only when it is awaited, none of them ends the
+/// process by itself.
+pub(super) fn signalled() -> std::io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
 }

@@ -1,36 +1,82 @@
 //! The daemon on Windows: signals. It has no socket yet; the named pipe comes with the grants.
 
-use std::path::{Path, PathBuf};
+use std::{net::SocketAddr, path::Path};
 
 use http_api::Api;
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// There is none.
-pub(super) fn socket_path(_dir: &Path) -> anyhow::Result<Option<PathBuf>> {
-    Ok(None)
+/// What a service manager listens on for us: nothing, here.
+pub(super) struct Inherited {
+    pub(super) tcp: Option<TcpListener>,
+    pub(super) unix: Option<Nothing>,
 }
 
-/// Nothing to listen on.
-pub(super) fn listen(
-    _api: &Api,
-    _socket: &Path,
-    _stop: &CancellationToken,
-    _servers: &TaskTracker,
-) -> anyhow::Result<()> {
-    Ok(())
+impl Inherited {
+    /// There is none.
+    pub(super) fn address(&self) -> anyhow::Result<Option<SocketAddr>> {
+        Ok(None)
+    }
 }
 
-/// Completes at Ctrl-C, Ctrl-Break, or when the console or the session is closed.
-pub(super) async fn signalled() -> std::io::Result<()> {
+/// There are none.
+pub(super) fn inherited() -> anyhow::Result<Inherited> {
+    Ok(Inherited { tcp: None, unix: None })
+}
+
+/// What can't be had.
+pub(super) enum Nothing {}
+
+/// The store's socket: there is none.
+pub(super) struct Socket(Nothing);
+
+impl Socket {
+    /// There is none.
+    pub(super) fn new(_dir: &Path, _inherited: Option<Nothing>) -> anyhow::Result<Option<Self>> {
+        Ok(None)
+    }
+
+    /// Nowhere.
+    pub(super) fn path(&self) -> &Path {
+        match self.0 {}
+    }
+
+    /// Nothing to serve.
+    pub(super) fn serve(&mut self, _: &Api, _: &CancellationToken, _: &TaskTracker) -> anyhow::Result<()> {
+        match self.0 {}
+    }
+
+    /// Nothing to remove.
+    pub(super) fn remove(&self) {
+        match self.0 {}
+    }
+}
+
+/// Nobody asks.
+pub(super) async fn tell_ready(_status: String) {}
+
+/// Nobody asks.
+pub(super) async fn tell_stopping() {}
+
+/// Nobody watches.
+pub(super) fn keep_watchdog() {}
+
+/// Windows has no such limit.
+pub(super) fn raise_file_limit() {}
+
+/// A future that completes at Ctrl-C, Ctrl-Break, or when the console or the session is closed. From this call on none of them ends
+/// the process by itself.
+pub(super) fn signalled() -> std::io::Result<impl Future<Output = ()>> {
     let mut ctrl_c = tokio::signal::windows::ctrl_c()?;
     let mut ctrl_break = tokio::signal::windows::ctrl_break()?;
     let mut close = tokio::signal::windows::ctrl_close()?;
     let mut shutdown = tokio::signal::windows::ctrl_shutdown()?;
-    tokio::select! {
-        _ = ctrl_c.recv() => {}
-        _ = ctrl_break.recv() => {}
-        _ = close.recv() => {}
-        _ = shutdown.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = ctrl_c.recv() => {}
+            _ = ctrl_break.recv() => {}
+            _ = close.recv() => {}
+            _ = shutdown.recv() => {}
+        }
+    })
 }

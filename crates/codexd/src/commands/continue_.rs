@@ -1,23 +1,110 @@
 //! `codexd continue`: a further turn of a session.
 
-use clap::Args;
-use client::Continue;
+use clap::{Args, ValueEnum};
+use client::{NewTurn, OnBusy};
 
-use super::{connect, prompt, turn};
-use crate::{exit::Exit, globals::Globals};
+use super::{
+    input::{Input, InputArgs},
+    line::Line,
+    resolve,
+    work::{self, Taken, WorkArgs},
+};
+use crate::{
+    exit::{Exit, Usage},
+    globals::Globals,
+    output::{Output, Spinner},
+};
 
 /// Which session, and what to do.
 #[derive(Debug, Args)]
 pub(crate) struct ContinueArgs {
-    /// The session's id, or the id of any Codex thread that it has had
-    session: String,
-    /// What Codex is to do; `-` reads it from standard input
-    prompt: String,
+    /// The session: its id, the beginning of its id, or the id of any Codex thread that it has had. Left away with --last
+    session: Option<String>,
+    /// Continues the session in which something last happened: of this folder, else of all
+    #[arg(long)]
+    last: bool,
+    #[command(flatten)]
+    input: InputArgs,
+    /// What happens when the session has work already: the turn waits, or it is refused [default: queue]
+    #[arg(long, value_name = "WHAT")]
+    on_busy: Option<WhenBusy>,
+    #[command(flatten)]
+    work: WorkArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum WhenBusy {
+    Queue,
+    Reject,
+}
+
+impl ContinueArgs {
+    /// With `--last` no session is named, so that the first word belongs to the prompt.
+    fn sorted(mut self) -> Result<Self, Usage> {
+        if self.last {
+            self.input.prompt.prompt.splice(..0, self.session.take());
+        } else if self.session.is_none() {
+            return Err(Usage("name the session to continue, or take the last one with --last".to_owned()));
+        }
+        Ok(self)
+    }
 }
 
 /// Continues it and waits for the answer.
 pub(crate) async fn run(args: ContinueArgs, globals: &Globals) -> anyhow::Result<Exit> {
-    let further = Continue { session_id: args.session, prompt: prompt::read(args.prompt)? };
-    let client = connect(globals)?;
-    turn::wait(globals, client.continue_(&further, turn::LIMIT)).await
+    let args = args.sorted()?;
+    let Input { prompt, parts, output_schema } = args.input.read()?;
+    let new = NewTurn {
+        prompt,
+        input: parts,
+        model: args.input.model,
+        effort: args.input.effort,
+        output_schema,
+        on_busy: args.on_busy.map(|what| match what {
+            WhenBusy::Queue => OnBusy::Queue,
+            WhenBusy::Reject => OnBusy::Reject,
+        }),
+    };
+    let mut line = Line::open(globals)?;
+    let spinner = Spinner::start("looking for the session");
+    let session = match &args.session {
+        Some(given) => resolve::session(&mut line, &spinner, given).await?.value,
+        None => resolve::last(&mut line, &spinner, &Output::new(globals.json)).await?,
+    };
+    drop(spinner);
+    work::run(&args.work, globals, line, async |client, key| {
+        let submitted = client.submit(session.id.as_str(), &new, Some(key), None).await?;
+        let turn = &submitted.turn;
+        Ok(Taken { session: turn.session_id.clone(), turn: turn.id.clone(), replayed: submitted.replayed })
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        args: ContinueArgs,
+    }
+
+    fn sorted(words: &[&str]) -> Result<(Option<String>, Vec<String>), Usage> {
+        let words = std::iter::once("codexd").chain(words.iter().copied());
+        let args = Program::parse_from(words).args.sorted()?;
+        Ok((args.session, args.input.prompt.prompt))
+    }
+
+    #[test]
+    fn with_last_the_first_word_belongs_to_the_prompt() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(sorted(&["s1", "go", "on"]).unwrap(), (Some("s1".to_owned()), words(&["go", "on"])));
+        assert_eq!(sorted(&["--last", "go", "on"]).unwrap(), (None, words(&["go", "on"])));
+        assert_eq!(sorted(&["--last", "-"]).unwrap(), (None, words(&["-"])));
+        assert_eq!(sorted(&["--last", "--prompt-b64", "eA=="]).unwrap(), (None, words(&[])));
+        assert!(sorted(&[]).unwrap_err().to_string().contains("--last"));
+    }
 }

@@ -1,14 +1,34 @@
-//! What each command does: one file a command.
+//! What each command does: one file a command, and beside them what several of them share.
+//!
+//! | file | for |
+//! |---|---|
+//! | `line` | reaching the daemon, and again when it was restarted under the command |
+//! | `prompt`, `input` | a prompt in all the ways in which it can be given, and what goes with it |
+//! | `resolve` | which session is meant |
+//! | `work`, `wait`, `tell` | asking for a turn, waiting for its end, telling how it ended |
+//! | `page` | a part of a long answer |
 
 pub(crate) mod codex;
+pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod continue_;
 pub(crate) mod demo;
+pub(crate) mod import;
+pub(crate) mod man;
 pub(crate) mod sessions;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod token;
+pub(crate) mod turn;
 
+mod input;
+mod line;
+mod page;
 mod prompt;
-mod turn;
+mod resolve;
+mod tell;
+mod wait;
+mod work;
 
 use client::Client;
 
@@ -16,7 +36,12 @@ use crate::globals::Globals;
 
 /// Reaches the daemon of the store that was named, in the name of a person at this command line.
 fn connect(globals: &Globals) -> anyhow::Result<Client> {
-    let client = Client::from_store_dir(&globals.store.dir()?)?;
+    Ok(reach(&globals.store.dir()?)?)
+}
+
+/// The same for a store whose folder is known.
+fn reach(store: &std::path::Path) -> Result<Client, client::Error> {
+    let client = Client::from_store_dir(store)?;
     // Only where there is no socket a token is needed.
     let token = std::env::var("CODEXD_TOKEN").ok();
     Ok(client.with_token(token.as_deref()).from_cli())

@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use client::Start;
+use client::{Error, NewSession};
 use types::{ApprovalPolicy, Sandbox};
 
-use super::{connect, prompt, turn};
+use super::{
+    input::{self, Input, InputArgs},
+    line::Line,
+    work::{self, Taken, WorkArgs},
+};
 use crate::{
     exit::{Exit, Usage},
     globals::Globals,
@@ -15,37 +19,52 @@ use crate::{
 /// What a new session is made of.
 #[derive(Debug, Args)]
 pub(crate) struct StartArgs {
-    /// What Codex is to do; `-` reads it from standard input
-    prompt: String,
+    #[command(flatten)]
+    input: InputArgs,
     /// The folder to work in [default: the current folder]
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
     /// The session's title [default: from the prompt]
     #[arg(long)]
     title: Option<String>,
-    /// The model [default: the daemon's]
-    #[arg(long)]
-    model: Option<String>,
     /// What Codex's commands may touch: read-only, workspace-write or danger-full-access [default: the daemon's]
     #[arg(long)]
     sandbox: Option<Sandbox>,
     /// When Codex asks before it acts: untrusted, on-request or never [default: the daemon's]
     #[arg(long, value_name = "POLICY")]
     approval_policy: Option<ApprovalPolicy>,
+    /// A word of your own that the session can be listed by; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = input::label)]
+    label: Vec<(String, String)>,
+    #[command(flatten)]
+    work: WorkArgs,
 }
 
 /// Starts it and waits for the answer.
 pub(crate) async fn run(args: StartArgs, globals: &Globals) -> anyhow::Result<Exit> {
-    let start = Start {
-        cwd: Some(folder(args.cwd)?),
-        prompt: prompt::read(args.prompt)?,
+    let Input { prompt, parts, output_schema } = args.input.read()?;
+    let new = NewSession {
+        prompt,
+        input: parts,
         title: args.title,
-        model: args.model,
-        sandbox: args.sandbox.map(|sandbox| sandbox.to_string()),
-        approval_policy: args.approval_policy.map(|policy| policy.to_string()),
+        cwd: Some(folder(args.cwd)?),
+        model: args.input.model,
+        effort: args.input.effort,
+        output_schema,
+        sandbox: args.sandbox,
+        approval_policy: args.approval_policy,
+        labels: input::labels(args.label),
     };
-    let client = connect(globals)?;
-    turn::wait(globals, client.start(&start, turn::LIMIT)).await
+    let line = Line::open(globals)?;
+    work::run(&args.work, globals, line, async |client, key| {
+        let made = client.create_session(&new, Some(key), None).await?;
+        let turn = made.turn.as_ref().ok_or_else(|| Error::BadAnswer {
+            call: "POST /v1/sessions".to_owned(),
+            reason: "it tells no turn".to_owned(),
+        })?;
+        Ok(Taken { session: made.session.id.clone(), turn: turn.id.clone(), replayed: made.replayed })
+    })
+    .await
 }
 
 /// The folder, canonical: the daemon stands elsewhere.

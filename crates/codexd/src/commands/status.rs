@@ -1,7 +1,11 @@
-//! `codexd status`: the daemon, and its Codex.
+//! `codexd status`: the daemon, its Codex, and what the caller may do.
 
-use serde_json::json;
-use types::agent::{AgentInfo, AgentStatus, Backend};
+use client::{Archived, SessionQuery};
+use serde_json::{Value, json};
+use types::{
+    PolicyInfo, SessionStatus,
+    agent::{AgentInfo, AgentStatus, Backend},
+};
 
 use super::connect;
 use crate::{
@@ -10,35 +14,52 @@ use crate::{
     output::{self, Output},
 };
 
-/// Asks and prints. A daemon that answers is a success, whatever its Codex does.
+/// The most running sessions that are counted.
+const COUNTED: u32 = 100;
+
+/// Asks and prints. It is a success when Codex takes turns.
 pub(crate) async fn run(globals: &Globals) -> anyhow::Result<Exit> {
     let client = connect(globals)?;
-    let health = client.health().await?;
     let agent = client.agent().await?;
+    let policy = client.policy().await?;
+    let which = SessionQuery {
+        status: Some(SessionStatus::Running),
+        archived: Archived::Too,
+        limit: Some(COUNTED),
+        ..SessionQuery::default()
+    };
+    let running = client.sessions(&which).await?;
+    let exit = if agent.status == AgentStatus::Ready { Exit::Completed } else { Exit::Other };
+
     let output = Output::new(globals.json);
     let daemon = client.daemon();
+    let store = globals.store.dir()?;
     if output.json() {
-        let whole = json!({ "daemon": daemon, "health": health.value, "agent": serde_json::from_slice::<serde_json::Value>(&agent.json)? });
-        output.object(&serde_json::to_vec(&whole)?)?;
-        return Ok(Exit::Completed);
+        let raw = |json: &[u8]| serde_json::from_slice::<Value>(json);
+        let whole = json!({
+            "daemon": daemon, "store": store, "agent": raw(&agent.json)?, "policy": raw(&policy.json)?,
+            "running": running.sessions.len(),
+        });
+        output.object(whole.to_string().as_bytes())?;
+        return Ok(exit);
     }
     let mut facts = Vec::new();
     if let Some(daemon) = daemon {
-        let since = output::ago(daemon.started_at.as_millis());
+        let since = output.time(daemon.started_at);
         facts.push(("daemon", format!("{}, pid {}, started {since}", daemon.version, daemon.pid)));
-        facts.extend(daemon.http.clone().map(|http| {
-            let token = if health.auth_required { "needs a token" } else { "open" };
-            ("address", format!("{http} ({token})"))
-        }));
+        facts.push(("address", daemon.http.clone().unwrap_or_else(|| "none".to_owned())));
         facts.extend(daemon.socket.as_ref().map(|socket| ("socket", socket.display().to_string())));
     }
-    facts.push(("store", globals.store.dir()?.display().to_string()));
-    facts.extend(of_agent(&agent));
+    facts.push(("store", store.display().to_string()));
+    let more = if running.next_cursor.is_some() { " or more" } else { "" };
+    facts.push(("at work", format!("{}{more} sessions", running.sessions.len())));
+    facts.extend(of_agent(&agent, &output));
+    facts.extend(of_policy(&policy));
     output.styled(&output::table::facts(&facts))?;
-    Ok(Exit::Completed)
+    Ok(exit)
 }
 
-fn of_agent(agent: &AgentInfo) -> Vec<(&'static str, String)> {
+fn of_agent(agent: &AgentInfo, output: &Output) -> Vec<(&'static str, String)> {
     let mut what = match agent.status {
         AgentStatus::Starting => "starting",
         AgentStatus::Ready => "ready",
@@ -55,7 +76,7 @@ fn of_agent(agent: &AgentInfo) -> Vec<(&'static str, String)> {
     what.push_str(&agent.backend.map(|backend: Backend| format!(" by {}", backend.as_str())).unwrap_or_default());
     what.push_str(&agent.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default());
     if let Some(since) = agent.started_at {
-        what.push_str(&format!(", started {}", output::ago(since.as_millis())));
+        what.push_str(&format!(", started {}", output.time(since)));
     }
     let mut facts = vec![("codex", what)];
     facts.extend(agent.program.clone().map(|program| ("program", program)));
@@ -63,5 +84,18 @@ fn of_agent(agent: &AgentInfo) -> Vec<(&'static str, String)> {
         facts.push(("restarts", agent.restarts.to_string()));
     }
     facts.extend(agent.last_error.clone().map(|error| ("last error", error)));
+    facts
+}
+
+fn of_policy(policy: &PolicyInfo) -> Vec<(&'static str, String)> {
+    let up_to = |value: &str, widest: &str| {
+        if value == widest { value.to_owned() } else { format!("{value}, up to {widest}") }
+    };
+    let mut facts = vec![
+        ("sandbox", up_to(policy.sandbox.as_str(), policy.widest_sandbox.as_str())),
+        ("asks", up_to(policy.approval_policy.as_str(), policy.widest_approval_policy.as_str())),
+        ("folder", policy.cwd.display().to_string()),
+    ];
+    facts.extend(policy.model.clone().map(|model| ("model", model)));
     facts
 }

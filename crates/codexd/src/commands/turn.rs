@@ -1,106 +1,126 @@
-//! Waiting for a turn, and telling how it ended.
+//! `codexd turn`: looking at one turn, waiting for its end, asking the same again.
 
-use std::time::Duration;
+use std::{pin::pin, time::Instant};
 
-use client::{Answer, Error, Reply};
+use clap::{Args, Subcommand};
+use types::TurnId;
 
+use super::{
+    line::Line,
+    page::PageArgs,
+    tell::{declined, reason, tell, verdict},
+    wait::{self, WaitArgs, until_it_ends},
+    work::{self, Taken, WorkArgs},
+};
 use crate::{
-    exit::Exit,
+    exit::{Exit, Usage},
     globals::Globals,
-    output::{Output, Spinner},
+    output::{self, Output, Spinner},
     signals,
 };
 
-/// How long a turn is waited for. The daemon itself answers after 1800 s; this is for one that can't.
-pub(super) const LIMIT: Duration = Duration::from_secs(1830);
+/// What to do with a turn.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TurnCommand {
+    /// Shows the answer of a turn, and tells by the exit code how it ended
+    #[command(after_help = crate::exit::HELP)]
+    Show(ShowArgs),
+    /// Waits for the end of a turn and prints its answer
+    #[command(after_help = crate::exit::HELP)]
+    Wait {
+        /// The turn's id
+        turn: String,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Asks the same again, in a new turn of the same session, when a turn failed or was interrupted
+    #[command(after_help = crate::exit::HELP)]
+    Retry {
+        /// The turn's id
+        turn: String,
+        /// Also when Codex has the prompt already, and so will have it twice
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        work: WorkArgs,
+    },
+}
 
-/// Waits for the turn and prints what it answered.
-pub(super) async fn wait(
-    globals: &Globals,
-    call: impl Future<Output = Result<Reply<Answer>, Error>>,
-) -> anyhow::Result<Exit> {
-    let output = Output::new(globals.json);
-    let spinner = Spinner::start("Codex is working");
-    let result = tokio::select! {
-        result = call => result,
-        signal = signals::asked_to_end() => {
-            signal?;
-            drop(spinner);
-            output.note("no longer waiting; the turn goes on: `codexd sessions` lists its session");
-            return Ok(Exit::Interrupted);
+/// Which turn, and what of it.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The turn's id
+    turn: String,
+    /// Shows everything that happened in the turn: commands, changes of files, warnings, messages
+    #[arg(long, conflicts_with_all = ["from", "limit", "tail"])]
+    items: bool,
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+/// Runs it.
+pub(crate) async fn run(command: TurnCommand, globals: &Globals) -> anyhow::Result<Exit> {
+    match command {
+        TurnCommand::Show(args) => show(&args, globals).await,
+        TurnCommand::Wait { turn, wait } => {
+            let turn = id(&turn)?;
+            let began = Instant::now();
+            let leave = pin!(signals::asked_to_end());
+            until_it_ends(&wait, &Output::new(globals.json), &mut Line::open(globals)?, &turn, began, leave).await
         }
-    };
+        TurnCommand::Retry { turn, force, work } => {
+            let turn = id(&turn)?;
+            let line = Line::open(globals)?;
+            work::run(&work, globals, line, async |client, key| {
+                let new = client.retry(turn.as_str(), force, Some(key)).await?;
+                Ok(Taken { session: new.session_id.clone(), turn: new.id.clone(), replayed: new.replayed })
+            })
+            .await
+        }
+    }
+}
+
+async fn show(args: &ShowArgs, globals: &Globals) -> anyhow::Result<Exit> {
+    let turn = id(&args.turn)?;
+    let mut line = Line::open(globals)?;
+    let spinner = Spinner::start("asking codexd");
+    let turn = line.ask(&spinner, async |client| client.turn(turn.as_str(), None).await).await?;
     drop(spinner);
-    match result {
-        Ok(reply) => tell(&output, &reply),
-        Err(error) => {
-            if let Error::Refused { session_id: Some(session), turn_id: Some(_), .. } = &error {
-                output.note(&format!("nothing is lost; look at the session with: codexd sessions show {session}"));
-            }
-            Err(error.into())
+    let output = Output::new(globals.json);
+    if !turn.status.ended() {
+        output.note(&format!(
+            "the turn goes on ({}); wait for it with: codexd turn wait {}",
+            wait::state(&turn),
+            turn.id
+        ));
+        if turn.held {
+            output.note(&wait::held(&turn));
         }
     }
+    if !args.items || output.json() {
+        return tell(&output, &turn, &args.page, args.items);
+    }
+    let mut facts = vec![("turn", turn.id.to_string()), ("session", turn.session_id.to_string())];
+    facts.push(("status", wait::state(&turn)));
+    facts.push(("asked", format!("{} by {}", output.time(turn.created_at), turn.principal)));
+    facts.extend(turn.started_at.map(|at| ("started", output.time(at))));
+    facts.extend(turn.ended_at.map(|at| ("ended", output.time(at))));
+    facts.extend(turn.retry_of.as_ref().map(|of| ("retry of", of.to_string())));
+    facts.extend(turn.usage.map(|usage| ("tokens", output::items::tokens(&usage))));
+    output.styled(&output::table::facts(&facts))?;
+    for item in &turn.items {
+        output.heading(&output::items::head(item, &output.time(item.at)))?;
+        output.text(&output::items::body(item))?;
+    }
+    if let Some(told) = declined(&turn) {
+        output.note(&told);
+    }
+    if let Some(reason) = reason(&turn) {
+        output::error(&reason);
+    }
+    Ok(verdict(&turn))
 }
 
-fn tell(output: &Output, reply: &Reply<Answer>) -> anyhow::Result<Exit> {
-    let exit = verdict(reply);
-    if !reply.ignored_overrides.is_empty() {
-        let names = reply.ignored_overrides.join(", ");
-        output.note(&format!("the daemon does not allow these to be chosen, and used its own: {names}"));
-    }
-    if output.json() {
-        output.object(&reply.json)?;
-        return Ok(exit);
-    }
-    let text = reply.text();
-    match exit {
-        Exit::Completed => output.text(&text)?,
-        Exit::Interrupted => crate::output::error(&format!("the turn was interrupted: {text}")),
-        _ => crate::output::error(&format!("the turn failed: {text}")),
-    }
-    let session = &reply.session_id;
-    output.aside(&format!("session {session} · continue with: codexd continue {session} \"…\""));
-    Ok(exit)
-}
-
-/// How the reason begins when a turn was interrupted, in the words of the engine.
-const INTERRUPTED: [&str; 4] =
-    ["the turn was interrupted", "the turn took longer", "the turn did not begin", "Codex ended under the turn"];
-
-/// What became of the turn. The answer of the first version has no word for it, only whether it is an error, and the reason
-/// as its last paragraph; a daemon that tells the turn's status is believed.
-fn verdict(answer: &Answer) -> Exit {
-    if !answer.is_error {
-        return Exit::Completed;
-    }
-    let text = answer.text();
-    let reason = text.rsplit("\n\n").next().unwrap_or_default();
-    let interrupted = match answer.status.as_deref() {
-        Some(status) => status == "interrupted",
-        None => INTERRUPTED.iter().any(|beginning| reason.starts_with(beginning)),
-    };
-    if interrupted { Exit::Interrupted } else { Exit::TurnFailed }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answer(json: serde_json::Value) -> Exit {
-        verdict(&serde_json::from_value(json).unwrap())
-    }
-
-    #[test]
-    fn a_turn_that_was_interrupted_is_told_from_one_that_failed() {
-        let text = |text: &str| serde_json::json!([{ "type": "text", "text": text }]);
-        let of = |words: &str| answer(serde_json::json!({ "sessionId": "s", "isError": true, "content": text(words) }));
-        assert_eq!(of("the model said no"), Exit::TurnFailed);
-        assert_eq!(of("half an answer\n\nCodex ended under the turn: killed. The session goes on"), Exit::Interrupted);
-        assert_eq!(of("the turn took longer than 5 s"), Exit::Interrupted);
-        let told =
-            serde_json::json!({ "sessionId": "s", "isError": true, "status": "interrupted", "content": text("?") });
-        assert_eq!(answer(told), Exit::Interrupted);
-        let well = serde_json::json!({ "sessionId": "s", "content": text("the turn was interrupted") });
-        assert_eq!(answer(well), Exit::Completed);
-    }
+fn id(text: &str) -> Result<TurnId, Usage> {
+    TurnId::parse(text).map_err(|error| Usage(format!("`{text}` is no id of a turn: {error}")))
 }

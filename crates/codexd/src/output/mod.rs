@@ -13,6 +13,7 @@
 //! - A reader who has gone (`| head`) ends the output and is no error: the command's result stays what it was.
 
 mod clean;
+pub(crate) mod items;
 mod progress;
 pub(crate) mod table;
 mod width;
@@ -22,7 +23,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anstyle::{AnsiColor, Style};
 
 pub(crate) use clean::{clean, clean_line};
-pub(crate) use progress::{InstallProgress, Spinner};
+pub(crate) use progress::{Bar, InstallProgress, Spinner};
 pub(crate) use width::cut;
 
 /// For what stands beside the thing that matters.
@@ -31,6 +32,7 @@ pub(crate) const DIM: Style = Style::new().dimmed();
 pub(crate) const BOLD: Style = Style::new().bold();
 /// For what went well.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+const REMARK: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// How this command prints.
@@ -80,6 +82,42 @@ impl Output {
         quiet(write!(anstream::stdout().lock(), "{text}"))
     }
 
+    /// A moment: how long ago it was for a person at a terminal, the moment itself for everybody else.
+    pub(crate) fn time(&self, moment: types::Timestamp) -> String {
+        if self.stdout_is_terminal { ago(moment.as_millis()) } else { moment.to_string() }
+    }
+
+    /// The same for a column of a table.
+    pub(crate) fn age(&self, moment: types::Timestamp) -> String {
+        if self.stdout_is_terminal { age(moment.as_millis()) } else { moment.to_string() }
+    }
+
+    /// What stands above a column of [`Output::age`].
+    pub(crate) const fn age_head(&self) -> &'static str {
+        if self.stdout_is_terminal { "AGE" } else { "UPDATED" }
+    }
+
+    /// Bytes on stdout as they come. A terminal gets them line by line, cleaned; [`Output::raw_end`] gives the last one.
+    pub(crate) fn raw(&self, bytes: &[u8], held_back: &mut Vec<u8>) -> io::Result<()> {
+        if !self.stdout_is_terminal {
+            return quiet(io::stdout().lock().write_all(bytes));
+        }
+        held_back.extend_from_slice(bytes);
+        let Some(end) = held_back.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+        let lines: Vec<u8> = held_back.drain(..=end).collect();
+        quiet(write!(io::stdout().lock(), "{}", clean(&String::from_utf8_lossy(&lines))))
+    }
+
+    /// What [`Output::raw`] has held back.
+    pub(crate) fn raw_end(&self, held_back: &[u8]) -> io::Result<()> {
+        quiet(write!(io::stdout().lock(), "{}", clean(&String::from_utf8_lossy(held_back))))
+    }
+
+    /// Whether somebody could be asked something.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.stderr_is_terminal && io::stdin().is_terminal()
+    }
+
     /// What stands above a text.
     pub(crate) fn heading(&self, text: &str) -> io::Result<()> {
         self.styled(&format!("\n{BOLD}{}{BOLD:#}\n", clean_line(text)))
@@ -87,7 +125,19 @@ impl Output {
 
     /// A remark on stderr.
     pub(crate) fn note(&self, text: &str) {
-        let _ = writeln!(anstream::stderr().lock(), "{}", clean_line(text));
+        note(text);
+    }
+
+    /// A remark among the data, on stdout: something that the reader should know about it.
+    pub(crate) fn remark(&self, text: &str) -> io::Result<()> {
+        self.styled(&format!("{REMARK}! {}{REMARK:#}\n", clean_line(text)))
+    }
+
+    /// A question, on stderr; the answer comes on the same line.
+    pub(crate) fn ask(&self, question: &str) -> io::Result<()> {
+        let mut stderr = anstream::stderr().lock();
+        write!(stderr, "{BOLD}{}{BOLD:#}", clean_line(question))?;
+        stderr.flush()
     }
 
     /// A remark on stderr for a person who sits there; not for a file, and not for who asked for JSON.
@@ -102,6 +152,16 @@ impl Output {
 pub(crate) fn line(text: &str) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+}
+
+/// Text of our own making on stdout, as it is.
+pub(crate) fn plain(text: &[u8]) -> io::Result<()> {
+    quiet(io::stdout().lock().write_all(text))
+}
+
+/// A remark, on stderr.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{}", clean_line(text));
 }
 
 /// An error, on stderr. May have several lines.

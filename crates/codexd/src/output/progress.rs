@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -41,8 +42,24 @@ impl Spinner {
         }
     }
 
+    /// Says something else, or, where nobody sees it move, on a line of its own.
+    pub(crate) fn tell(&self, message: &str) {
+        self.say(message);
+        if self.0.is_none() {
+            let _ = writeln!(io::stderr().lock(), "{}", clean_line(message));
+        }
+    }
+
+    /// Writes something else to stderr in the meantime.
+    pub(crate) fn suspend(&self, write: impl FnOnce()) {
+        match &self.0 {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
     /// Whether anybody sees it.
-    const fn is_seen(&self) -> bool {
+    pub(crate) const fn is_seen(&self) -> bool {
         self.0.is_some()
     }
 }
@@ -52,6 +69,41 @@ impl Drop for Spinner {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A bar with how much is done. Gone when the last of its handles is dropped.
+#[derive(Clone)]
+pub(crate) struct Bar(Option<Arc<Moving>>);
+
+struct Moving(ProgressBar);
+
+impl Bar {
+    /// Stands there, if a person can see it.
+    pub(crate) fn start(message: &str) -> Self {
+        if !io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.set_message(clean_line(message));
+        Self(Some(Arc::new(Moving(bar))))
+    }
+
+    /// So much of so much.
+    pub(crate) fn set(&self, done: u64, of: u64) {
+        if let Some(bar) = &self.0 {
+            bar.0.set_length(of);
+            bar.0.set_position(done);
+        }
+    }
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

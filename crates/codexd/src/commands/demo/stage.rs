@@ -68,6 +68,8 @@ impl Stage {
         let config = stage.codex_home().join("config.toml");
         fs::write(&config, stage.model.codex_config())
             .with_context(|| format!("can't write `{}`", config.display()))?;
+        let config = stage.config();
+        fs::write(&config, "").with_context(|| format!("can't write `{}`", config.display()))?;
         Ok(stage)
     }
 
@@ -100,6 +102,11 @@ impl Stage {
         self.root.join("store")
     }
 
+    /// Says nothing, so that the user's own file has no say.
+    fn config(&self) -> PathBuf {
+        self.root.join("codexd.toml")
+    }
+
     fn log(&self) -> PathBuf {
         self.root.join("codexd.log")
     }
@@ -115,7 +122,7 @@ impl Stage {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log()).context("can't write the log")?;
         let mut command = Command::new(&program);
         command.arg("serve").args(["--port", "0"]).arg("--cwd").arg(self.project());
-        command.arg("--store-dir").arg(self.store());
+        command.arg("--store-dir").arg(self.store()).arg("--config").arg(self.config());
         if let Some(codex) = &self.codex {
             command.arg("--codex-cmd").arg(codex);
         }

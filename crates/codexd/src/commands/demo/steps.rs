@@ -1,8 +1,11 @@
 //! The steps. Each does something, checks what came of it, and only then tells it.
 
 use anyhow::{Context as _, bail, ensure};
-use client::{Answer, Client, Continue, Start};
-use types::agent::{AgentInfo, AgentStatus};
+use client::{Client, NewSession, NewTurn};
+use types::{
+    SessionId, Turn, TurnStatus,
+    agent::{AgentInfo, AgentStatus},
+};
 
 use super::{
     stage::{self, Stage},
@@ -30,8 +33,7 @@ const RECALL: &str = "RECALL";
 pub(super) async fn all(stage: &mut Stage, teller: &mut Teller) -> anyhow::Result<String> {
     let (client, agent) = serve(stage, teller).await?;
     let version = agent.version.clone().unwrap_or_else(|| "of an unknown version".to_owned());
-    let mut talk = Talk { client, session: String::new(), said: Vec::new() };
-    talk.start(stage, teller).await?;
+    let mut talk = Talk::start(client, stage, teller).await?;
     talk.run_a_command(stage, teller).await?;
     talk.go_on(teller).await?;
     let agent = talk.client.agent().await?.value;
@@ -54,22 +56,17 @@ async fn serve(stage: &mut Stage, teller: &mut Teller) -> anyhow::Result<(Client
 /// The session that the demo is about, and the first lines of what was said to it.
 struct Talk {
     client: Client,
-    session: String,
+    session: SessionId,
     said: Vec<String>,
 }
 
 impl Talk {
-    async fn start(&mut self, stage: &Stage, teller: &mut Teller) -> anyhow::Result<()> {
+    async fn start(client: Client, stage: &Stage, teller: &mut Teller) -> anyhow::Result<Self> {
         teller.begin("Start a session", format!("codexd start --title \"{TITLE}\" \"{FIRST}\""))?;
-        let title = Some(TITLE.to_owned());
-        let start = Start { prompt: FIRST.to_owned(), title, cwd: Some(stage.project()), ..Start::default() };
-        let answer = self.client.start(&start, TURN_LIMIT).await?.value;
-        self.said.push(FIRST.to_owned());
-        let text = good(&answer)?;
+        let (session, text) = begin(&client, stage, FIRST, Some(TITLE)).await?;
         expect(&text, &format!("echo: {FIRST}"))?;
-        self.session = answer.session_id;
-        teller.saw(&text, &format!("session {}: this id never changes", self.session))?;
-        Ok(())
+        teller.saw(&text, &format!("session {session}: this id never changes"))?;
+        Ok(Self { client, session, said: vec![FIRST.to_owned()] })
     }
 
     async fn run_a_command(&mut self, stage: &Stage, teller: &mut Teller) -> anyhow::Result<()> {
@@ -144,7 +141,7 @@ impl Talk {
             format!("codexd serve; codexd continue {} RECALL", self.session),
         )?;
         stage.stop_daemon().await?;
-        if let Ok(answered) = self.client.health().await {
+        if let Ok(answered) = self.client.agent().await {
             bail!("codexd was stopped and still answers: {answered:?}");
         }
         (self.client, _) = stage.start_daemon().await?;
@@ -155,29 +152,27 @@ impl Talk {
 
     async fn search(&mut self, stage: &Stage, teller: &mut Teller) -> anyhow::Result<()> {
         teller.begin("Find it again, with another session beside it", format!("codexd sessions search {WORD}"))?;
-        let start = Start { prompt: OTHER.to_owned(), cwd: Some(stage.project()), ..Start::default() };
-        let other = self.client.start(&start, TURN_LIMIT).await?.value;
-        good(&other)?;
-        let found = self.client.search(WORD, None).await?.value.sessions;
-        let first = found.first().context("the search found nothing")?;
+        begin(&self.client, stage, OTHER, None).await?;
+        let found = self.client.search(WORD, None).await?.value.results;
+        let first = &found.first().context("the search found nothing")?.session;
         ensure!(
-            first.session_id == self.session,
+            first.id == self.session,
             "the search put session {} first, not {}, which has the word",
-            first.session_id,
+            first.id,
             self.session
         );
-        let seen = format!("{}  {}", first.session_id, first.title.as_deref().unwrap_or_default());
+        let seen = format!("{}  {}", first.id, first.title);
         teller.saw(&seen, "the first of the results is the session in which the word was said")?;
         Ok(())
     }
 
     /// Continues the session.
     async fn say(&mut self, prompt: &str) -> anyhow::Result<String> {
-        let further = Continue { session_id: self.session.clone(), prompt: prompt.to_owned() };
-        let answer = self.client.continue_(&further, TURN_LIMIT).await?.value;
+        let further = NewTurn { prompt: Some(prompt.to_owned()), ..NewTurn::default() };
+        let asked = self.client.submit(self.session.as_str(), &further, None, Some(TURN_LIMIT)).await?.value;
         self.said.push(prompt.lines().next().unwrap_or_default().to_owned());
-        ensure!(answer.session_id == self.session, "the answer is of another session: {}", answer.session_id);
-        good(&answer)
+        ensure!(asked.turn.session_id == self.session, "the turn is of another session: {}", asked.turn.session_id);
+        good(&asked.turn)
     }
 
     /// Asks the model what it was given, and checks that it was everything, once. Returns the part worth showing.
@@ -199,11 +194,29 @@ impl Talk {
     }
 }
 
-/// The text of an answer that is one.
-fn good(answer: &Answer) -> anyhow::Result<String> {
-    let text = answer.text();
-    ensure!(!answer.is_error, "the turn ended without an answer: {text}");
-    Ok(text)
+/// Makes a session in the project; its id and the answer to its first prompt.
+async fn begin(
+    client: &Client,
+    stage: &Stage,
+    prompt: &str,
+    title: Option<&str>,
+) -> anyhow::Result<(SessionId, String)> {
+    let new = NewSession {
+        prompt: Some(prompt.to_owned()),
+        title: title.map(str::to_owned),
+        cwd: Some(stage.project()),
+        ..NewSession::default()
+    };
+    let made = client.create_session(&new, None, Some(TURN_LIMIT)).await?.value;
+    let turn = made.turn.context("the session began without a turn")?;
+    Ok((made.session.id, good(&turn)?))
+}
+
+/// The answer of a turn that has one.
+fn good(turn: &Turn) -> anyhow::Result<String> {
+    let reason = turn.error.as_ref().map_or("nobody knows why", |error| error.message.as_str());
+    ensure!(turn.status == TurnStatus::Completed, "the turn is {} and not completed: {reason}", turn.status.as_str());
+    turn.answer.clone().context("the turn completed without an answer")
 }
 
 fn expect(text: &str, expected: &str) -> anyhow::Result<()> {

@@ -1,0 +1,13 @@
+//! The calls of the v1 API: one file a resource. What a daemon answers is what `types` names; what it is sent is here.
+
+mod service;
+mod sessions;
+mod tokens;
+mod turns;
+
+pub use service::{Imported, OfFile};
+pub use sessions::{
+    Archived, Changes, Created, Found, Hit, NewSession, PageQuery, SessionPage, SessionQuery, TranscriptFormat,
+};
+pub use tokens::{NewToken, TokenMade, Tokens};
+pub use turns::{NewTurn, OnBusy, Submitted, TurnPage};

@@ -1,0 +1,78 @@
+//! The way to the daemon for commands that take long: a daemon that is restarted under them is reached again.
+//!
+//! A question may be asked again whatever came of it, and a request that starts work carries an idempotency key, so that the
+//! daemon starts nothing twice. What is not there at the first try is not waited for: then no daemon runs.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use client::{Client, Error};
+
+use super::reach;
+use crate::{globals::Globals, output::Spinner};
+
+/// How long a daemon that was there may be away. A stop takes 20 s at most and a start less than one.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// The pause before the first further try; each one after it is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A daemon, wherever it is at the moment.
+pub(super) struct Line {
+    store: PathBuf,
+    client: Client,
+    /// Somebody has answered.
+    heard: bool,
+    /// When nobody waits for it any more.
+    end: Option<Instant>,
+}
+
+impl Line {
+    /// Finds the daemon; nothing is connected yet.
+    pub(super) fn open(globals: &Globals) -> anyhow::Result<Self> {
+        let store = globals.store.dir()?;
+        Ok(Self { client: reach(&store)?, store, heard: false, end: None })
+    }
+
+    /// Nothing is tried again after this moment.
+    pub(super) const fn until(&mut self, end: Option<Instant>) {
+        self.end = end;
+    }
+
+    /// Asks, and asks again when the connection was cut.
+    pub(super) async fn ask<T>(
+        &mut self,
+        spinner: &Spinner,
+        call: impl AsyncFn(&Client) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut cut: Option<Instant> = None;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match call(&self.client).await {
+                Ok(answer) => {
+                    self.heard = true;
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            let never_there = matches!(error, Error::NoDaemon { .. }) && cut.is_none() && !self.heard;
+            let since = *cut.get_or_insert_with(Instant::now);
+            let over = since.elapsed() >= PATIENCE || self.end.is_some_and(|end| end <= Instant::now());
+            if !error.is_cut() || never_there || over {
+                return Err(error);
+            }
+            if pause == FIRST_PAUSE {
+                spinner.tell("the connection to the daemon broke off; trying again");
+            }
+            tokio::time::sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+            // Another daemon may have another address. Until it tells one, the old one is as good as any.
+            if let Ok(client) = reach(&self.store) {
+                self.client = client;
+            }
+        }
+    }
+}

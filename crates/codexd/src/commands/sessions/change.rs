@@ -1,0 +1,103 @@
+//! What changes a session: its title, whether it is put away, and its end.
+
+use std::io::{self, BufRead as _};
+
+use client::{Changes, Reply};
+use serde_json::json;
+use types::Session;
+
+use crate::{
+    commands::{line::Line, resolve},
+    exit::{Exit, Usage},
+    globals::Globals,
+    output::{Output, Spinner},
+};
+
+/// Gives it a title.
+pub(super) async fn rename(given: &str, title: String, globals: &Globals) -> anyhow::Result<Exit> {
+    if title.trim().is_empty() {
+        return Err(Usage("the title is empty".to_owned()).into());
+    }
+    let changed = change(given, Changes { title: Some(title), ..Changes::default() }, globals).await?;
+    tell(&changed, globals, &format!("the title is now \"{}\"", changed.title))
+}
+
+/// Takes the title from the latest prompt.
+pub(super) async fn autoname(given: &str, force: bool, globals: &Globals) -> anyhow::Result<Exit> {
+    let mut line = Line::open(globals)?;
+    let spinner = Spinner::start("asking codexd");
+    let session = resolve::session(&mut line, &spinner, given).await?;
+    let named = line.ask(&spinner, async |client| client.autoname(session.id.as_str(), force).await).await?;
+    drop(spinner);
+    if named.title_locked && !force {
+        let text = format!("the title stays \"{}\": a person gave it; --force replaces it", named.title);
+        return tell(&named, globals, &text);
+    }
+    tell(&named, globals, &format!("the title is now \"{}\"", named.title))
+}
+
+/// Puts it away, or takes it back.
+pub(super) async fn archive(given: &str, archived: bool, globals: &Globals) -> anyhow::Result<Exit> {
+    let changed = change(given, Changes { archived: Some(archived), ..Changes::default() }, globals).await?;
+    let id = &changed.id;
+    let text = if archived {
+        format!("archived; take it back with: codexd sessions unarchive {id}")
+    } else {
+        "it is back".to_owned()
+    };
+    tell(&changed, globals, &text)
+}
+
+/// Deletes it.
+pub(super) async fn delete(given: &str, thread: bool, yes: bool, globals: &Globals) -> anyhow::Result<Exit> {
+    let output = Output::new(globals.json);
+    let mut line = Line::open(globals)?;
+    let spinner = Spinner::start("asking codexd");
+    let session = resolve::session(&mut line, &spinner, given).await?;
+    drop(spinner);
+    if !yes {
+        if !output.can_ask() {
+            return Err(Usage("deleting is for good; nobody can be asked here, so say --yes".to_owned()).into());
+        }
+        let Session { id, title, turn_count, .. } = &session.value;
+        let what = if thread { ", and what Codex keeps of it" } else { "" };
+        if !confirmed(&output, &format!("delete session {id} \"{title}\" with its {turn_count} turns{what}? [y/N] "))? {
+            output.note("nothing was deleted");
+            return Ok(Exit::Interrupted);
+        }
+    }
+    let spinner = Spinner::start("deleting");
+    line.ask(&spinner, async |client| client.delete_session(session.id.as_str(), thread).await).await?;
+    drop(spinner);
+    if output.json() {
+        output.object(json!({ "deleted": session.id }).to_string().as_bytes())?;
+    } else {
+        output.note(&format!("session {} is deleted", session.id));
+    }
+    Ok(Exit::Completed)
+}
+
+async fn change(given: &str, changes: Changes, globals: &Globals) -> anyhow::Result<Reply<Session>> {
+    let mut line = Line::open(globals)?;
+    let spinner = Spinner::start("asking codexd");
+    let session = resolve::session(&mut line, &spinner, given).await?;
+    Ok(line.ask(&spinner, async |client| client.change_session(session.id.as_str(), &changes).await).await?)
+}
+
+/// The session for programs, a sentence for people.
+fn tell(session: &Reply<Session>, globals: &Globals, text: &str) -> anyhow::Result<Exit> {
+    let output = Output::new(globals.json);
+    if output.json() {
+        output.object(&session.json)?;
+    } else {
+        output.note(text);
+    }
+    Ok(Exit::Completed)
+}
+
+fn confirmed(output: &Output, question: &str) -> io::Result<bool> {
+    output.ask(question)?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}

@@ -1,0 +1,197 @@
+//! `codexd token`: tokens that let programs in by TCP.
+//!
+//! A running daemon makes and ends them, so that they count at once. Without one the store is opened for the moment that it
+//! takes.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use client::{Client, Error, NewToken, TokenMade, Tokens};
+use engine::Grants;
+use serde_json::json;
+use store::Store;
+use types::{Grant, Sandbox, Scope, Timestamp};
+
+use super::connect;
+use crate::{
+    config::parse_time,
+    exit::{Exit, Usage},
+    globals::Globals,
+    output::{self, Output},
+};
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Makes a token and prints it; this is the only time that it is shown
+    #[command(after_help = crate::exit::HELP)]
+    New {
+        /// Its name: letters, digits, dots, dashes and underscores
+        name: String,
+        /// What its holder may do: read, run, approve, approve-own, admin
+        #[arg(long, value_name = "SCOPES", value_delimiter = ',', default_value = "read,run")]
+        scope: Vec<Scope>,
+        /// A folder that its holder may work in; may be given several times [default: those that the daemon allows]
+        #[arg(long, value_name = "DIR")]
+        root: Vec<PathBuf>,
+        /// The widest sandbox that its holder may have: read-only, workspace-write or danger-full-access [default: what the
+        /// daemon allows]
+        #[arg(long, value_name = "SANDBOX")]
+        max_sandbox: Option<Sandbox>,
+        /// When it ends, such as 12h or 30d from now [default: never]
+        #[arg(long, value_name = "TIME", value_parser = parse_time)]
+        expires: Option<Duration>,
+    },
+    /// Lists the tokens that were made, without what they are
+    #[command(after_help = crate::exit::HELP)]
+    List,
+    /// Ends a token: it opens nothing any more
+    #[command(after_help = crate::exit::HELP)]
+    Revoke {
+        /// The token's name
+        name: String,
+    },
+}
+
+/// Runs it.
+pub(crate) async fn run(command: TokenCommand, globals: &Globals) -> anyhow::Result<Exit> {
+    let output = Output::new(globals.json);
+    match command {
+        TokenCommand::New { name, scope, root, max_sandbox, expires } => {
+            let roots = root.into_iter().map(folder).collect::<Result<Vec<_>, _>>()?;
+            let expires_at = expires.map(from_now);
+            let new = NewToken { name, scopes: scope, roots, max_sandbox, expires_at };
+            tell_new(&output, &make(&new, globals).await?)
+        }
+        TokenCommand::List => {
+            let listed = list(globals).await?;
+            if output.json() {
+                output.object(&serde_json::to_vec(&listed)?)?;
+            } else {
+                tell_list(&output, &listed.tokens)?;
+            }
+            Ok(Exit::Completed)
+        }
+        TokenCommand::Revoke { name } => {
+            revoke(&name, globals).await?;
+            if output.json() {
+                output.object(json!({ "revoked": name }).to_string().as_bytes())?;
+            } else {
+                output.note(&format!("the token \"{name}\" opens nothing any more"));
+            }
+            Ok(Exit::Completed)
+        }
+    }
+}
+
+async fn make(new: &NewToken, globals: &Globals) -> anyhow::Result<TokenMade> {
+    if let Some(made) = by_daemon(globals, async |client| Ok(client.new_token(new).await?.value)).await? {
+        return Ok(made);
+    }
+    let NewToken { name, scopes, roots, max_sandbox, expires_at } = new.clone();
+    let (created_at, last_used_at) = (Timestamp::now(), None);
+    let grant = Grant { name, scopes, roots, max_sandbox, created_at, expires_at, last_used_at };
+    let (store, grants) = open(globals).await?;
+    let made = grants.add(&store, grant).await;
+    store.close().await;
+    let (grant, token) = made?;
+    Ok(TokenMade { grant, token })
+}
+
+async fn list(globals: &Globals) -> anyhow::Result<Tokens> {
+    if let Some(listed) = by_daemon(globals, async |client| Ok(client.tokens().await?.value)).await? {
+        return Ok(listed);
+    }
+    // Looking makes nothing.
+    if !globals.store.dir()?.exists() {
+        return Ok(Tokens { tokens: Vec::new() });
+    }
+    let (store, grants) = open(globals).await?;
+    store.close().await;
+    Ok(Tokens { tokens: grants.list() })
+}
+
+async fn revoke(name: &str, globals: &Globals) -> anyhow::Result<()> {
+    if by_daemon(globals, async |client| client.revoke_token(name).await).await?.is_some() {
+        return Ok(());
+    }
+    let (store, grants) = open(globals).await?;
+    let removed = grants.remove(&store, name).await;
+    store.close().await;
+    Ok(removed?)
+}
+
+/// What the daemon says, if there is one.
+async fn by_daemon<T>(globals: &Globals, call: impl AsyncFn(&Client) -> Result<T, Error>) -> anyhow::Result<Option<T>> {
+    let client = match connect(globals) {
+        Ok(client) => client,
+        Err(error) if is_nobody(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match call(&client).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(Error::NoDaemon { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_nobody(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::NoDaemon { .. }))
+}
+
+async fn open(globals: &Globals) -> anyhow::Result<(Store, Grants)> {
+    let dir = globals.store.dir()?;
+    let store = tokio::task::spawn_blocking(move || Store::open(&dir)).await.context("can't open the store")??;
+    let grants = Grants::load(&store).await?;
+    Ok((store, grants))
+}
+
+fn folder(dir: PathBuf) -> Result<PathBuf, Usage> {
+    dunce::canonicalize(&dir)
+        .map_err(|error| Usage(format!("--root: the folder `{}` can't be used: {error}", dir.display())))
+}
+
+fn from_now(time: Duration) -> Timestamp {
+    let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(Timestamp::now().as_millis().saturating_add(millis))
+}
+
+/// The token alone on stdout, so that a script can keep it; the rest beside it.
+fn tell_new(output: &Output, made: &TokenMade) -> anyhow::Result<Exit> {
+    if output.json() {
+        output.object(&serde_json::to_vec(made)?)?;
+        return Ok(Exit::Completed);
+    }
+    let Grant { name, scopes, expires_at, .. } = &made.grant;
+    let end = expires_at.map_or_else(|| "it does not end by itself".to_owned(), |end| format!("it ends at {end}"));
+    output.note(&format!("token \"{name}\" for {}; {end}. It is shown this once:", words(scopes)));
+    output.text(&made.token)?;
+    Ok(Exit::Completed)
+}
+
+fn tell_list(output: &Output, tokens: &[Grant]) -> anyhow::Result<()> {
+    if tokens.is_empty() {
+        output.note("there are no tokens; make one with: codexd token new NAME");
+        return Ok(());
+    }
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let row = |grant: &Grant| {
+        let roots: Vec<String> = grant.roots.iter().map(|root| root.display().to_string()).collect();
+        [
+            grant.name.clone(),
+            words(&grant.scopes),
+            or_dash(grant.max_sandbox.map(|sandbox| sandbox.to_string())),
+            or_dash(grant.expires_at.map(|end| end.to_string())),
+            or_dash(grant.last_used_at.map(|at| output.time(at))),
+            or_dash((!roots.is_empty()).then(|| roots.join(", "))),
+        ]
+    };
+    let rows: Vec<[String; 6]> = tokens.iter().map(row).collect();
+    let head = ["NAME", "SCOPES", "SANDBOX", "ENDS", "LAST USED", "FOLDERS"];
+    Ok(output.styled(&output::table::rows(head, &rows, output.width()))?)
+}
+
+fn words(scopes: &[Scope]) -> String {
+    scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",")
+}

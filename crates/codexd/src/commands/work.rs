@@ -1,0 +1,93 @@
+//! Asking for a turn: what `start`, `continue` and `turn retry` do from the request on.
+
+use std::{pin::pin, time::Instant};
+
+use clap::Args;
+use client::{Client, Error};
+use serde_json::json;
+use types::{SessionId, TurnId};
+
+use super::{
+    line::Line,
+    wait::{WaitArgs, until_it_ends},
+};
+use crate::{
+    exit::{Exit, Left},
+    globals::Globals,
+    output::{Output, Spinner},
+    signals,
+};
+
+/// What happens once the turn is on its way.
+#[derive(Debug, Args)]
+pub(crate) struct WorkArgs {
+    /// Prints the ids of the session and of the turn and does not wait for the answer
+    #[arg(long, conflicts_with_all = ["timeout", "from", "limit", "tail"])]
+    detach: bool,
+    /// A name for this request: the same command with the same key starts nothing twice [default: a new one]
+    #[arg(long, value_name = "KEY", value_parser = key)]
+    idempotency_key: Option<String>,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+/// A turn that the daemon has taken.
+pub(super) struct Taken {
+    pub(super) session: SessionId,
+    pub(super) turn: TurnId,
+    /// An earlier request with this key had begun it.
+    pub(super) replayed: bool,
+}
+
+/// Asks for the turn and waits for it, or not.
+pub(super) async fn run(
+    args: &WorkArgs,
+    globals: &Globals,
+    mut line: Line,
+    ask: impl AsyncFn(&Client, &str) -> Result<Taken, Error>,
+) -> anyhow::Result<Exit> {
+    let output = Output::new(globals.json);
+    let began = Instant::now();
+    let key = args.idempotency_key.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let mut leave = pin!(signals::asked_to_end());
+    let spinner = Spinner::start("asking codexd");
+    let taken = tokio::select! {
+        taken = line.ask(&spinner, async |client| ask(client, &key).await) => taken,
+        signal = &mut leave => {
+            signal?;
+            let again = format!("the same command with `--idempotency-key {key}` starts nothing twice");
+            return Err(Left::new(None, format!("no longer waiting; the turn may have begun all the same: {again}")).into());
+        }
+    };
+    drop(spinner);
+    let taken = taken.inspect_err(|error| {
+        if error.is_cut() && !matches!(error, Error::NoDaemon { .. }) {
+            output.note(&format!(
+                "the turn may have begun all the same; the same command with `--idempotency-key {key}` starts nothing twice"
+            ));
+        }
+    })?;
+    let Taken { session, turn, replayed } = taken;
+    if replayed {
+        output.note("this idempotency key was used before: no new turn was begun");
+    }
+    if args.detach {
+        if output.json() {
+            output.object(&serde_json::to_vec(&json!({ "session": session, "turn": turn }))?)?;
+        } else {
+            output.text(&format!("session {session}\nturn {turn}"))?;
+        }
+        return Ok(Exit::Completed);
+    }
+    // At once: whatever happens to this command, nobody loses them.
+    output.note(&format!("session {session} turn {turn}"));
+    until_it_ends(&args.wait, &output, &mut line, &turn, began, leave).await
+}
+
+/// A key is a header, so it is plain; the daemon has bounds of its own.
+fn key(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 255 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("a key has 1 to 255 letters, digits and signs, no spaces".to_owned());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,124 @@
+//! The same commands where a person sits: tables that fit, times that can be read, colours, questions.
+
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    os::fd::{AsFd as _, OwnedFd},
+    process::Stdio,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::{
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{Winsize, tcsetwinsize},
+};
+use testkit::Lab;
+
+use crate::ran::{booted, run, started};
+
+/// A terminal: the end that a person has, and the one that a program has.
+fn terminal(columns: u16) -> Result<(OwnedFd, OwnedFd)> {
+    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    grantpt(&person)?;
+    unlockpt(&person)?;
+    let name = ptsname(&person, Vec::new())?.into_string()?;
+    let program = File::options().read(true).write(true).open(name)?;
+    tcsetwinsize(program.as_fd(), Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 })?;
+    Ok((person, program.into()))
+}
+
+/// Runs a command at a terminal of that width where a person types that; its exit code and all that was seen.
+async fn at_terminal(lab: &Lab, args: &[&str], columns: u16, typed: &str) -> Result<(Option<i32>, String)> {
+    let (person, program) = terminal(columns)?;
+    let mut command = lab.command(args);
+    command.env("TERM", "xterm").env_remove("NO_COLOR");
+    command.stdin(Stdio::from(program.try_clone()?)).stdout(Stdio::from(program.try_clone()?)).stderr(program);
+    let mut child = command.spawn()?;
+    // Its ends of the terminal are the child's alone now.
+    drop(command);
+    let mut person = File::from(person);
+    person.write_all(typed.as_bytes())?;
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut seen = Vec::new();
+        let mut piece = [0; 4096];
+        // Linux ends a terminal that nobody has open any more with an error.
+        while let Ok(count) = person.read(&mut piece) {
+            if count == 0 {
+                break;
+            }
+            seen.extend_from_slice(&piece[..count]);
+        }
+        seen
+    });
+    let status = child.wait().await?;
+    let seen = String::from_utf8(reading.await?)?.replace("\r\n", "\n");
+    Ok((status.code(), seen))
+}
+
+#[tokio::test]
+async fn a_list_fits_the_terminal_and_tells_ages() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let (session, _) = started(&lab, "a title that is too long for a narrow terminal").await?;
+    for columns in [40, 80, 200] {
+        let (code, seen) = at_terminal(&lab, &["sessions"], columns, "").await?;
+        ensure!(code == Some(0), "{seen}");
+        let plain = anstream::adapter::strip_str(&seen).to_string();
+        let width = plain.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        assert!(width <= usize::from(columns), "{columns}: {plain}");
+        assert!(plain.contains(&session) && (plain.contains("now") || plain.contains(" s")), "{plain}");
+        assert!(seen.contains("\x1b["), "a person sees what matters less: {seen:?}");
+    }
+    let piped = run(&lab, &["sessions"]).await?.good()?;
+    assert!(!piped.contains('\x1b'), "{piped:?}");
+    let (_, shown) = at_terminal(&lab, &["sessions", "show", &session], 80, "").await?;
+    assert!(shown.contains("ago") || shown.contains("just now"), "{shown}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn what_an_answer_would_do_to_a_terminal_is_taken_out_of_it() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let prompt = "SAY:\x1b]0;owned\x07safe\x1b[2J\u{202e}";
+    let piped = run(&lab, &["start", prompt]).await?;
+    assert_eq!(piped.out, "\x1b]0;owned\x07safe\x1b[2J\u{202e}\n", "a file gets it as it is");
+    let (session, turn) = piped.ids()?;
+    for args in [
+        &["turn", "show", &turn][..],
+        &["turn", "show", &turn, "--items"],
+        &["sessions", "show", &session],
+        &["sessions", "export", &session],
+        &["sessions", "search", "safe"],
+        &["sessions"],
+    ] {
+        let (code, seen) = at_terminal(&lab, args, 80, "").await?;
+        assert_eq!(code, Some(0), "{args:?}: {seen}");
+        for evil in ["\x1b]0;", "\x07", "\x1b[2J", "\u{202e}"] {
+            assert!(!seen.contains(evil), "{args:?}: {seen:?}");
+        }
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_person_is_asked_before_something_is_deleted() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let (session, _) = started(&lab, "keep me").await?;
+    let (code, seen) = at_terminal(&lab, &["sessions", "delete", &session], 80, "n\n").await?;
+    assert_eq!(code, Some(5), "{seen}");
+    assert!(seen.contains("keep me") && seen.contains("[y/N]") && seen.contains("nothing was deleted"), "{seen}");
+    assert!(run(&lab, &["sessions"]).await?.out.contains(&session));
+    let (code, seen) = at_terminal(&lab, &["sessions", "delete", &session], 80, "y\n").await?;
+    assert_eq!(code, Some(0), "{seen}");
+    assert_eq!(run(&lab, &["sessions"]).await?.out, "");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn who_waits_at_a_terminal_sees_that_it_goes_on() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let (code, seen) = at_terminal(&lab, &["start", "SLOW:20:50"], 80, "").await.context("start")?;
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.contains("Codex is working") && seen.contains("19 20"), "{seen:?}");
+    assert!(seen.contains("continue with: codexd continue"), "{seen:?}");
+    daemon.stop().await
+}

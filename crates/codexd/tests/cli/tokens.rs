@@ -1,0 +1,64 @@
+//! Tokens, with a daemon and without one.
+
+use anyhow::{Context as _, Result};
+use client::Client;
+use serde_json::json;
+use testkit::{Lab, fake_codex};
+
+use crate::ran::{CODEXD, booted, run};
+
+#[tokio::test]
+async fn a_daemon_takes_a_new_token_at_once_and_a_revoked_one_no_more() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let made = run(&lab, &["token", "new", "ci", "--expires", "30d", "--max-sandbox", "read-only"]).await?;
+    let token = made.out.trim_end();
+    assert!(made.code == Some(0) && token.starts_with("cdx_") && token.len() == 47, "{made:?}");
+    assert!(made.err.contains("read,run") && !made.err.contains(token), "{}", made.err);
+    let client = Client::tcp(&daemon.url, Some(token))?;
+    let policy = client.policy().await?;
+    assert_eq!((policy.principal.as_str(), policy.sandbox.as_str()), ("token:ci", "read-only"));
+
+    let listed = run(&lab, &["token", "list"]).await?.good()?;
+    assert!(listed.contains("ci") && listed.contains("read-only") && !listed.contains(token), "{listed}");
+    let twice = run(&lab, &["token", "new", "ci", "--json"]).await?;
+    assert_eq!((twice.code, twice.json()?["code"].as_str()), (Some(1), Some("BAD_REQUEST")));
+    run(&lab, &["token", "revoke", "ci"]).await?.good()?;
+    assert!(client.policy().await.is_err());
+    let gone = run(&lab, &["token", "revoke", "ci"]).await?;
+    assert!(gone.code == Some(1) && gone.err.contains("ci"), "{gone:?}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn without_a_daemon_the_store_itself_is_written() -> Result<()> {
+    let lab = Lab::new(CODEXD).await?;
+    let none = run(&lab, &["token", "list"]).await?;
+    assert!(none.code == Some(0) && none.err.contains("token new"), "{none:?}");
+    assert!(!lab.store.exists(), "looking makes nothing");
+    let root = lab.project.to_str().context("path")?;
+    let args = ["token", "new", "later", "--scope", "read,approve", "--root", root, "--json"];
+    let made = run(&lab, &args).await?.json()?;
+    assert_eq!(made["grant"]["scopes"], json!(["read", "approve"]));
+    let token = made["token"].as_str().context("no token")?;
+    let listed = run(&lab, &["token", "list", "--json"]).await?.json()?;
+    assert_eq!(listed["tokens"][0]["name"], "later");
+    for (args, code) in [
+        (&["token", "new", "later"][..], 1),
+        (&["token", "new", "a b"], 1),
+        (&["token", "new", "x", "--root", "/no/such/folder"], 2),
+        (&["token", "new", "x", "--scope", "all"], 2),
+        (&["token", "revoke", "nobody"], 1),
+    ] {
+        let ran = run(&lab, args).await?;
+        assert_eq!(ran.code, Some(code), "{args:?}: {}", ran.err);
+    }
+
+    let daemon = lab.serve(&fake_codex()?, &[]).await?;
+    let client = Client::tcp(&daemon.url, Some(token))?;
+    assert_eq!(client.policy().await?.principal, "token:later");
+    daemon.stop().await?;
+    run(&lab, &["token", "revoke", "later"]).await?.good()?;
+    let listed = run(&lab, &["token", "list", "--json"]).await?.json()?;
+    assert_eq!(listed, json!({ "tokens": [] }));
+    Ok(())
+}

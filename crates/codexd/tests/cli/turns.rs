@@ -1,0 +1,123 @@
+//! Looking at turns, waiting for them, asking the same again.
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use testkit::eventually;
+
+use crate::ran::{booted, end, run, signal, spawn, started};
+
+#[tokio::test]
+async fn an_answer_is_read_in_pages() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let (_, turn) = started(&lab, "BIG:20000").await?;
+    let whole = run(&lab, &["turn", "show", &turn]).await?.good()?;
+    let whole = whole.trim_end_matches('\n');
+    assert!(whole.len() == 20_000 && whole.ends_with("END"), "{}", whole.len());
+
+    let first = run(&lab, &["turn", "show", &turn, "--limit", "8000"]).await?;
+    assert_eq!(first.out.trim_end_matches('\n'), &whole[..8000]);
+    assert!(first.err.contains("characters 0 to 8000 of 20000; go on with --from 8000"), "{}", first.err);
+    let second = run(&lab, &["turn", "show", &turn, "--from", "8000", "--limit", "8000", "--json"]).await?;
+    let told = second.json()?;
+    assert_eq!(told["answer"].as_str(), Some(&whole[8000..16_000]));
+    assert_eq!((&told["answerFrom"], &told["answerChars"]), (&json!(8000), &json!(20_000)));
+    let last = run(&lab, &["turn", "wait", &turn, "--from", "16000"]).await?;
+    assert_eq!((last.out.trim_end_matches('\n'), last.code), (&whole[16_000..], Some(0)));
+    let end = run(&lab, &["turn", "show", &turn, "--tail", "3"]).await?;
+    assert_eq!(end.out, "END\n");
+    assert!(end.err.contains("characters 19997 to 20000 of 20000"), "{}", end.err);
+    let started = run(&lab, &["start", "BIG:100", "--limit", "10"]).await?;
+    assert!(started.out.trim_end().len() == 10 && started.err.contains("codexd turn show"), "{started:?}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn when_the_time_is_over_the_turn_goes_on() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let ran = run(&lab, &["start", "SLOW:40:50", "--timeout", "1s"]).await?;
+    assert_eq!((ran.code, ran.out.as_str()), (Some(6), ""), "{ran:?}");
+    let (_, turn) = ran.ids()?;
+    assert!(ran.err.contains(&format!("codexd turn wait {turn}")), "{}", ran.err);
+    let waited = run(&lab, &["turn", "wait", &turn, "--timeout", "60s"]).await?;
+    assert_eq!(waited.code, Some(0), "{waited:?}");
+    assert!(waited.out.ends_with("39 40\n"), "{}", waited.out);
+
+    let ran = run(&lab, &["start", "HANG", "--timeout", "1", "--json"]).await?;
+    assert_eq!((ran.code, ran.json()?["status"].as_str()), (Some(6), Some("running")));
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn whoever_stops_waiting_is_told_how_to_come_back() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    for (name, more) in [("INT", &[][..]), ("TERM", &["--json"])] {
+        let child = spawn(lab.command(&[&["start", "HANG"][..], more].concat()))?;
+        let pid = child.id().context("gone")?;
+        eventually("the turn", async || {
+            let listed = daemon.get("/v1/sessions?status=running").await.ok()?;
+            let running = listed.body["sessions"].as_array()?.len();
+            (running == 1).then_some(())
+        })
+        .await?;
+        signal(name, pid).await?;
+        let ran = end(child).await?;
+        assert_eq!(ran.code, Some(5), "{ran:?}");
+        let (session, turn) = ran.ids()?;
+        assert!(ran.err.contains(&format!("codexd turn wait {turn}")), "{}", ran.err);
+        if !more.is_empty() {
+            assert_eq!(ran.json()?["turnId"], turn.as_str());
+        }
+        let still = run(&lab, &["turn", "show", &turn, "--json"]).await?;
+        assert_eq!(still.json()?["status"], "running", "nobody ended the turn");
+        run(&lab, &["sessions", "delete", &session, "--yes"]).await?.good()?;
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn what_happened_in_a_turn_can_be_seen() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let ran = run(&lab, &["start", "REASON:thinking\nRUN:echo hi\nPATCH:new.txt:line\nSAY:done"]).await?;
+    let (_, turn) = ran.ids()?;
+    let shown = run(&lab, &["turn", "show", &turn, "--items"]).await?.good()?;
+    for part in ["RUN:echo hi", "$ ", "echo hi", "new.txt", "thinking", "done", "completed"] {
+        assert!(shown.contains(part), "{part} is missing: {shown}");
+    }
+    let told = run(&lab, &["turn", "show", &turn, "--items", "--json"]).await?.json()?;
+    let kinds: Vec<&str> =
+        told["items"].as_array().context("no items")?.iter().filter_map(|item| item["kind"].as_str()).collect();
+    assert!(kinds.contains(&"commandExecution") && kinds.contains(&"fileChange"), "{kinds:?}");
+    let plain = run(&lab, &["turn", "show", &turn]).await?;
+    assert_eq!((plain.code, plain.out.as_str()), (Some(0), "done\n"));
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn what_codex_was_not_allowed_is_said() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let ran = run(&lab, &["start", "ESCALATE:touch x"]).await?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.err.contains("one request of Codex was declined") && ran.err.contains("--items"), "{}", ran.err);
+    let (session, _) = ran.ids()?;
+    let shown = run(&lab, &["sessions", "show", &session]).await?.good()?;
+    assert!(shown.contains("one request of Codex was declined"), "{shown}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_turn_that_failed_is_asked_again() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let ran = run(&lab, &["start", "FAIL:429"]).await?;
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    let (session, turn) = ran.ids()?;
+    assert!(ran.err.contains(&format!("codexd turn retry {turn}")), "{}", ran.err);
+    let refused = run(&lab, &["turn", "retry", &turn, "--json"]).await?;
+    assert_eq!(refused.code, Some(1), "Codex has the prompt already: {refused:?}");
+    let again = run(&lab, &["turn", "retry", &turn, "--force", "--json"]).await?;
+    let told = again.json()?;
+    assert_eq!((again.code, &told["retryOf"], &told["prompt"]), (Some(4), &json!(turn), &json!("FAIL:429")));
+    assert_eq!(told["sessionId"], session.as_str());
+    let detached = run(&lab, &["turn", "retry", &turn, "--force", "--detach"]).await?;
+    assert_eq!((detached.code, detached.ids()?.0), (Some(0), session));
+    daemon.stop().await
+}

@@ -1,0 +1,17 @@
+//! The v1 API from outside: a real `codexd`, the double of Codex, and requests by TCP and by the socket.
+#![cfg(unix)]
+
+#[path = "common/booted.rs"]
+mod booted;
+#[path = "v1/idempotency.rs"]
+mod idempotency;
+#[path = "v1/sessions.rs"]
+mod sessions;
+#[path = "v1/tokens.rs"]
+mod tokens;
+#[path = "v1/turns.rs"]
+mod turns;
+#[path = "v1/waiters.rs"]
+mod waiters;
+
+use testkit::wire;

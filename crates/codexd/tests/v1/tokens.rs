@@ -1,0 +1,125 @@
+//! Tokens that are made, used, narrowed and revoked while the daemon runs.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use testkit::Reply;
+
+use crate::{booted::Booted, wire::Call};
+
+async fn new_token(booted: &Booted, body: Value) -> Result<String> {
+    let made = booted.daemon.post("/v1/tokens", body).await?;
+    anyhow::ensure!(made.status == 201, "{made:?}");
+    Ok(made.body["token"].as_str().context("no token")?.to_owned())
+}
+
+async fn ask(booted: &Booted, token: &str, call: Call) -> Result<Reply> {
+    call.token(token).ask(&booted.tcp()).await
+}
+
+#[tokio::test]
+async fn a_token_opens_what_its_scopes_say_and_nothing_once_it_is_revoked() -> Result<()> {
+    let booted = Booted::new(&[]).await?;
+    let reader = new_token(&booted, json!({"name": "reader", "scopes": ["read"]})).await?;
+    let runner = new_token(&booted, json!({"name": "runner", "scopes": ["run"]})).await?;
+    let admin = new_token(&booted, json!({"name": "boss", "scopes": ["read", "admin"]})).await?;
+    assert!(reader.starts_with("cdx_") && reader.len() == 47);
+
+    let start = || Call::json("/v1/sessions", &json!({"prompt": "SAY:x"}));
+    let (list, tokens) = (|| Call::get("/v1/sessions"), || Call::get("/v1/tokens"));
+    for (token, call, status) in [
+        (&reader, list(), 200),
+        (&reader, start(), 403),
+        (&reader, Call::json("/start", &json!({"prompt": "SAY:x"})), 403),
+        (&reader, tokens(), 403),
+        (&reader, Call::get("/v1/nothing"), 404),
+        (&reader, Call::json("/v1/nothing", &json!({})), 403),
+        (&runner, start(), 201),
+        (&runner, list(), 403),
+        (&admin, tokens(), 200),
+        (&admin, start(), 403),
+    ] {
+        let reply = ask(&booted, token, call.clone()).await?;
+        assert_eq!(reply.status, status, "{call:?} {reply:?}");
+        if status == 403 {
+            assert_eq!(reply.body["code"], "FORBIDDEN", "{reply:?}");
+        }
+    }
+    let listed = booted.daemon.get("/v1/tokens").await?.body;
+    let names: Vec<&str> =
+        listed["tokens"].as_array().into_iter().flatten().filter_map(|grant| grant["name"].as_str()).collect();
+    assert_eq!(names, ["boss", "reader", "runner"]);
+    let text = listed.to_string();
+    assert!(!text.contains("cdx_") && !text.contains(&reader[4..]), "a token is shown once: {text}");
+
+    // It outlives the daemon, and ends at once when it is revoked.
+    let booted = booted.restarted(&[], &[], |_| {}).await?;
+    assert_eq!(ask(&booted, &reader, list()).await?.status, 200);
+    assert_eq!(booted.daemon.request("DELETE", "/v1/tokens/reader", None).await?.status, 204);
+    assert_eq!(ask(&booted, &reader, list()).await?.status, 401);
+    assert_eq!(booted.daemon.request("DELETE", "/v1/tokens/reader", None).await?.status, 404);
+    let store = std::fs::read(booted.lab.store.join("store.db"))?;
+    let wal = std::fs::read(booted.lab.store.join("store.db-wal")).unwrap_or_default();
+    let found = |bytes: &[u8]| bytes.windows(43).any(|window| window == &admin.as_bytes()[4..]);
+    assert!(!found(&store) && !found(&wal) && !booted.daemon.log().contains(&admin), "only a hash is at rest");
+    booted.assert_calm();
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_is_confined_to_its_roots_and_its_sandbox() -> Result<()> {
+    let booted = Booted::new(&["--allow-cwd-override", "--allow-sandbox-override"]).await?;
+    let inner = booted.lab.project.join("inner");
+    std::fs::create_dir_all(&inner)?;
+    let body = json!({"name": "narrow", "scopes": ["read", "run"], "roots": [inner], "maxSandbox": "read-only"});
+    let token = new_token(&booted, body).await?;
+    let create = |body: Value| Call::json("/v1/sessions", &body);
+    let fine = ask(&booted, &token, create(json!({"prompt": "SAY:x"}))).await?;
+    assert_eq!(fine.status, 201, "{fine:?}");
+    let session = &fine.body["session"];
+    assert_eq!((&session["cwd"], &session["sandbox"]), (&json!(inner), &json!("read-only")));
+    let outside = ask(&booted, &token, create(json!({"cwd": booted.lab.project}))).await?;
+    assert_eq!((outside.status, &outside.body["code"]), (403, &json!("CWD_FORBIDDEN")), "{outside:?}");
+    let wide = ask(&booted, &token, create(json!({"sandbox": "workspace-write"}))).await?;
+    assert_eq!((wide.status, &wide.body["code"]), (403, &json!("SANDBOX_FORBIDDEN")), "{wide:?}");
+
+    // Who may do more makes a session; this token continues it with less, or not at all.
+    let local = booted.daemon.post("/v1/sessions", json!({"cwd": inner, "sandbox": "workspace-write"})).await?;
+    let id = local.body["session"]["id"].as_str().context("no id")?.to_owned();
+    let turn = Call::json(&format!("/v1/sessions/{id}/turns?wait=60"), &json!({"prompt": "SAY:y"}));
+    let reply = ask(&booted, &token, turn).await?;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let heard = booted.heard()?;
+    let last = crate::booted::of_method(&heard, "turn/start").into_iter().last().context("no turn")?;
+    assert_eq!(last["sandboxPolicy"]["type"], "readOnly", "{last}");
+    let elsewhere = booted.daemon.post("/v1/sessions", json!({"cwd": booted.lab.project})).await?;
+    let id = elsewhere.body["session"]["id"].as_str().context("no id")?.to_owned();
+    let reply = ask(&booted, &token, Call::json(&format!("/v1/sessions/{id}/turns"), &json!({"prompt": "x"}))).await?;
+    assert_eq!((reply.status, &reply.body["code"]), (403, &json!("CWD_FORBIDDEN")), "{reply:?}");
+
+    let policy = ask(&booted, &token, Call::get("/v1/policy")).await?.body;
+    assert_eq!((&policy["widestSandbox"], &policy["roots"]), (&json!("read-only"), &json!([inner])), "{policy}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_makes_no_token() -> Result<()> {
+    let booted = Booted::new(&[]).await?;
+    for body in [
+        json!({}),
+        json!({"name": ""}),
+        json!({"name": "a b"}),
+        json!({"name": "start"}),
+        json!({"name": "x", "scopes": []}),
+        json!({"name": "x", "scopes": ["everything"]}),
+        json!({"name": "x", "roots": ["relative"]}),
+        json!({"name": "x", "maxSandbox": "none"}),
+        json!({"name": "x", "expiresAt": "2001-01-01T00:00:00Z"}),
+        json!({"name": "x", "expiresAt": "tomorrow"}),
+        json!({"name": "x", "bogus": 1}),
+    ] {
+        let reply = booted.daemon.post("/v1/tokens", body.clone()).await?;
+        assert_eq!((reply.status, &reply.body["code"]), (400, &json!("BAD_REQUEST")), "{body} {reply:?}");
+    }
+    assert_eq!(booted.daemon.get("/v1/tokens").await?.body, json!({"tokens": []}));
+    Ok(())
+}
