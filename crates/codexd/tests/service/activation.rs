@@ -73,7 +73,7 @@ async fn a_given_unix_socket_takes_the_place_of_the_stores() -> Result<()> {
     let manager = Manager::new().await?;
     let path = manager.lab.dir.path().canonicalize()?.join("given.sock");
     let listener = UnixListener::bind(&path)?;
-    let (tcp, url) = listener_pair()?;
+    let (tcp, url) = self::listener("127.0.0.1:0")?;
     let given = vec![listener.try_clone()?.into(), tcp.try_clone()?.into()];
     let (service, _) = manager.ready(&manager.serve(&["--no-auth"])?, FOR_ME, given).await?;
     let daemon = manager.daemon_json()?;
@@ -86,10 +86,6 @@ async fn a_given_unix_socket_takes_the_place_of_the_stores() -> Result<()> {
     // It is not ours to remove, and whoever connects now waits for the next one.
     UnixStream::connect(&path).context("the socket is gone")?;
     Ok(())
-}
-
-fn listener_pair() -> Result<(TcpListener, String)> {
-    listener("127.0.0.1:0")
 }
 
 #[tokio::test]
@@ -109,7 +105,7 @@ async fn listeners_of_another_process_are_left_alone() -> Result<()> {
 async fn what_is_no_listener_of_ours_is_refused() -> Result<()> {
     let manager = Manager::new().await?;
     let (listener, _) = listener("127.0.0.1:0")?;
-    let (another, _) = listener_pair()?;
+    let (another, _) = self::listener("127.0.0.1:0")?;
     let nameless =
         UnixListener::bind_addr(&UnixAddress::from_abstract_name(format!("codexd-{}", std::process::id()))?)?;
     let (connected, _other_end) = UnixStream::pair()?;

@@ -5,6 +5,7 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixDatagram as StdDatagram},
     path::PathBuf,
     process::{ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -22,6 +23,9 @@ pub(crate) const CODEXD: &str = env!("CARGO_BIN_EXE_codexd");
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many were started, for the names of their logs.
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// Says that the numbers are meant for this process, which `exec` keeps.
 pub(crate) const FOR_ME: &str = "export LISTEN_PID=$$; ";
@@ -55,7 +59,7 @@ impl Manager {
     pub(crate) fn start(&self, codexd: &Command, shell: &str, given: Vec<OwnedFd>) -> Result<Service> {
         let count = given.len();
         let mut given = given.into_iter();
-        let log = self.lab.dir.path().join(format!("service-{}.log", uuid()));
+        let log = self.lab.dir.path().join(format!("service-{}.log", STARTED.fetch_add(1, Ordering::Relaxed)));
         let file = File::create(&log)?;
         let std = codexd.as_std();
         let redirect = ["", "exec 3<&0 0</dev/null; ", "exec 3<&0 4<&1 0</dev/null 1>&2; "][count];
@@ -186,11 +190,4 @@ pub(crate) async fn get(url: &str, path: &str, token: Option<&str>) -> Result<u1
     let client = Client::tcp(url, token)?;
     let (status, _) = client.request("GET".parse()?, path, None, PATIENCE).await?;
     Ok(status.as_u16())
-}
-
-/// A name that nothing else has.
-fn uuid() -> String {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed).to_string()
 }
