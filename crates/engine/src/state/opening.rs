@@ -184,7 +184,8 @@ impl State {
     fn model_of(&mut self, options: &TurnOptions, out: &mut Output) -> (Option<String>, Option<String>) {
         let own = options.model.is_some() || options.effort.is_some();
         match self.base.clone() {
-            None if !own => (self.session.model.clone(), None),
+            // That of the session goes with what applies to the thread.
+            None if !own => (None, None),
             None => {
                 let base = self.thread_base.clone();
                 let model = self.session.model.clone();
