@@ -4,7 +4,7 @@ use agent::{Ask, AskError};
 use store::{SessionChange, TurnChange, Write};
 use types::{Delivery, EventName, TurnError, TurnErrorCode, TurnId, TurnStatus};
 
-use super::{Effect, Finished, Now, Output, Phase, STOP_GRACE, State, Stop, Stopping};
+use super::{Effect, Finished, Now, Output, Phase, STOP_AGAIN, STOP_GRACE, State, Stop, Stopping};
 
 impl State {
     pub(super) fn agent_down(&mut self, error: &str, retrying: bool, now: &Now<'_>, out: &mut Output) {
@@ -44,13 +44,23 @@ impl State {
         }
         match active.stopping {
             Some(stopping) if stopping.limit <= now.clock => {
-                self.loaded = false;
-                let error = match stopping.why {
-                    Stop::Deadline => "took longer than it may",
-                    Stop::Asked => "was to stop",
+                self.abandon_thread(out);
+                let (code, error) = match stopping.why {
+                    Stop::Deadline => (TurnErrorCode::TurnTimeout, "took longer than it may"),
+                    Stop::Asked => (TurnErrorCode::AgentTimeout, "was to stop"),
                 };
-                let message = format!("the turn {error}, and Codex did not stop when told to");
-                self.interrupted(TurnErrorCode::TurnTimeout, message, now, out);
+                let message = format!(
+                    "the turn {error}, and Codex did not stop when told to. It may still be at work; the session goes on with a \
+                     new thread"
+                );
+                self.interrupted(code, message, now, out);
+            }
+            Some(stopping) if stopping.again_at.is_some_and(|at| at <= now.clock) => {
+                if let Some(stopping) = &mut active.stopping {
+                    stopping.told = None;
+                    stopping.again_at = None;
+                }
+                self.tell_to_stop(now, out);
             }
             None if active.deadline <= now.clock => self.stop(Stop::Deadline, now, out),
             _ => {}
@@ -65,7 +75,7 @@ impl State {
         }
         let asked = matches!(active.phase, Phase::Asked | Phase::Running);
         if asked {
-            active.stopping = Some(Stopping { why, told: false, limit: now.clock + STOP_GRACE });
+            active.stopping = Some(Stopping { why, told: None, again_at: None, limit: now.clock + STOP_GRACE });
             self.tell_to_stop(now, out);
             return;
         }
@@ -80,17 +90,29 @@ impl State {
 
     /// Tells Codex, once it has begun the turn: before, it says that there is none, and the turn runs on.
     pub(super) fn tell_to_stop(&mut self, now: &Now<'_>, out: &mut Output) {
-        let Some(active) = &mut self.active else { return };
-        let Some(stopping) = &mut active.stopping else { return };
+        let Some(active) = &self.active else { return };
+        let Some(stopping) = &active.stopping else { return };
         // An interface whose turns have no id of their own knows them by the ask.
         let by_ask = active.codex_turn.is_none();
-        if stopping.told || !(active.begun || by_ask) {
+        if stopping.told.is_some() || !(active.begun || by_ask) {
             return;
         }
         let turn = active.codex_turn.clone().or_else(|| active.ask.map(|ask| ask.to_string()));
         if let (Some(thread), Some(codex_turn)) = (self.session.thread_id.clone(), turn) {
-            stopping.told = true;
-            self.ask(Ask::Interrupt { thread, codex_turn }, "interrupt", now, out);
+            let told = self.ask(Ask::Interrupt { thread, codex_turn }, "interrupt", now, out);
+            if let Some(stopping) = self.active.as_mut().and_then(|active| active.stopping.as_mut()) {
+                stopping.told = told;
+            }
+        }
+    }
+
+    /// Codex answered to being told to stop. It was seen to say that there is nothing to stop while the turn ran on: then it is
+    /// told again, until the turn ends or its grace does.
+    pub(super) fn heard_to_stop(&mut self, refused: bool, now: &Now<'_>) {
+        if let Some(stopping) = self.active.as_mut().and_then(|active| active.stopping.as_mut())
+            && refused
+        {
+            stopping.again_at = Some(now.clock + STOP_AGAIN);
         }
     }
 

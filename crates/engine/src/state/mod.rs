@@ -44,8 +44,9 @@ const HELD_WAIT: Duration = Duration::from_millis(250);
 /// How often one turn may find its thread not loaded.
 const REOPENINGS: u32 = 3;
 
-/// How long a turn that is told to stop at its deadline may take.
+/// How long a turn that is told to stop may take, and when it is told again.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+const STOP_AGAIN: Duration = Duration::from_millis(50);
 
 /// What a turn is, while it waits and while it runs.
 #[derive(Debug, Clone)]
@@ -107,8 +108,10 @@ struct Active {
 #[derive(Debug, Clone, Copy)]
 struct Stopping {
     why: Stop,
-    /// Codex has been told.
-    told: bool,
+    /// Codex has been told, and this is its number.
+    told: Option<AskId>,
+    /// Codex said that there is nothing to stop, although there is: it is told again then.
+    again_at: Option<Instant>,
     limit: Instant,
 }
 
@@ -238,7 +241,7 @@ impl State {
         let active = self.active.as_ref()?;
         let again = match &active.phase {
             Phase::Resuming { again_at, .. } => *again_at,
-            _ => None,
+            _ => active.stopping.and_then(|stopping| stopping.again_at),
         };
         let end = active.stopping.map_or(active.deadline, |stopping| stopping.limit);
         [Some(end), again].into_iter().flatten().min()

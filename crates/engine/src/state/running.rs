@@ -1,6 +1,6 @@
 //! What Codex reports while a turn runs: items, tokens, questions, the end.
 
-use agent::{ApprovalRequest, Ask, Outcome, Reply, Report, What};
+use agent::{ApprovalRequest, Ask, AskError, Outcome, Reply, Report, What};
 use store::{TurnChange, Write};
 use types::{ApprovalId, Delivery, EventName, Item, ItemBody, ItemId, ItemStatus, TurnErrorCode, TurnKind, TurnStatus};
 
@@ -29,6 +29,8 @@ impl State {
                     } else {
                         self.opened(answer, now, out)
                     }
+                } else if active.stopping.is_some_and(|stopping| stopping.told == Some(id)) {
+                    self.heard_to_stop(matches!(answer, Err(AskError::Refused(_))), now);
                 } else if let Err(error) = answer {
                     tracing::debug!(%id, %error, "an ask that nobody waits for failed");
                 }

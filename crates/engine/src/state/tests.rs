@@ -267,6 +267,8 @@ fn a_turn_has_a_deadline() {
     lab_hung.clock = lab_hung.state.wake().unwrap();
     let out = lab_hung.input(Input::Tick);
     assert_eq!(ending(&out).unwrap(), (TurnStatus::Interrupted, Delivery::Unknown, Some(TurnErrorCode::TurnTimeout)));
+    // It may still be at it: what comes next must not be merged into it.
+    assert_eq!(lab_hung.state.session.thread_id, None);
 }
 
 #[test]

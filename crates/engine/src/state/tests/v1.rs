@@ -142,6 +142,21 @@ fn a_session_goes_when_its_turn_has_stopped() {
 }
 
 #[test]
+fn codex_that_says_there_is_nothing_to_stop_is_told_again() {
+    let (mut lab, agent) = running("t1");
+    lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
+    lab.run(|state, now, out| state.delete(Vec::new(), now, out).unwrap());
+    for _ in 0..3 {
+        let out = lab.answer(&agent, Err(AskError::Refused("no active turn to interrupt".into())));
+        assert!(asked(&out).is_empty());
+        lab.clock = lab.state.wake().unwrap();
+        assert!(matches!(asked(&lab.input(Input::Tick))[..], [Ask::Interrupt { .. }]));
+    }
+    let end = What::TurnEnded { codex_turn: Some("c".into()), outcome: Outcome::Interrupted, last_message: None };
+    assert!(deleted(&lab.say(&agent, end)));
+}
+
+#[test]
 fn a_session_goes_also_when_codex_does_not_stop() {
     let (mut lab, agent) = running("t1");
     lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
