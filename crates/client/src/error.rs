@@ -86,14 +86,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// The daemon's reason for programs, when it refused and this client knows the word.
+    #[must_use]
+    pub const fn code(&self) -> Option<Code> {
+        match self {
+            Self::Refused { code, .. } => *code,
+            _ => None,
+        }
+    }
+
     /// Whether the connection failed, or the daemon is about to go: things that end by themselves when it comes back. A
     /// request that starts work may have been heard all the same.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         match self {
             Self::Transport { .. } | Self::TimedOut { .. } | Self::NoDaemon { .. } => true,
-            Self::Refused { code, .. } => *code == Some(Code::ShuttingDown),
-            _ => false,
+            _ => self.code() == Some(Code::ShuttingDown),
         }
     }
 }

@@ -20,7 +20,8 @@ pub(crate) struct InputArgs {
     /// How much the model thinks, in the model's own words (such as low, medium or high)
     #[arg(long)]
     pub(super) effort: Option<String>,
-    /// A picture that goes with the prompt: a file, or an http, https or data address; may be given several times
+    /// A picture that goes with the prompt: a file, or a data: address (of Codex versions that fetch pictures themselves also
+    /// an http: one); may be given several times
     #[arg(long, value_name = "FILE|URL")]
     image: Vec<String>,
     /// A file with the JSON Schema that the answer must have

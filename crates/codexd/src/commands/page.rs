@@ -39,6 +39,11 @@ impl PageArgs {
         Page { text: &text[byte(from)..byte(to)], from, to, of }
     }
 
+    /// Whether a part was asked for.
+    pub(super) fn is_given(&self) -> bool {
+        *self != Self::default()
+    }
+
     /// Puts that part in the place of an object's `answer`, and says which it is.
     pub(super) fn cut_answer(&self, turn: &mut Map<String, Value>) {
         let Some(answer) = turn.get("answer").and_then(Value::as_str) else { return };

@@ -15,7 +15,9 @@ pub(super) fn tell(output: &Output, turn: &Reply<Turn>, page: &PageArgs, items: 
     if output.json() {
         output.object(object(&turn.json, page, items)?.as_bytes())?;
     } else if let Some(answer) = &turn.answer {
-        output.text(page.cut(answer).text)?;
+        // Parts join without a gap for whoever takes one newline off each.
+        let part = page.cut(answer).text;
+        if page.is_given() { output.text(&format!("{part}\n"))? } else { output.text(part)? }
     }
     if let Some(told) = turn.answer.as_ref().and_then(|answer| page.cut(answer).told(turn.id.as_str())) {
         output.note(&told);

@@ -3,7 +3,8 @@
 use std::{pin::pin, time::Instant};
 
 use clap::{Args, Subcommand};
-use types::TurnId;
+use client::Error;
+use types::{Code, TurnId};
 
 use super::{
     line::Line,
@@ -71,11 +72,16 @@ pub(crate) async fn run(command: TurnCommand, globals: &Globals) -> anyhow::Resu
         TurnCommand::Retry { turn, force, work } => {
             let turn = id(&turn)?;
             let line = Line::open(globals)?;
-            work::run(&work, globals, line, async |client, key| {
+            let result = work::run(&work, globals, line, async |client, key| {
                 let new = client.retry(turn.as_str(), force, Some(key)).await?;
                 Ok(Taken { session: new.session_id.clone(), turn: new.id.clone(), replayed: new.replayed })
             })
-            .await
+            .await;
+            let code = result.as_ref().err().and_then(anyhow::Error::downcast_ref).and_then(Error::code);
+            if code == Some(Code::TurnEnded) && !force {
+                output::note(&format!("here that is: codexd turn retry {turn} --force"));
+            }
+            result
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 const QUESTION: Duration = Duration::from_secs(55);
 
 /// The same while somebody watches a turn that has not begun: its place in the queue changes.
-const GLANCE: Duration = Duration::from_secs(2);
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// The least time of a round, should a daemon answer without waiting.
 const LEAST: Duration = Duration::from_millis(250);
@@ -75,7 +75,8 @@ async fn look(
     began: Instant,
     spinner: &Spinner,
 ) -> Result<Reply<Turn>, client::Error> {
-    let mut question = if spinner.is_seen() { Duration::ZERO } else { QUESTION };
+    // The first look tells how it stands.
+    let mut question = Duration::ZERO;
     let mut told_of_hold = false;
     loop {
         let left = timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));

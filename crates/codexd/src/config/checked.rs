@@ -132,7 +132,9 @@ impl ServeArgs {
                 !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
             };
             if !key.split('.').all(plain) {
-                return bad(format!("--allow-config {key:?} is no key of Codex's configuration, such as tools.web_search"));
+                return bad(format!(
+                    "--allow-config {key:?} is no key of Codex's configuration, such as tools.web_search"
+                ));
             }
             if engine::is_guarded(key) {
                 return bad(format!(

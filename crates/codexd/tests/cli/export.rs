@@ -12,7 +12,7 @@ async fn a_transcript_is_written_whole() -> Result<()> {
     let (lab, daemon) = booted().await?;
     let (session, _) = started(&lab, "SAY:the answer").await?;
     let markdown = run(&lab, &["sessions", "export", &session]).await?.good()?;
-    assert!(markdown.contains("SAY:the answer") && markdown.contains("\nthe answer"), "{markdown}");
+    assert!(markdown.contains("SAY:the answer") && markdown.contains("\n> the answer"), "{markdown}");
     let json = run(&lab, &["sessions", "export", &session, "--format", "json"]).await?.good()?;
     let whole: Value = serde_json::from_str(&json)?;
     assert!(whole.to_string().contains("the answer"), "{whole}");

@@ -35,11 +35,17 @@ impl Ran {
 
     /// The ids that were told on stderr, or with `--detach` on stdout.
     pub(crate) fn ids(&self) -> Result<(String, String)> {
-        let all = format!("{} {}", self.err, self.out);
-        let mut words = all.split_whitespace().skip_while(|word| *word != "session");
-        let session = words.nth(1).context("no session id")?.to_owned();
-        let turn = words.nth(1).with_context(|| format!("no turn id: {self:?}"))?.to_owned();
-        Ok((session, turn))
+        let told = self.err.lines().find_map(ids_of);
+        told.or_else(|| ids_of(&self.out.replace('\n', " "))).with_context(|| format!("no ids: {self:?}"))
+    }
+}
+
+/// `session ID turn ID`.
+pub(crate) fn ids_of(line: &str) -> Option<(String, String)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words[..] {
+        ["session", session, "turn", turn] => Some((session.to_owned(), turn.to_owned())),
+        _ => None,
     }
 }
 

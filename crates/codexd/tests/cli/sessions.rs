@@ -51,7 +51,7 @@ async fn a_session_is_meant_by_its_id_its_beginning_or_a_thread() -> Result<()> 
     assert!(two.starts_with(common));
     let both = run(&lab, &["continue", common, "x"]).await?;
     assert_eq!((both.code, both.out.as_str()), (Some(1), ""));
-    for part in [one.as_str(), two.as_str(), "SAY:first", "SAY:second"] {
+    for part in [one.as_str(), two.as_str(), "SAY:found", "SAY:second"] {
         assert!(both.err.contains(part), "{part} is missing: {}", both.err);
     }
     let short = run(&lab, &["sessions", "show", &one[..3]]).await?;

@@ -5,6 +5,7 @@ use std::{
     io::{Read as _, Write as _},
     os::fd::{AsFd as _, OwnedFd},
     process::Stdio,
+    sync::{Arc, Mutex},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,9 +13,10 @@ use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{Winsize, tcsetwinsize},
 };
-use testkit::Lab;
+use testkit::{Lab, eventually};
+use tokio::{process::Child, task::JoinHandle};
 
-use crate::ran::{booted, run, started};
+use crate::ran::{booted, run, signal, started};
 
 /// A terminal: the end that a person has, and the one that a program has.
 fn terminal(columns: u16) -> Result<(OwnedFd, OwnedFd)> {
@@ -27,32 +29,58 @@ fn terminal(columns: u16) -> Result<(OwnedFd, OwnedFd)> {
     Ok((person, program.into()))
 }
 
+/// A command at a terminal.
+struct Sitting {
+    child: Child,
+    person: File,
+    seen: Arc<Mutex<Vec<u8>>>,
+    reading: JoinHandle<()>,
+}
+
+impl Sitting {
+    fn down(lab: &Lab, args: &[&str], columns: u16) -> Result<Self> {
+        let (person, program) = terminal(columns)?;
+        let mut command = lab.command(args);
+        command.env("TERM", "xterm").env_remove("NO_COLOR");
+        command.stdin(Stdio::from(program.try_clone()?)).stdout(Stdio::from(program.try_clone()?)).stderr(program);
+        // The command has the only other ends of the terminal, and they go with it.
+        let child = command.spawn()?;
+        let person = File::from(person);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (mut reader, seeing) = (person.try_clone()?, seen.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut piece = [0; 4096];
+            // Linux ends a terminal that nobody has open any more with an error.
+            while let Ok(count @ 1..) = reader.read(&mut piece) {
+                if let Ok(mut seen) = seeing.lock() {
+                    seen.extend_from_slice(&piece[..count]);
+                }
+            }
+        });
+        Ok(Self { child, person, seen, reading })
+    }
+
+    fn types(&mut self, text: &str) -> Result<()> {
+        Ok(self.person.write_all(text.as_bytes())?)
+    }
+
+    fn seen(&self) -> String {
+        self.seen.lock().map(|seen| String::from_utf8_lossy(&seen).replace("\r\n", "\n")).unwrap_or_default()
+    }
+
+    /// Its exit code and all that was seen.
+    async fn end(mut self) -> Result<(Option<i32>, String)> {
+        let status = self.child.wait().await?;
+        (&mut self.reading).await?;
+        Ok((status.code(), self.seen()))
+    }
+}
+
 /// Runs a command at a terminal of that width where a person types that; its exit code and all that was seen.
 async fn at_terminal(lab: &Lab, args: &[&str], columns: u16, typed: &str) -> Result<(Option<i32>, String)> {
-    let (person, program) = terminal(columns)?;
-    let mut command = lab.command(args);
-    command.env("TERM", "xterm").env_remove("NO_COLOR");
-    command.stdin(Stdio::from(program.try_clone()?)).stdout(Stdio::from(program.try_clone()?)).stderr(program);
-    let mut child = command.spawn()?;
-    // Its ends of the terminal are the child's alone now.
-    drop(command);
-    let mut person = File::from(person);
-    person.write_all(typed.as_bytes())?;
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut seen = Vec::new();
-        let mut piece = [0; 4096];
-        // Linux ends a terminal that nobody has open any more with an error.
-        while let Ok(count) = person.read(&mut piece) {
-            if count == 0 {
-                break;
-            }
-            seen.extend_from_slice(&piece[..count]);
-        }
-        seen
-    });
-    let status = child.wait().await?;
-    let seen = String::from_utf8(reading.await?)?.replace("\r\n", "\n");
-    Ok((status.code(), seen))
+    let mut sitting = Sitting::down(lab, args, columns)?;
+    sitting.types(typed)?;
+    sitting.end().await
 }
 
 #[tokio::test]
@@ -63,9 +91,11 @@ async fn a_list_fits_the_terminal_and_tells_ages() -> Result<()> {
         let (code, seen) = at_terminal(&lab, &["sessions"], columns, "").await?;
         ensure!(code == Some(0), "{seen}");
         let plain = anstream::adapter::strip_str(&seen).to_string();
-        let width = plain.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-        assert!(width <= usize::from(columns), "{columns}: {plain}");
-        assert!(plain.contains(&session) && (plain.contains("now") || plain.contains(" s")), "{plain}");
+        // What a spinner wrote is written over.
+        let last = |line: &str| line.rsplit('\r').next().unwrap_or_default().chars().count();
+        let width = plain.lines().map(last).max().unwrap_or(0);
+        assert!(width > 0 && width <= usize::from(columns), "{columns}: {plain:?}");
+        assert!(plain.contains(&session) && (plain.contains("now") || plain.contains(" s")), "{seen:?}");
         assert!(seen.contains("\x1b["), "a person sees what matters less: {seen:?}");
     }
     let piped = run(&lab, &["sessions"]).await?.good()?;
@@ -116,9 +146,13 @@ async fn a_person_is_asked_before_something_is_deleted() -> Result<()> {
 #[tokio::test]
 async fn who_waits_at_a_terminal_sees_that_it_goes_on() -> Result<()> {
     let (lab, daemon) = booted().await?;
-    let (code, seen) = at_terminal(&lab, &["start", "SLOW:20:50"], 80, "").await.context("start")?;
-    assert_eq!(code, Some(0), "{seen}");
-    assert!(seen.contains("Codex is working") && seen.contains("19 20"), "{seen:?}");
+    let sitting = Sitting::down(&lab, &["start", "HANG"], 80)?;
+    eventually("the state of the turn", async || sitting.seen().contains("Codex is working").then_some(())).await?;
+    signal("INT", sitting.child.id().context("gone")?).await?;
+    let (code, seen) = sitting.end().await?;
+    assert!(code == Some(5) && seen.contains("codexd turn wait"), "{seen:?}");
+    let (code, seen) = at_terminal(&lab, &["start", "SAY:done"], 80, "").await?;
+    assert!(code == Some(0) && seen.contains("done\n"), "{seen:?}");
     assert!(seen.contains("continue with: codexd continue"), "{seen:?}");
     daemon.stop().await
 }

@@ -15,32 +15,34 @@ async fn an_answer_is_read_in_pages() -> Result<()> {
     assert!(whole.len() == 20_000 && whole.ends_with("END"), "{}", whole.len());
 
     let first = run(&lab, &["turn", "show", &turn, "--limit", "8000"]).await?;
-    assert_eq!(first.out.trim_end_matches('\n'), &whole[..8000]);
+    assert_eq!(first.out.strip_suffix('\n'), Some(&whole[..8000]), "a page has one newline behind it");
     assert!(first.err.contains("characters 0 to 8000 of 20000; go on with --from 8000"), "{}", first.err);
     let second = run(&lab, &["turn", "show", &turn, "--from", "8000", "--limit", "8000", "--json"]).await?;
     let told = second.json()?;
     assert_eq!(told["answer"].as_str(), Some(&whole[8000..16_000]));
     assert_eq!((&told["answerFrom"], &told["answerChars"]), (&json!(8000), &json!(20_000)));
     let last = run(&lab, &["turn", "wait", &turn, "--from", "16000"]).await?;
-    assert_eq!((last.out.trim_end_matches('\n'), last.code), (&whole[16_000..], Some(0)));
+    assert_eq!((last.out.strip_suffix('\n'), last.code), (Some(&whole[16_000..]), Some(0)));
     let end = run(&lab, &["turn", "show", &turn, "--tail", "3"]).await?;
     assert_eq!(end.out, "END\n");
     assert!(end.err.contains("characters 19997 to 20000 of 20000"), "{}", end.err);
     let started = run(&lab, &["start", "BIG:100", "--limit", "10"]).await?;
-    assert!(started.out.trim_end().len() == 10 && started.err.contains("codexd turn show"), "{started:?}");
+    assert!(started.out.len() == 11 && started.err.contains("codexd turn show"), "{started:?}");
     daemon.stop().await
 }
 
 #[tokio::test]
 async fn when_the_time_is_over_the_turn_goes_on() -> Result<()> {
     let (lab, daemon) = booted().await?;
-    let ran = run(&lab, &["start", "SLOW:40:50", "--timeout", "1s"]).await?;
+    let ran = run(&lab, &["start", "HANG", "--timeout", "1s"]).await?;
     assert_eq!((ran.code, ran.out.as_str()), (Some(6), ""), "{ran:?}");
     let (_, turn) = ran.ids()?;
     assert!(ran.err.contains(&format!("codexd turn wait {turn}")), "{}", ran.err);
+    let still = run(&lab, &["turn", "wait", &turn, "--timeout", "1"]).await?;
+    assert_eq!(still.code, Some(6), "{still:?}");
+    let (_, turn) = run(&lab, &["start", "SLOW:20:20", "--detach"]).await?.ids()?;
     let waited = run(&lab, &["turn", "wait", &turn, "--timeout", "60s"]).await?;
-    assert_eq!(waited.code, Some(0), "{waited:?}");
-    assert!(waited.out.ends_with("39 40\n"), "{}", waited.out);
+    assert!(waited.code == Some(0) && waited.out.ends_with("19 20\n"), "{waited:?}");
 
     let ran = run(&lab, &["start", "HANG", "--timeout", "1", "--json"]).await?;
     assert_eq!((ran.code, ran.json()?["status"].as_str()), (Some(6), Some("running")));
@@ -113,6 +115,7 @@ async fn a_turn_that_failed_is_asked_again() -> Result<()> {
     assert!(ran.err.contains(&format!("codexd turn retry {turn}")), "{}", ran.err);
     let refused = run(&lab, &["turn", "retry", &turn, "--json"]).await?;
     assert_eq!(refused.code, Some(1), "Codex has the prompt already: {refused:?}");
+    assert!(refused.err.contains(&format!("codexd turn retry {turn} --force")), "{}", refused.err);
     let again = run(&lab, &["turn", "retry", &turn, "--force", "--json"]).await?;
     let told = again.json()?;
     assert_eq!((again.code, &told["retryOf"], &told["prompt"]), (Some(4), &json!(turn), &json!("FAIL:429")));

@@ -3,10 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::{
-    booted::{Booted, of_method},
-    wire::Call,
-};
+use crate::booted::{Booted, of_method};
 
 async fn create(booted: &Booted, body: Value) -> Result<Value> {
     let made = booted.daemon.post("/v1/sessions?wait=60", body).await?;
