@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use tokio::sync::oneshot;
-use types::{Code, Principal, Session, SessionId, TitleSource, auto_title, fold_title};
+use types::{Code, Principal, Session, SessionId, TitleSource, Turn, TurnId, auto_title, fold_title};
 
 use crate::{
     Engine, Refusal,
@@ -85,6 +85,21 @@ impl Engine {
         let found = self.session(session).await?;
         let threads = if thread { self.store.threads(&found.id).await? } else { Vec::new() };
         self.tell(&found.id, |reply| Mail::Delete { threads, reply }).await
+    }
+
+    /// Stops a turn: one that waits at once, one that runs as soon as Codex stops. What waits behind the one that ran is held.
+    /// Tells the turn as it is then; it may still be running.
+    ///
+    /// # Errors
+    /// When there is no such turn, or it has ended.
+    pub async fn interrupt(&self, turn: &TurnId) -> Result<Turn, Refusal> {
+        let found = self.turn(turn).await?;
+        if found.status.ended() {
+            let refusal = Refusal::new(Code::TurnEnded, "the turn has ended").of_session(&found.session_id);
+            return Err(Refusal { turn: Some(found.id), ..refusal });
+        }
+        self.tell(&found.session_id, |reply| Mail::Interrupt { turn: turn.clone(), reply }).await?;
+        self.turn(turn).await
     }
 
     async fn patched(&self, id: &SessionId, patch: Patch) -> Result<Session, Refusal> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use agent::Ask;
 use store::{NewSession, NewTurn, Remembered};
 use tokio::sync::{oneshot, watch};
-use types::{AgentId, AskId, SessionId, ThreadId};
+use types::{AgentId, AskId, SessionId, ThreadId, TurnId};
 
 use crate::{
     OnBusy, Refusal,
@@ -36,6 +36,11 @@ pub(crate) enum Mail {
         patch: Box<Patch>,
         reply: Reply,
     },
+    /// A turn is to stop. Answered when that is on its way.
+    Interrupt {
+        turn: TurnId,
+        reply: Reply,
+    },
     /// It is to go. Answered when it has.
     Delete {
         threads: Vec<ThreadId>,
@@ -60,6 +65,7 @@ impl Mail {
             Self::Submit { reply, .. }
             | Self::Begin { reply, .. }
             | Self::Change { reply, .. }
+            | Self::Interrupt { reply, .. }
             | Self::Delete { reply, .. }
             | Self::Watch { reply } => {
                 let _ = reply.send(Err(refusal));

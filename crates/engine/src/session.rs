@@ -220,6 +220,7 @@ impl Living {
                     (Ok(()), reply)
                 }
                 Mail::Change { patch, reply } => (self.state.change(*patch, &now, &mut own), reply),
+                Mail::Interrupt { turn, reply } => (self.state.interrupt(&turn, &now, &mut own), reply),
                 Mail::Delete { threads, reply } => match self.state.delete(threads, &now, &mut own) {
                     Ok(()) => {
                         out.batch.writes.append(&mut own.batch.writes);

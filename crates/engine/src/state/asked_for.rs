@@ -1,9 +1,9 @@
 //! What callers ask of a session: a turn, or a change of the session itself. Each is refused whole or done whole.
 
 use store::{NewTurn, SessionChange, TurnChange, Write};
-use types::{Code, EventName, InputPart, TitleSource, TurnKind, auto_title};
+use types::{Code, EventName, InputPart, TitleSource, TurnId, TurnKind, auto_title};
 
-use super::{Job, Now, Output, Patch, State, Waiting};
+use super::{Job, Now, Output, Patch, State, Stop, Waiting};
 use crate::{OnBusy, Refusal};
 
 impl State {
@@ -39,7 +39,8 @@ impl State {
             && !agent.capabilities.remote_images
             && turn.options.input.iter().any(remote)
         {
-            let detail = "this version of Codex does not fetch images: send the picture as a data: address, or as a localImage";
+            let detail =
+                "this version of Codex does not fetch images: send the picture as a data: address, or as a localImage";
             return refuse(Code::NotSupported, detail);
         }
         if turn.kind == TurnKind::Compact && self.session.turn_count == 0 {
@@ -132,6 +133,22 @@ impl State {
         }
         out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
         self.event(event, None, None, None, now, out);
+        Ok(())
+    }
+
+    /// A turn is to stop. One that waits is over at once; the one that runs ends when Codex has stopped.
+    pub(crate) fn interrupt(&mut self, turn: &TurnId, now: &Now<'_>, out: &mut Output) -> Result<(), Refusal> {
+        self.check_open()?;
+        if self.active.as_ref().is_some_and(|active| active.job.turn == *turn) {
+            self.stop(Stop::Asked, now, out);
+            return Ok(());
+        }
+        let place = self.queue.iter().position(|waiting| waiting.job.turn == *turn);
+        let Some(waiting) = place.and_then(|place| self.queue.remove(place)) else {
+            let refusal = Refusal::new(Code::TurnEnded, "the turn has ended").of_session(&self.session.id);
+            return Err(Refusal { turn: Some(turn.clone()), ..refusal });
+        };
+        self.never_ran(waiting.job, now, out);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use agent::{Ask, AskError};
 use store::{SessionChange, TurnChange, Write};
 use types::{Delivery, EventName, TurnError, TurnErrorCode, TurnId, TurnStatus};
 
-use super::{Effect, Finished, Now, Output, Phase, STOP_AGAIN, STOP_GRACE, State, Stop, Stopping};
+use super::{Effect, Finished, Job, Now, Output, Phase, STOP_AGAIN, STOP_GRACE, State, Stop, Stopping};
 
 impl State {
     pub(super) fn agent_down(&mut self, error: &str, retrying: bool, now: &Now<'_>, out: &mut Output) {
@@ -203,6 +203,26 @@ impl State {
         } else {
             self.start_next(now, out);
         }
+    }
+
+    /// A turn that waited is over: Codex never heard of it.
+    pub(super) fn never_ran(&self, job: Job, now: &Now<'_>, out: &mut Output) {
+        let change = TurnChange {
+            status: Some(TurnStatus::Interrupted),
+            held: Some(false),
+            ended_at: Some(now.at),
+            ..TurnChange::default()
+        };
+        out.batch.push(Write::UpdateTurn { id: job.turn.clone(), change: Box::new(change) });
+        self.event(EventName::TurnInterrupted, Some(&job.turn), None, None, now, out);
+        out.effects.push(Effect::Ended(Finished {
+            turn: job.turn,
+            status: TurnStatus::Interrupted,
+            delivery: Delivery::No,
+            answer: None,
+            error: None,
+            thread: self.session.thread_id.clone(),
+        }));
     }
 
     pub(super) fn hold(&mut self, now: &Now<'_>, out: &mut Output) {

@@ -205,3 +205,45 @@ fn tokens_are_summed_over_the_turns() {
     lab.complete(&agent, "2");
     assert_eq!(lab.state.session.usage.unwrap().input_tokens, 9);
 }
+
+fn interrupt(lab: &mut Lab, turn: &TurnId) -> Result<Output, Code> {
+    let mut result = Ok(());
+    let out = lab.run(|state, now, out| result = state.interrupt(turn, now, out));
+    result.map(|()| out).map_err(|refusal| refusal.code)
+}
+
+#[test]
+fn a_turn_that_waits_is_over_at_once_and_the_others_stay_in_their_places() {
+    let (mut lab, agent) = running("t1");
+    let (two, _) = lab.submit("two").unwrap();
+    lab.submit("three").unwrap();
+    let out = interrupt(&mut lab, &two).unwrap();
+    assert!(asked(&out).is_empty() && out.effects.iter().any(|effect| matches!(effect, Effect::Ended(_))));
+    assert_eq!(interrupt(&mut lab, &two).unwrap_err(), Code::TurnEnded);
+    let out = lab.complete(&agent, "1");
+    let out = lab.input(Input::Checked { turn: checking(&out).unwrap(), verdict: Ok(()) });
+    assert!(matches!(asked(&out)[..], [Ask::StartTurn(turn)] if text(turn) == "three"));
+}
+
+#[test]
+fn a_turn_that_runs_is_told_to_stop_once_and_what_waits_is_held() {
+    let (mut lab, agent) = running("t1");
+    let turn = lab.state.active.as_ref().unwrap().job.turn.clone();
+    lab.submit("two").unwrap();
+    assert!(asked(&interrupt(&mut lab, &turn).unwrap()).is_empty(), "Codex would say that there is none");
+    let out = lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
+    assert!(matches!(asked(&out)[..], [Ask::Interrupt { .. }]));
+    assert!(asked(&interrupt(&mut lab, &turn).unwrap()).is_empty(), "told already");
+    let end = What::TurnEnded { codex_turn: Some("c".into()), outcome: Outcome::Interrupted, last_message: None };
+    let out = lab.say(&agent, end);
+    assert_eq!(ending(&out), Some((TurnStatus::Interrupted, Delivery::Unknown, None)));
+    assert!(lab.state.at_rest(), "what waited is held");
+}
+
+#[test]
+fn a_turn_that_codex_was_not_asked_for_yet_is_over_at_once() {
+    let mut lab = Lab::new(session());
+    let (turn, _) = lab.submit("one").unwrap();
+    let out = interrupt(&mut lab, &turn).unwrap();
+    assert_eq!(ending(&out), Some((TurnStatus::Interrupted, Delivery::No, None)));
+}
