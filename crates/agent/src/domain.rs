@@ -1,11 +1,11 @@
 //! The words that the engine and the adapters share: what can be asked of Codex, and what it can say.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::{Map, Value};
 use types::{
-    AgentId, ApprovalPolicy, AskId, FileChange, InputPart, ItemBody, ItemStatus, Role, Sandbox, ThreadId, TurnError,
-    TurnId, Usage,
+    AgentId, ApprovalKind, ApprovalPolicy, AskId, Decision, FileChange, InputPart, ItemBody, ItemStatus, Question, Role,
+    Sandbox, ThreadId, TurnError, TurnId, Usage,
     agent::{AgentInfo, Backend, Model},
 };
 
@@ -50,6 +50,30 @@ pub enum Ask {
         thread: ThreadId,
         /// Codex's id of the turn.
         codex_turn: String,
+    },
+    /// Adds to what the running turn was given; only where [`Capabilities::steer`]. Answered by [`Answer::Done`] when Codex took
+    /// it, and by [`AskError::NoTurn`] when that turn does not run (any more): then it heard nothing.
+    Steer {
+        /// The thread.
+        thread: ThreadId,
+        /// Codex's id of the turn.
+        codex_turn: String,
+        /// What is added, in its order. Paths of images are absolute.
+        input: Vec<InputPart>,
+    },
+    /// A new thread that remembers what this one does, which stays as it is; only where [`Capabilities::fork`]. Answered by
+    /// [`Answer::Thread`].
+    Fork {
+        /// Which one.
+        thread: ThreadId,
+        /// What applies to the new one.
+        spec: ThreadSpec,
+    },
+    /// Ends the commands of a thread that outlived their turn; only where [`Capabilities::clean_terminals`]. Answered by
+    /// [`Answer::Done`].
+    CleanTerminals {
+        /// Which one.
+        thread: ThreadId,
     },
     /// Shortens the conversation of a thread, in a turn of Codex's own; only where [`Capabilities::compact`]. Answered by
     /// [`Answer::Done`]; the turn is reported from [`What::TurnStarted`] to [`What::TurnEnded`].
@@ -151,6 +175,9 @@ pub enum AskError {
     /// Codex has no record of this thread, or an empty one: it can never be resumed.
     #[error("Codex has no record of the thread ({0})")]
     NoRecord(String),
+    /// The turn does not run, or not any more. Nothing was heard.
+    #[error("no such turn is running in Codex")]
+    NoTurn,
     /// Another process writes to this thread.
     #[error("another Codex process is using the thread ({0})")]
     Held(String),
@@ -300,6 +327,11 @@ pub enum What {
     },
     /// Codex asks and waits.
     Approval(ApprovalRequest),
+    /// Codex does not wait for the answer any more, and nobody here has given one: the turn ended, or somebody else answered.
+    ApprovalGone {
+        /// The question.
+        request: RequestId,
+    },
 }
 
 /// Which text of an item a delta adds to.
@@ -324,7 +356,7 @@ pub enum Outcome {
     Failed(TurnError),
 }
 
-/// The id of a question of Codex's: whatever JSON it chose, as text.
+/// A question of Codex's, as text that holds all that is needed to answer it; the adapter's own words.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestId(pub String);
 
@@ -333,8 +365,8 @@ pub struct RequestId(pub String);
 pub struct ApprovalRequest {
     /// By which the reply finds it.
     pub request: RequestId,
-    /// The kind, in the API's words: `command`, `fileChange`, `permissions`, `userInput`, `elicitation`.
-    pub kind: &'static str,
+    /// What it is about.
+    pub kind: ApprovalKind,
     /// Codex's id of the item that it is about.
     pub codex_item: Option<String>,
     /// The command that it wants to run.
@@ -343,19 +375,21 @@ pub struct ApprovalRequest {
     pub cwd: Option<String>,
     /// Why, in the model's words.
     pub reason: Option<String>,
-    /// The files that it wants to change, where the question tells.
+    /// The files that it wants to change, where the question tells; otherwise they are in the item.
     pub changes: Vec<FileChange>,
+    /// What a person is asked.
+    pub questions: Vec<Question>,
+    /// The decisions that can be given. Answers to the questions can be given beside them.
+    pub decisions: Vec<Decision>,
 }
 
-/// The answer to a question of Codex's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The answer to a question of Codex's. What makes no sense for the question is a no.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// Yes, once.
-    Accept,
-    /// No; the turn goes on.
-    Decline,
-    /// No, and the turn ends.
-    Cancel,
+    /// A decision.
+    Decide(Decision),
+    /// Answers, by the ids of the questions.
+    Answers(BTreeMap<String, Vec<String>>),
 }
 
 /// What an agent can do beyond threads and turns.
@@ -373,4 +407,12 @@ pub struct Capabilities {
     pub remote_images: bool,
     /// A turn can have images, and a model, an effort and an output schema of its own.
     pub turn_options: bool,
+    /// It takes more input while a turn runs ([`Ask::Steer`]).
+    pub steer: bool,
+    /// It can make a thread that remembers another one ([`Ask::Fork`]).
+    pub fork: bool,
+    /// It can end commands that outlived their turn ([`Ask::CleanTerminals`]).
+    pub clean_terminals: bool,
+    /// It knows [`Decision::AcceptForSession`].
+    pub approvals_for_session: bool,
 }

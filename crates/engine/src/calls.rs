@@ -16,7 +16,7 @@ use types::{
 };
 
 use crate::{
-    Policy, Refusal,
+    OnExpiry, Policy, Refusal,
     hub::{Call, Hub, Known},
     idempotency::Claims,
     mail::{Ended, Mail},
@@ -42,6 +42,10 @@ pub struct Options {
     pub queue_limit: usize,
     /// How many sessions may have work at once.
     pub awake_limit: usize,
+    /// How long Codex waits for the answer to a question.
+    pub approval_limit: Duration,
+    /// What becomes of a question that nobody answers.
+    pub on_expiry: OnExpiry,
     /// How long a session stays awake when it has nothing to do: somebody who goes on at once finds it ready.
     pub linger: Duration,
 }
@@ -83,6 +87,8 @@ impl Engine {
             inject_chars: options.max_inject_chars,
             awake: options.awake_limit,
             linger: options.linger,
+            approval: options.approval_limit,
+            on_expiry: options.on_expiry,
         };
         let hub = Hub {
             store: store.clone(),

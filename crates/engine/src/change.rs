@@ -107,7 +107,7 @@ impl Engine {
         self.session(id.as_str()).await
     }
 
-    async fn tell(&self, id: &SessionId, mail: impl FnOnce(Reply) -> Mail) -> Result<(), Refusal> {
+    pub(crate) async fn tell(&self, id: &SessionId, mail: impl FnOnce(Reply) -> Mail) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();
         self.call(Call::Deliver { session: id.clone(), mail: mail(reply) }, answer).await.map(drop)
     }

@@ -13,7 +13,7 @@ use agent::{Answer, Ask, AskError, Message, Port, Reply, Report, Route, What};
 use store::{Batch, NewEvent, NewSession, Store, Write};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
-use types::{AskId, Code, EventName, SessionId, ThreadId, Timestamp, agent::Backend};
+use types::{AskId, Code, Decision, EventName, SessionId, ThreadId, Timestamp, agent::Backend};
 
 use crate::{
     Policy, Refusal,
@@ -254,8 +254,9 @@ impl Hub {
     /// Nobody is awake whom this is about. Codex waits for ever for the answer to a question, so it gets one.
     fn unclaimed(&self, report: &Report) {
         if let What::Approval(question) = &report.what {
-            tracing::warn!(kind = question.kind, "a question of Codex's that is about no running turn was declined");
-            self.port.reply(&report.agent, question.request.clone(), Reply::Decline);
+            tracing::warn!(kind = ?question.kind, "a question of Codex's that is about no running turn was declined");
+            let reply = Reply::Decide(Decision::Decline);
+            self.port.reply(&report.agent, question.request.clone(), reply);
         }
         self.port.ack(&report.agent, report.seq);
     }

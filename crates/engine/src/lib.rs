@@ -24,6 +24,7 @@
 //! Architecture invariant: a prompt is given to Codex once. It goes out again only when Codex, or the lack of one, says that
 //! it was not heard.
 
+mod approvals;
 mod calls;
 mod change;
 mod grants;
@@ -41,6 +42,7 @@ mod state;
 mod stats;
 mod work;
 
+pub use approvals::{OnExpiry, Verdict};
 pub use calls::{Engine, Options};
 pub use change::SessionPatch;
 pub use grants::Grants;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use agent::Ask;
 use store::{NewSession, NewTurn, Remembered};
 use tokio::sync::{oneshot, watch};
-use types::{AgentId, AskId, SessionId, ThreadId, TurnId};
+use types::{AgentId, ApprovalId, AskId, SessionId, ThreadId, TurnId};
 
 use crate::{
-    OnBusy, Refusal,
+    OnBusy, Refusal, Verdict,
     state::{Finished, Input, Patch},
 };
 
@@ -34,6 +34,13 @@ pub(crate) enum Mail {
     },
     Change {
         patch: Box<Patch>,
+        reply: Reply,
+    },
+    /// Somebody decided over an approval.
+    Decide {
+        id: ApprovalId,
+        verdict: Verdict,
+        by: String,
         reply: Reply,
     },
     /// A turn is to stop. Answered when that is on its way.
@@ -65,6 +72,7 @@ impl Mail {
             Self::Submit { reply, .. }
             | Self::Begin { reply, .. }
             | Self::Change { reply, .. }
+            | Self::Decide { reply, .. }
             | Self::Interrupt { reply, .. }
             | Self::Delete { reply, .. }
             | Self::Watch { reply } => {

@@ -4,8 +4,8 @@
 //! says what is known: `yes` when Codex had recorded the prompt, else `unknown`, since it had been given it. A turn that
 //! waited was never heard; it stays, held, until somebody asks for something in its session again.
 
-use store::{Batch, NewEvent, SessionChange, Store, StoreError, TurnChange, Write};
-use types::{EventName, ItemStatus, SessionId, Timestamp, TurnError, TurnErrorCode, TurnId, TurnStatus};
+use store::{Batch, NewEvent, Resolution, SessionChange, Store, StoreError, TurnChange, Write};
+use types::{Approval, ApprovalStatus, EventName, ItemStatus, SessionId, Timestamp, TurnError, TurnErrorCode, TurnId, TurnStatus};
 
 use crate::Finished;
 
@@ -46,6 +46,9 @@ pub(crate) async fn settle(store: &Store) -> Result<usize, StoreError> {
             }
         }
     }
+    for approval in store.approvals(None, Some(ApprovalStatus::Pending), u32::MAX).await? {
+        forget(&approval, at, &mut batch);
+    }
     if !batch.is_empty() {
         store.commit(batch).await?;
     }
@@ -61,6 +64,22 @@ fn event(name: EventName, session: &SessionId, turn: &TurnId, at: Timestamp) -> 
         item: None,
         detail: None,
     }))
+}
+
+/// Codex does not wait for the answer any more.
+fn forget(approval: &Approval, at: Timestamp, batch: &mut Batch) {
+    let resolution = Resolution { status: ApprovalStatus::Cancelled, by: "policy".to_owned(), at };
+    batch.push(Write::ResolveApproval { id: approval.id.clone(), resolution });
+    let change = TurnChange { declined: Some(approval.id.clone()), ..TurnChange::default() };
+    batch.push(Write::UpdateTurn { id: approval.turn_id.clone(), change: Box::new(change) });
+    batch.push(Write::AddEvent(Box::new(NewEvent {
+        name: EventName::ApprovalResolved,
+        at,
+        session: Some(approval.session_id.clone()),
+        turn: Some(approval.turn_id.clone()),
+        item: None,
+        detail: Some(serde_json::json!({ "approvalId": approval.id })),
+    })));
 }
 
 /// What it takes to fail the turn that runs in a session and to hold those that wait, without its thread.
@@ -97,6 +116,9 @@ pub(crate) async fn fail_session(
             batch.push(Write::UpdateTurn { id: turn.id.clone(), change: Box::new(change) });
             batch.push(event(EventName::TurnHeld, session, &turn.id, at));
         }
+    }
+    for approval in store.approvals(Some(session), Some(ApprovalStatus::Pending), u32::MAX).await? {
+        forget(&approval, at, &mut batch);
     }
     let change = SessionChange { thread: Some(None), ..SessionChange::default() };
     batch.push(Write::UpdateSession { id: session.clone(), change: Box::new(change) });

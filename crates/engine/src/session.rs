@@ -220,6 +220,9 @@ impl Living {
                     (Ok(()), reply)
                 }
                 Mail::Change { patch, reply } => (self.state.change(*patch, &now, &mut own), reply),
+                Mail::Decide { id, verdict, by, reply } => {
+                    (self.state.decide(&id, verdict, &by, &now, &mut own), reply)
+                }
                 Mail::Interrupt { turn, reply } => (self.state.interrupt(&turn, &now, &mut own), reply),
                 Mail::Delete { threads, reply } => match self.state.delete(threads, &now, &mut own) {
                     Ok(()) => {

@@ -136,6 +136,8 @@ async fn engine(root: &Path) -> (Engine, Arc<Witness>, Store) {
         queue_limit: 4,
         awake_limit: 4,
         linger: Duration::from_millis(1),
+        approval_limit: Duration::from_secs(60),
+        on_expiry: engine::OnExpiry::default(),
     };
     let engine = Engine::start(store.clone(), witness.clone(), inbox, options).await.unwrap();
     (engine, witness, store)

@@ -6,6 +6,7 @@ use types::{Delivery, EventId, Item, ItemId, ItemStatus, SessionId, TurnId, Turn
 
 use crate::{
     Batch, Committed, NewEvent, NewSession, NewTurn, SessionChange, StoreError, TurnChange, Write,
+    approvals,
     rows::{item_columns, item_status},
     side,
     write::{PendingAsk, first_item},
@@ -52,6 +53,8 @@ pub(crate) fn apply(conn: &Connection, batch: &Batch) -> Result<Committed, Store
             }
             Write::Remember(remembered) => side::remember(conn, remembered)?,
             Write::AddGrant { grant, hash } => side::add_grant(conn, grant, hash)?,
+            Write::AddApproval(new) => approvals::add(conn, new)?,
+            Write::ResolveApproval { id, resolution } => approvals::resolve(conn, id, resolution)?,
             Write::Try => {
                 let sql = "INSERT INTO meta (key, value) VALUES ('tried', '0') ON CONFLICT (key) \
                     DO UPDATE SET value = value + 1";
@@ -301,7 +304,7 @@ fn session_row(conn: &Connection, id: &SessionId) -> Result<i64, StoreError> {
     row_of(conn, "SELECT n FROM sessions WHERE id = ?1", "session", id.as_str())
 }
 
-fn turn_row(conn: &Connection, id: &TurnId) -> Result<i64, StoreError> {
+pub(crate) fn turn_row(conn: &Connection, id: &TurnId) -> Result<i64, StoreError> {
     row_of(conn, "SELECT n FROM turns WHERE id = ?1", "turn", id.as_str())
 }
 

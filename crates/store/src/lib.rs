@@ -31,6 +31,7 @@
 //! protocol. The channels and connections don't leave this crate.
 
 mod apply;
+mod approvals;
 mod error;
 mod migrate;
 mod owner;
@@ -58,8 +59,8 @@ pub use error::{OpenError, StoreError};
 pub use pages::{Archived, SessionCursor, SessionFilter, TurnCursor};
 pub use stored::{Found, Message, StoredSession, StoredTurn};
 pub use write::{
-    Base, Batch, Committed, IdempotencyKey, NewEvent, NewSession, NewTurn, PendingAsk, Remembered, SessionChange,
-    TurnChange, Write, first_item,
+    Base, Batch, Committed, IdempotencyKey, NewApproval, NewEvent, NewSession, NewTurn, PendingAsk, Remembered,
+    Resolution, SessionChange, TurnChange, Write, first_item,
 };
 
 use crate::{

@@ -185,12 +185,12 @@ fn sessions_page(
         Archived::Too => {}
     }
     let busy = "(SELECT session FROM turns WHERE status IN ('queued', 'running'))";
+    let waiting = "(SELECT session FROM approvals WHERE status = 'pending')";
     match filter.status {
         None => {}
         Some(SessionStatus::Idle) => sql.push_str(&format!(" AND s.n NOT IN {busy}")),
-        Some(SessionStatus::Running) => sql.push_str(&format!(" AND s.n IN {busy}")),
-        // No turn waits for an answer as long as none can be given.
-        Some(SessionStatus::WaitingApproval) => sql.push_str(" AND false"),
+        Some(SessionStatus::Running) => sql.push_str(&format!(" AND s.n IN {busy} AND s.n NOT IN {waiting}")),
+        Some(SessionStatus::WaitingApproval) => sql.push_str(&format!(" AND s.n IN {waiting}")),
     }
     for (key, value) in &filter.labels {
         sql.push_str(" AND s.n IN (SELECT session FROM labels WHERE key = ? AND value = ?)");

@@ -16,7 +16,8 @@ use crate::{Message, PendingAsk, StoredSession, StoredTurn};
 pub(crate) const SESSION: &str = "s.id, s.title, s.title_source, s.title_locked, s.cwd, s.model, s.sandbox, \
     s.approval_policy, s.thread_id, s.backend, s.forked_from, s.labels, s.turn_count, s.resumed_how, s.resumed_at, \
     s.created_at, s.updated_at, s.archived_at, s.config, s.usage, \
-    EXISTS (SELECT 1 FROM turns q WHERE q.session = s.n AND q.status IN ('queued', 'running'))";
+    EXISTS (SELECT 1 FROM turns q WHERE q.session = s.n AND q.status IN ('queued', 'running')), \
+    EXISTS (SELECT 1 FROM approvals p WHERE p.session = s.n AND p.status = 'pending')";
 
 /// What [`stored_session`] reads after that.
 pub(crate) const STORED_SESSION: &str =
@@ -50,13 +51,17 @@ pub(crate) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         (Some(how), Some(at)) => Some(Resumed { how: checked(13, word(&how))?, at: Timestamp::from_millis(at) }),
         _ => None,
     };
-    let busy: bool = row.get(20)?;
+    let (busy, waiting): (bool, bool) = (row.get(20)?, row.get(21)?);
     Ok(Session {
         id: id(row, 0, SessionId::parse)?,
         title: row.get(1)?,
         title_source: word_at(row, 2)?,
         title_locked: row.get(3)?,
-        status: if busy { SessionStatus::Running } else { SessionStatus::Idle },
+        status: match (waiting, busy) {
+            (true, _) => SessionStatus::WaitingApproval,
+            (false, true) => SessionStatus::Running,
+            (false, false) => SessionStatus::Idle,
+        },
         cwd: row.get::<_, String>(4)?.into(),
         model: row.get(5)?,
         sandbox: word_at(row, 6)?,
@@ -76,14 +81,14 @@ pub(crate) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
 }
 
 pub(crate) fn stored_session(row: &Row<'_>) -> rusqlite::Result<StoredSession> {
-    let agent = optional_id(row, 24, AgentId::parse)?;
-    let seq: Option<i64> = row.get(25)?;
+    let agent = optional_id(row, 25, AgentId::parse)?;
+    let seq: Option<i64> = row.get(26)?;
     Ok(StoredSession {
         session: session(row)?,
-        principal: Principal::from_name(&row.get::<_, String>(21)?),
-        origin: word_at(row, 22)?,
-        developer_instructions: row.get(23)?,
-        base: optional_json(row, 26)?,
+        principal: Principal::from_name(&row.get::<_, String>(22)?),
+        origin: word_at(row, 23)?,
+        developer_instructions: row.get(24)?,
+        base: optional_json(row, 27)?,
         seen: agent.zip(seq.map(i64::cast_unsigned)),
     })
 }

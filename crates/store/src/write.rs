@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use types::{
-    AgentId, ApprovalId, AskId, Delivery, EventId, EventName, Grant, Item, ItemBody, ItemId, Origin, Principal,
+    AgentId, Approval, ApprovalId, ApprovalStatus, AskId, Delivery, EventId, EventName, Grant, Item, ItemBody, ItemId, Origin, Principal,
     Resumed, Session, SessionId, ThreadId, Timestamp, TitleSource, TurnError, TurnId, TurnKind, TurnOptions,
     TurnStatus, Usage, agent::Backend,
 };
@@ -98,6 +98,15 @@ pub enum Write {
         /// The hash of its token.
         hash: [u8; 32],
     },
+    /// What Codex asks. It is open.
+    AddApproval(Box<NewApproval>),
+    /// An approval is decided. Refused when it is not open.
+    ResolveApproval {
+        /// Which one.
+        id: ApprovalId,
+        /// What became of it.
+        resolution: Resolution,
+    },
     /// Nothing but a change that has to reach the disk.
     Try,
     /// A grant ends.
@@ -154,6 +163,28 @@ pub struct Base {
     pub model: Option<String>,
     /// The effort.
     pub effort: Option<String>,
+}
+
+/// An approval with what callers don't see of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewApproval {
+    /// What callers see; pending.
+    pub approval: Approval,
+    /// The process that asked.
+    pub agent: AgentId,
+    /// By which its answer finds the question there.
+    pub request: String,
+}
+
+/// What became of an approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    /// Not pending.
+    pub status: ApprovalStatus,
+    /// Who decided: a principal's name, `expiry` or `policy`.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A key that a caller gave to a request, with everything that it is bound to.

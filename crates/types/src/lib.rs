@@ -7,6 +7,7 @@
 //! Architecture invariant: nothing here does I/O, knows a clock other than [`Timestamp::now`], or depends on a runtime.
 //! The JSON forms are the API's: camelCase, ids are opaque strings, times RFC 3339 in UTC with milliseconds.
 
+mod approval;
 mod code;
 mod daemon;
 mod event;
@@ -22,6 +23,7 @@ mod turn;
 
 pub mod agent;
 
+pub use approval::{Approval, ApprovalKind, ApprovalStatus, Decision, Question};
 pub use code::Code;
 pub use daemon::DaemonFile;
 pub use event::{Event, EventName};

@@ -79,6 +79,7 @@ impl State {
                 options: turn.options.clone(),
                 at: turn.created_at,
                 principal: turn.principal.clone(),
+                origin: turn.origin,
             },
             held: false,
             stale: self.active.is_some() || waiting > 0,

@@ -62,6 +62,7 @@ impl State {
                 }
                 self.tell_to_stop(now, out);
             }
+            None if active.waiting_since.is_some() => self.expire(now, out),
             None if active.deadline <= now.clock => self.stop(Stop::Deadline, now, out),
             _ => {}
         }
@@ -157,6 +158,7 @@ impl State {
 
     /// The turn ends. After a lost one the waiting ones are held, until somebody asks for something again.
     pub(super) fn end(&mut self, status: TurnStatus, error: Option<TurnError>, now: &Now<'_>, out: &mut Output) {
+        self.close_approvals(now, out);
         let Some(active) = self.active.take() else { return };
         self.fresh = None;
         self.close_items(&active, now, out);

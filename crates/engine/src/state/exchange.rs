@@ -14,7 +14,7 @@ use types::{
     agent::Backend,
 };
 
-use crate::{Policy, Refusal};
+use crate::{OnExpiry, Policy, Refusal};
 
 /// Bounds of one session's work.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,8 @@ pub(crate) struct Bounds {
     pub(crate) inject_chars: usize,
     pub(crate) awake: usize,
     pub(crate) linger: Duration,
+    pub(crate) approval: Duration,
+    pub(crate) on_expiry: OnExpiry,
 }
 
 /// What the operator sets for every session.

@@ -4,7 +4,7 @@
 use agent::{Answer, Ask, AskError, Reply, Report, What};
 use serde_json::json;
 use store::{NewEvent, Write};
-use types::{Code, EventName, ThreadId};
+use types::{Code, Decision, EventName, ThreadId};
 
 use super::{Effect, Input, Leaving, Now, Output, State, Stop};
 use crate::Refusal;
@@ -76,7 +76,7 @@ impl State {
     pub(super) fn unheard(input: Input, out: &mut Output) {
         let Input::Report(Report { agent, seq, what, .. }) = input else { return };
         if let What::Approval(question) = what {
-            let reply = Reply::Decline;
+            let reply = Reply::Decide(Decision::Decline);
             out.effects.push(Effect::Reply { agent: agent.clone(), request: question.request, reply });
         }
         out.effects.push(Effect::Ack { agent, seq });

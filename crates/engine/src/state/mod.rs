@@ -15,6 +15,7 @@
 //! ends there, the turn is interrupted; anywhere else the turn goes back to `NoAgent` and waits for the next process.
 
 mod asked_for;
+mod asking;
 mod ending;
 mod exchange;
 mod leaving;
@@ -29,10 +30,11 @@ use std::{
 use agent::{Ask, ThreadSpec};
 use store::{Base, NewEvent, PendingAsk, StoredTurn, Write};
 use types::{
-    AskId, Delivery, EventName, InputPart, ItemBody, ItemId, Principal, Session, ThreadId, Timestamp, TurnError,
+    AskId, Delivery, EventName, InputPart, ItemBody, ItemId, Origin, Principal, Session, ThreadId, Timestamp, TurnError,
     TurnErrorCode, TurnId, TurnKind, TurnOptions, TurnStatus, Usage,
 };
 
+use asking::Open;
 pub use exchange::Finished;
 pub(crate) use exchange::{Bounds, Effect, Input, Limits, Now, Output, Patch, Up};
 
@@ -59,6 +61,7 @@ struct Job {
     /// When it was asked for.
     at: Timestamp,
     principal: Principal,
+    origin: Origin,
 }
 
 /// A turn that waits.
@@ -102,6 +105,9 @@ struct Active {
     items: HashMap<String, OpenItem>,
     answered: Option<String>,
     usage: Option<Usage>,
+    /// What Codex asked and waits with, and since when it waits for a person.
+    open: Vec<Open>,
+    waiting_since: Option<Instant>,
 }
 
 /// A turn that is to stop.
@@ -194,6 +200,7 @@ impl State {
                     options: stored.options,
                     at: stored.turn.created_at,
                     principal: Principal::from_name(&stored.turn.principal),
+                    origin: stored.turn.origin,
                 },
             })
             .collect();
@@ -243,8 +250,10 @@ impl State {
             Phase::Resuming { again_at, .. } => *again_at,
             _ => active.stopping.and_then(|stopping| stopping.again_at),
         };
-        let end = active.stopping.map_or(active.deadline, |stopping| stopping.limit);
-        [Some(end), again].into_iter().flatten().min()
+        // The time that a person takes to answer is not the turn's.
+        let deadline = if active.waiting_since.is_some() { State::next_expiry(active) } else { Some(active.deadline) };
+        let end = active.stopping.map_or(deadline, |stopping| Some(stopping.limit));
+        [end, again].into_iter().flatten().min()
     }
 
     /// Something happened.
@@ -319,6 +328,8 @@ impl State {
             items: HashMap::new(),
             answered: None,
             usage: None,
+            open: Vec::new(),
+            waiting_since: None,
         });
         if waiting.stale { out.effects.push(effect) } else { self.open(now, out) }
     }

@@ -1,8 +1,8 @@
 //! What Codex reports while a turn runs: items, tokens, questions, the end.
 
-use agent::{ApprovalRequest, Ask, AskError, Outcome, Reply, Report, What};
+use agent::{Ask, AskError, Outcome, Report, What};
 use store::{TurnChange, Write};
-use types::{ApprovalId, Delivery, EventName, Item, ItemBody, ItemId, ItemStatus, TurnErrorCode, TurnKind, TurnStatus};
+use types::{Delivery, EventName, Item, ItemBody, ItemId, ItemStatus, TurnErrorCode, TurnKind, TurnStatus};
 
 use super::{Active, Effect, Now, OpenItem, Output, Phase, State, Stop};
 
@@ -89,7 +89,8 @@ impl State {
                 }
             }
             What::Warning(message) => self.warn(message, now, out),
-            What::Approval(request) => self.refuse_approval(request, now, out),
+            What::Approval(asked) => self.asked_for_approval(asked, now, out),
+            What::ApprovalGone { request } => self.approval_gone(&request, now, out),
             What::TurnEnded { codex_turn, outcome, last_message } => {
                 self.turn_ended(codex_turn.as_deref(), outcome, last_message, now, out);
             }
@@ -174,24 +175,6 @@ impl State {
         let body = ItemBody::Warning { message };
         self.put(Item { id: id.clone(), status: ItemStatus::Completed, at: now.at, body }, None, out);
         self.event(EventName::ItemCompleted, Some(&turn), Some(&id), None, now, out);
-    }
-
-    /// Nobody can answer yet, so the answer is no, and the turn says so.
-    fn refuse_approval(&mut self, request: ApprovalRequest, now: &Now<'_>, out: &mut Output) {
-        let Some(agent) = self.agent.as_ref().map(|agent| agent.id.clone()) else { return };
-        out.effects.push(Effect::Reply { agent, request: request.request, reply: Reply::Decline });
-        let Some(active) = &self.active else { return };
-        let id = ApprovalId::fresh();
-        let change = TurnChange { declined: Some(id.clone()), ..TurnChange::default() };
-        out.batch.push(Write::UpdateTurn { id: active.job.turn.clone(), change: Box::new(change) });
-        let what =
-            request.command.map_or_else(|| format!("for {}", request.kind), |command| format!("to run `{command}`"));
-        let why = request.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-        self.warn(
-            format!("Codex asked {what}{why}. It was declined: this codexd has no way to answer yet [{id}]"),
-            now,
-            out,
-        );
     }
 
     fn turn_ended(

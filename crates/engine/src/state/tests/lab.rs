@@ -8,7 +8,7 @@ use types::{AgentId, ApprovalPolicy, ItemStatus, Origin, Sandbox, SessionId, Tur
 use super::super::*;
 use store::NewTurn;
 
-use crate::{OnBusy, Policy, Refusal};
+use crate::{OnBusy, OnExpiry, Policy, Refusal};
 
 /// A session with a clock that stands still and numbers that count up.
 pub(super) struct Lab {
@@ -54,6 +54,8 @@ impl Lab {
             inject_chars: 1000,
             awake: 8,
             linger: Duration::from_secs(1),
+            approval: Duration::from_secs(1000),
+            on_expiry: OnExpiry::Cancel,
         };
         let policy = Policy { sandbox: Sandbox::WorkspaceWrite, ..Policy::narrowest("/w".into()) };
         let limits = Limits { bounds, policy: Arc::new(policy) };
