@@ -204,7 +204,8 @@ pub(super) async fn create(
     asked: Asked<CreateSession>,
 ) -> Result<(StatusCode, Replayed, [(HeaderName, String); 1], Json<Created>), Failure> {
     let body = asked.body;
-    let words = Words { prompt: body.prompt, input: body.input, effort: body.effort, output_schema: body.output_schema };
+    let words =
+        Words { prompt: body.prompt, input: body.input, effort: body.effort, output_schema: body.output_schema };
     let new = NewSession {
         prompt: words.prompt(None)?,
         title: body.title,

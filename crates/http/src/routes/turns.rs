@@ -143,7 +143,8 @@ pub(super) async fn create(
     asked: Asked<CreateTurn>,
 ) -> Result<Begun<TurnBegun>, Failure> {
     let body = asked.body;
-    let words = Words { prompt: body.prompt, input: body.input, effort: body.effort, output_schema: body.output_schema };
+    let words =
+        Words { prompt: body.prompt, input: body.input, effort: body.effort, output_schema: body.output_schema };
     let prompt = words.prompt(named("model", body.model)?)?;
     let prompt = prompt.ok_or_else(|| bad("`prompt` is missing; it must be a string, or give `input` instead"))?;
     let on_busy = match body.on_busy {
