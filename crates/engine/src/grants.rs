@@ -106,7 +106,11 @@ impl Grants {
         let token = fresh()?;
         let hash = hash(&token);
         let write = Write::AddGrant { grant: Box::new(grant.clone()), hash };
-        store.commit(Batch { writes: vec![write] }).await?;
+        store.commit(Batch { writes: vec![write] }).await.map_err(|error| match error {
+            // Two of the same name at once.
+            StoreError::Constraint(why) => Refusal::new(Code::BadRequest, why),
+            error => error.into(),
+        })?;
         self.change(|known| known.push(Known { grant: Arc::new(grant.clone()), hash, at_start: false }));
         Ok((grant, token))
     }

@@ -17,6 +17,9 @@ use crate::{Grants, Refusal};
 
 pub use config::{HARMLESS_CONFIG, is_guarded};
 
+/// The largest picture that is given to Codex, in bytes.
+const IMAGE_BYTES: u64 = 32 << 20;
+
 /// The operator's settings.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
@@ -141,15 +144,23 @@ impl Policy {
     /// Decides over a picture on this machine, and returns its canonical path.
     pub(crate) fn check_image(&self, who: &Principal, cwd: &Path, path: &str) -> Result<PathBuf, Refusal> {
         let shown: String = path.chars().take(200).collect();
-        let bad = |why: String| Refusal::new(Code::BadRequest, format!("the image {shown} {why}"));
-        let real = dunce::canonicalize(cwd.join(path)).map_err(|error| bad(format!("can't be read: {error}")))?;
-        if !real.is_file() {
-            return Err(bad("is not a file".to_owned()));
-        }
+        let bad = |code: Code, why: String| Refusal::new(code, format!("the image {shown} {why}"));
+        let asked = cwd.join(path);
         let grant = self.grants.of(who)?;
-        if *who != Principal::Local && !self.within(grant.as_deref(), &real) {
-            let detail = format!("the image {shown} lies outside of the folders that this daemon allows");
-            return Err(Refusal::new(Code::CwdForbidden, detail));
+        // Before it is told whether there is such a file: what lies elsewhere is nobody's business.
+        let near = asked.ancestors().find_map(|path| dunce::canonicalize(path).ok());
+        if *who != Principal::Local && !near.is_some_and(|near| self.within(grant.as_deref(), &near)) {
+            return Err(bad(Code::CwdForbidden, "lies outside of the folders that this daemon allows".to_owned()));
+        }
+        let unreadable = |error: std::io::Error| bad(Code::BadRequest, format!("can't be read: {error}"));
+        let real = dunce::canonicalize(&asked).map_err(unreadable)?;
+        let found = fs::metadata(&real).map_err(unreadable)?;
+        if !found.is_file() || real.to_str().is_none() {
+            return Err(bad(Code::BadRequest, "is not a file whose name is UTF-8".to_owned()));
+        }
+        if found.len() > IMAGE_BYTES {
+            let why = format!("has {} bytes, more than {IMAGE_BYTES}", found.len());
+            return Err(bad(Code::InputTooLarge, why));
         }
         Ok(real)
     }
@@ -172,7 +183,8 @@ impl Policy {
         };
         let own = self.grants.of(who)?;
         let mut cwd = self.cwd.clone();
-        if let (None, Some(grant)) = (&asked.cwd, &own)
+        let chosen = asked.cwd.is_some() && (*who == Principal::Local || self.allow_cwd_override);
+        if let (false, Some(grant)) = (chosen, &own)
             && let Some(first) = grant.roots.first()
             && !self.within(Some(grant), &cwd)
         {
@@ -182,7 +194,7 @@ impl Policy {
         if let Some(wanted) = &asked.cwd {
             if *who == Principal::Local || self.allow_cwd_override {
                 cwd = self.check_cwd(who, wanted)?;
-            } else if fs::canonicalize(wanted).ok().as_deref() != Some(&self.cwd) {
+            } else if fs::canonicalize(wanted).ok().as_deref() != Some(cwd.as_path()) {
                 let detail = "this daemon does not let requests choose the folder; it is started with --allow-cwd-override for that";
                 refuse("cwd", Code::CwdForbidden, detail.to_owned())?;
             }
@@ -262,6 +274,9 @@ impl Policy {
             .map_err(|error| Refusal::new(Code::BadCwd, format!("the folder {shown} can't be used: {error}")))?;
         if !real.is_dir() {
             return Err(Refusal::new(Code::BadCwd, format!("{shown} is not a folder")));
+        }
+        if real.to_str().is_none() {
+            return Err(Refusal::new(Code::BadCwd, format!("the name of the folder {shown} is not UTF-8")));
         }
         let grant = self.grants.of(who)?;
         if *who != Principal::Local && !self.within(grant.as_deref(), &real) {

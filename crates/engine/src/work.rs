@@ -2,11 +2,11 @@
 //!
 //! All of them go through [`Engine::work`], because all of them may come under a key of the caller's ([`Idempotency`]).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value};
-use store::{IdempotencyKey, NewTurn, StoredSession};
-use tokio::sync::oneshot;
+use store::{IdempotencyKey, NewTurn};
+use tokio::{sync::oneshot, time::timeout};
 use types::{
     Code, ItemId, Origin, Principal, Session, SessionId, Timestamp, TitleSource, TurnId, TurnKind, agent::AgentStatus,
     auto_title, fold_title,
@@ -173,6 +173,9 @@ impl Engine {
                     return refuse(Code::TurnEnded, detail);
                 }
                 let prompt = Prompt { text: old.prompt.clone(), options: stored.options };
+                if old.kind == TurnKind::Prompt {
+                    check_prompt(&prompt)?;
+                }
                 let (id, prompt) = self.look(who, old.session_id.as_str(), prompt).await?;
                 self.submit(new_turn(&id, old.kind, prompt, Some(turn), who, origin), OnBusy::Queue, key).await
             }
@@ -232,14 +235,14 @@ impl Engine {
 
     /// Finds the session, and whether this principal may work in its folder with these pictures now.
     async fn look(&self, who: &Principal, session: &str, prompt: Prompt) -> Result<(SessionId, Prompt), Refusal> {
-        let (policy, asker) = (self.policy.clone(), who.clone());
-        let look = move |stored: StoredSession| -> Result<(SessionId, Prompt), Refusal> {
-            let Session { id, cwd, .. } = stored.session;
-            let checked = policy.check_cwd(&asker, &cwd);
-            let checked = checked.and_then(|cwd| checked_images(&policy, &asker, &cwd, prompt));
-            checked.map(|prompt| (id.clone(), prompt)).map_err(|refusal| refusal.of_session(&id))
+        let Session { id, cwd, .. } = self.session(session).await?;
+        let (policy, asker, named) = (self.policy.clone(), who.clone(), id.clone());
+        let look = move || {
+            let cwd = policy.check_cwd(&asker, &cwd)?;
+            checked_images(&policy, &asker, &cwd, prompt)
         };
-        self.store.session_named(session, look).await?.ok_or_else(|| Refusal::no_session(session))?
+        let looked = blocking(look).await.and_then(|looked| looked);
+        looked.map(|prompt| (id, prompt)).map_err(|refusal| refusal.of_session(&named))
     }
 
     async fn submit(
@@ -290,9 +293,16 @@ fn new_turn(
     }
 }
 
+/// How long looking at the file system may take: a folder may lie on a network that is gone.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
+
 /// Runs something that looks at the file system.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Refusal::new(Code::Internal, "a look at the file system failed"))
+    match timeout(LOOK_LIMIT, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(_)) => Err(Refusal::new(Code::Internal, "a look at the file system failed")),
+        Err(_) => {
+            Err(Refusal::new(Code::BadCwd, "the file system does not answer; is the folder on a network that is gone?"))
+        }
+    }
 }
