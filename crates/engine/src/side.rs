@@ -3,18 +3,21 @@
 use std::path::Path;
 
 use store::{Batch, Write};
-use types::{Code, Grant, Timestamp};
+use types::{Code, Grant, Principal, Timestamp};
 
 use tokio::sync::mpsc;
 
 use crate::{Engine, Refusal, hub::Call};
 
 impl Engine {
-    /// Makes a token. It is returned, and nowhere else.
+    /// Makes a token. It is returned, and nowhere else. Nobody makes one that opens more than their own.
     ///
     /// # Errors
-    /// When the grant makes no sense, its name is taken, or the store can't take it.
-    pub async fn add_grant(&self, grant: Grant) -> Result<(Grant, String), Refusal> {
+    /// When the grant makes no sense or is wider than its maker's, its name is taken, or the store can't take it.
+    pub async fn add_grant(&self, who: &Principal, grant: Grant) -> Result<(Grant, String), Refusal> {
+        if let Some(own) = self.policy.grants.of(who)? {
+            crate::grants::check_no_wider(&own, &grant)?;
+        }
         let (grants, store) = (self.policy.grants.clone(), self.store.clone());
         finish(tokio::spawn(async move { grants.add(&store, grant).await })).await
     }

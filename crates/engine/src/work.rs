@@ -193,7 +193,7 @@ impl Engine {
             check_prompt(prompt)?;
         }
         check_labels(new.labels.iter().map(|(key, value)| (key, Some(value))))?;
-        let (granted, prompt) = {
+        let (granted, mut prompt) = {
             let (policy, who, overrides) = (self.policy.clone(), who.clone(), new.overrides);
             let (config, prompt) = (new.config.clone(), new.prompt);
             let look = move || {
@@ -212,6 +212,10 @@ impl Engine {
         session.title = manual.or_else(from_prompt).unwrap_or_default();
         session.model = granted.model;
         session.config = new.config;
+        if let Some(effort) = prompt.as_mut().and_then(|prompt| prompt.options.effort.take()) {
+            // Codex keeps an effort for good, so it is the session's: it is shown, and comes back with each new thread.
+            session.config.entry("model_reasoning_effort").or_insert(Value::String(effort));
+        }
         session.labels = new.labels;
         let id = session.id.clone();
         let turn = prompt.map(|prompt| new_turn(&id, TurnKind::Prompt, prompt, None, who, origin));
@@ -242,7 +246,7 @@ impl Engine {
             checked_images(&policy, &asker, &cwd, prompt)
         };
         let looked = blocking(look).await.and_then(|looked| looked);
-        looked.map(|prompt| (id, prompt)).map_err(|refusal| refusal.of_session(&named))
+        looked.map(|prompt| (id, prompt)).map_err(|refusal| refusal.of_its_folder(&named))
     }
 
     async fn submit(

@@ -63,7 +63,8 @@ impl State {
             }
             return;
         }
-        let detail = json!({ "session": self.session });
+        // Which one it was, and nothing of what was in it.
+        let detail = json!({ "sessionId": self.session.id });
         out.batch.push(Write::DeleteSession(self.session.id.clone()));
         // It points to nothing, so that it outlives the session.
         out.batch.push(Write::AddEvent(Box::new(NewEvent {

@@ -44,7 +44,7 @@ pub(super) struct CreateTurn {
     input: Option<Vec<InputPart>>,
     /// The model of this turn.
     model: Option<String>,
-    /// How much the model is to think, in Codex's words.
+    /// How much the model is to think, in Codex's words. Codex keeps it until another one is named, or its configuration does.
     effort: Option<String>,
     /// The JSON Schema of the answer.
     #[schema(value_type = Option<std::collections::HashMap<String, Value>>)]

@@ -71,7 +71,7 @@ async fn token_of(daemon: &Daemon) -> String {
         expires_at: None,
         last_used_at: None,
     };
-    daemon.engine.add_grant(grant).await.unwrap().1
+    daemon.engine.add_grant(&types::Principal::Local, grant).await.unwrap().1
 }
 
 #[tokio::test]
