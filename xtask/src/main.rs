@@ -2,6 +2,7 @@
 
 mod bench;
 mod codex;
+mod openapi;
 mod openclaw;
 mod platforms;
 mod schemathesis;
@@ -24,6 +25,12 @@ enum Task {
     Test,
     /// Installs the Codex that the tests run on, from tests/codex/package-lock.json into .codex-test
     Codex,
+    /// Writes openapi/v1.json, the OpenAPI document, from the code
+    Openapi {
+        /// Also keeps it as that of this version, which later ones are compared with
+        #[arg(long)]
+        release: bool,
+    },
     /// Type-checks for Windows and macOS, on a Debian machine
     Platforms,
     /// Checks the units and the scripts with systemd-analyze and shellcheck
@@ -45,6 +52,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Test => test::run(),
         Task::Codex => codex::install(),
+        Task::Openapi { release } => openapi::write(release),
         Task::Platforms => platforms::check(),
         Task::Service => service::check(),
         Task::Openclaw => openclaw::check(),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{codex, sh};
+use crate::{codex, openapi, sh};
 
 /// What cargo-deny checks. Not its advisories: their list is fetched from outside, and a new entry would fail an old commit.
 const DENY: [&str; 4] = ["check", "bans", "licenses", "sources"];
@@ -17,6 +17,7 @@ pub(crate) fn run() -> Result<()> {
     sh::run("lints", sh::cargo().args(lints))?;
     let docs = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"];
     sh::run("docs", sh::cargo().args(docs).env("RUSTDOCFLAGS", "-D warnings"))?;
+    openapi::check()?;
     deny()?;
     codex::install()?;
     sh::run("building what the tests start", sh::cargo().args(["build", "--workspace", "--bins", "--locked"]))?;

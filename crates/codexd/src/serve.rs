@@ -102,15 +102,10 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     };
     let engine = Engine::start(store.clone(), Arc::new(agent.clone()), messages, options).await?;
     let mut socket = os::Socket::new(&dir, inherited.unix)?;
-    let hint = match &socket {
-        Some(socket) => {
-            format!(
-                "start codexd with --token-file FILE and send that token, or use the socket {}",
-                socket.path().display()
-            )
-        }
-        None => "start codexd with --token-file FILE and send that token".to_owned(),
-    };
+    let mut hint = "make one with `codexd token new NAME` and send it as `Authorization: Bearer TOKEN`".to_owned();
+    if let Some(socket) = &socket {
+        hint.push_str(&format!(", or use the socket {}, which needs none", socket.path().display()));
+    }
     let api = Api::new(
         engine.clone(),
         http_api::Options {

@@ -20,6 +20,7 @@ use crate::{
     hub::{Call, Hub, Known},
     idempotency::Claims,
     mail::{Ended, Mail},
+    prompt::LABELS,
     recovery,
     state::{Bounds, Finished},
     stats::{Counts, Stats},
@@ -204,6 +205,9 @@ impl Engine {
         after: Option<SessionCursor>,
         limit: u32,
     ) -> Result<(Vec<Session>, Option<SessionCursor>), Refusal> {
+        if filter.labels.len() > LABELS {
+            return Err(Refusal::new(Code::BadRequest, format!("a session has at most {LABELS} labels")));
+        }
         Ok(self.store.sessions_page(filter, after, limit).await?)
     }
 

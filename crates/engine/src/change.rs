@@ -83,7 +83,7 @@ impl Engine {
     /// When there is no such session, or Codex can't remove a thread; then the session is still there.
     pub async fn delete(&self, session: &str, thread: bool) -> Result<(), Refusal> {
         let found = self.session(session).await?;
-        let threads = if thread { self.store.threads(&found.id).await? } else { Vec::new() };
+        let threads = if thread { Some(self.store.threads(&found.id).await?) } else { None };
         self.tell(&found.id, |reply| Mail::Delete { threads, reply }).await
     }
 

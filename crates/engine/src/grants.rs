@@ -8,6 +8,7 @@
 
 use std::{
     fmt,
+    path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -106,7 +107,11 @@ impl Grants {
         let token = fresh()?;
         let hash = hash(&token);
         let write = Write::AddGrant { grant: Box::new(grant.clone()), hash };
-        store.commit(Batch { writes: vec![write] }).await?;
+        store.commit(Batch { writes: vec![write] }).await.map_err(|error| match error {
+            // Two of the same name at once.
+            StoreError::Constraint(why) => Refusal::new(Code::BadRequest, why),
+            error => error.into(),
+        })?;
         self.change(|known| known.push(Known { grant: Arc::new(grant.clone()), hash, at_start: false }));
         Ok((grant, token))
     }
@@ -155,6 +160,12 @@ impl Grants {
         found.filter(|grant| !ended(grant, Timestamp::now()))
     }
 
+    /// Whether whoever came in is still let in.
+    #[must_use]
+    pub fn hold(&self, who: &Principal) -> bool {
+        self.of(who).is_ok()
+    }
+
     /// True when at least one token would open something.
     #[must_use]
     pub fn any(&self) -> bool {
@@ -201,6 +212,29 @@ impl Grants {
     fn change(&self, change: impl FnOnce(&mut Vec<Known>)) {
         change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// Refuses a grant that opens more than that of whoever makes it.
+pub(crate) fn check_no_wider(own: &Grant, new: &Grant) -> Result<(), Refusal> {
+    let wider =
+        |what: String| Err(Refusal::new(Code::Forbidden, format!("the new token would open more than yours: {what}")));
+    if let Some(scope) = new.scopes.iter().find(|scope| !own.scopes.contains(scope)) {
+        return wider(format!("the scope {scope}"));
+    }
+    let inside = |root: &PathBuf| {
+        let real = dunce::canonicalize(root).unwrap_or_else(|_| root.clone());
+        own.roots.iter().any(|own| real.starts_with(own))
+    };
+    if !own.roots.is_empty() && (new.roots.is_empty() || !new.roots.iter().all(inside)) {
+        return wider("folders; name some within your own".to_owned());
+    }
+    if own.max_sandbox.is_some_and(|own| new.max_sandbox.is_none_or(|new| new > own)) {
+        return wider("the sandbox; name a maxSandbox within your own".to_owned());
+    }
+    if own.expires_at.is_some_and(|own| new.expires_at.is_none_or(|new| new > own)) {
+        return wider("it would end later; name an end within your own".to_owned());
+    }
+    Ok(())
 }
 
 fn ended(grant: &Grant, now: Timestamp) -> bool {
@@ -299,6 +333,32 @@ mod tests {
             assert_eq!(grants.add(&store, wrong).await.unwrap_err().code, Code::BadRequest, "{name}");
         }
         assert!(grants.list().is_empty());
+    }
+
+    #[test]
+    fn nobody_makes_a_token_that_opens_more_than_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dunce::canonicalize(dir.path()).unwrap();
+        let own = Grant {
+            scopes: vec![Scope::Read, Scope::Admin],
+            roots: vec![root.clone()],
+            max_sandbox: Some(types::Sandbox::ReadOnly),
+            expires_at: Some(Timestamp::from_millis(100)),
+            ..grant("own")
+        };
+        let fine = Grant { scopes: vec![Scope::Read], name: "new".to_owned(), ..own.clone() };
+        assert_eq!(check_no_wider(&own, &fine), Ok(()));
+        for wider in [
+            Grant { scopes: vec![Scope::Run], ..fine.clone() },
+            Grant { roots: Vec::new(), ..fine.clone() },
+            Grant { roots: vec![root.join("..")], ..fine.clone() },
+            Grant { max_sandbox: None, ..fine.clone() },
+            Grant { max_sandbox: Some(types::Sandbox::WorkspaceWrite), ..fine.clone() },
+            Grant { expires_at: None, ..fine.clone() },
+            Grant { expires_at: Some(Timestamp::from_millis(101)), ..fine },
+        ] {
+            assert_eq!(check_no_wider(&own, &wider).unwrap_err().code, Code::Forbidden, "{wider:?}");
+        }
     }
 
     #[test]

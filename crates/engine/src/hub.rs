@@ -17,7 +17,7 @@ use types::{AskId, Code, Decision, EventName, SessionId, ThreadId, Timestamp, ag
 
 use crate::{
     Policy, Refusal,
-    mail::{Birth, Internal, Mail},
+    mail::{Birth, Internal, Loaded, Mail},
     session::Task,
     state::{Bounds, Input, Up},
     stats::Stats,
@@ -36,6 +36,8 @@ pub(crate) enum Call {
         session: Box<NewSession>,
         mail: Mail,
     },
+    /// Sessions were changed on disk, beside their tasks.
+    Reload,
     /// A question to Codex that is about no session, and of which nothing is kept.
     Query {
         ask: Ask,
@@ -70,7 +72,7 @@ pub(crate) struct Known {
     hopeless: Option<String>,
     /// The threads that the agent that is up has loaded, both ways.
     sessions: HashMap<ThreadId, SessionId>,
-    threads: HashMap<SessionId, ThreadId>,
+    threads: HashMap<SessionId, Loaded>,
     asks: HashMap<AskId, SessionId>,
     /// Who waits for the answer to a query. Their numbers go down from -1: those of asks go up.
     queries: HashMap<AskId, oneshot::Sender<Result<Answer, AskError>>>,
@@ -109,6 +111,12 @@ impl Hub {
                 let id = session.session.id.clone();
                 self.wake(id.clone(), Birth::New(session), tell);
                 self.send(&id, mail).await;
+            }
+            Call::Reload => {
+                let awake: Vec<SessionId> = self.known.slots.keys().cloned().collect();
+                for session in awake {
+                    self.send(&session, Mail::Reload).await;
+                }
             }
             Call::Query { ask, reply } => match &self.known.agent {
                 Some(up) => {
@@ -166,7 +174,7 @@ impl Hub {
         match note {
             Internal::Ask { session, agent, id, ask } => {
                 self.known.asks.insert(id, session);
-                self.port.ask(&agent, id, ask);
+                self.port.ask(&agent, id, *ask);
             }
             Internal::Retire { session, handled, loaded } => {
                 if let Entry::Occupied(slot) = self.known.slots.entry(session)
@@ -176,7 +184,7 @@ impl Hub {
                     let (session, _) = slot.remove_entry();
                     self.stats.awake.store(self.known.slots.len() as u64, Ordering::Relaxed);
                     match loaded {
-                        Some(thread) => self.known.threads.insert(session, thread),
+                        Some(loaded) => self.known.threads.insert(session, loaded),
                         None => self.known.threads.remove(&session),
                     };
                 }
@@ -262,7 +270,8 @@ impl Hub {
     }
 
     fn loaded(&mut self, thread: ThreadId, session: SessionId) {
-        self.known.threads.insert(session.clone(), thread.clone());
+        let base = store::Base::default();
+        self.known.threads.insert(session.clone(), Loaded { thread: thread.clone(), base });
         self.known.sessions.insert(thread, session);
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agent::Ask;
-use store::{NewSession, NewTurn, Remembered};
+use store::{Base, NewSession, NewTurn, Remembered};
 use tokio::sync::{oneshot, watch};
 use types::{AgentId, ApprovalId, AskId, SessionId, ThreadId, TurnId};
 
@@ -50,9 +50,12 @@ pub(crate) enum Mail {
     },
     /// It is to go. Answered when it has.
     Delete {
-        threads: Vec<ThreadId>,
+        /// Codex's records of these go first; its current one with them.
+        threads: Option<Vec<ThreadId>>,
         reply: Reply,
     },
+    /// Its rows were changed by somebody else: what is known of it is read again.
+    Reload,
     /// Nothing but that.
     Watch {
         reply: Reply,
@@ -63,7 +66,7 @@ pub(crate) enum Mail {
 impl Mail {
     /// Whether somebody waits for an answer; such mail may be refused.
     pub(crate) const fn is_call(&self) -> bool {
-        !matches!(self, Self::Input(_))
+        !matches!(self, Self::Input(_) | Self::Reload)
     }
 
     /// Says no to a call.
@@ -78,9 +81,16 @@ impl Mail {
             | Self::Watch { reply } => {
                 let _ = reply.send(Err(refusal));
             }
-            Self::Input(_) => {}
+            Self::Input(_) | Self::Reload => {}
         }
     }
+}
+
+/// A thread that Codex has loaded, and what it has when no turn says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Loaded {
+    pub(crate) thread: ThreadId,
+    pub(crate) base: Base,
 }
 
 /// What a session's task tells the hub.
@@ -89,13 +99,13 @@ pub(crate) enum Internal {
         session: SessionId,
         agent: AgentId,
         id: AskId,
-        ask: Ask,
+        ask: Box<Ask>,
     },
     /// Nothing is left to do. `loaded` is the thread that Codex still has loaded for it.
     Retire {
         session: SessionId,
         handled: u64,
-        loaded: Option<ThreadId>,
+        loaded: Option<Loaded>,
     },
 }
 

@@ -17,6 +17,9 @@ use crate::{Grants, Refusal};
 
 pub use config::{HARMLESS_CONFIG, is_guarded};
 
+/// The largest picture that is given to Codex, in bytes.
+const IMAGE_BYTES: u64 = 32 << 20;
+
 /// The operator's settings.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
@@ -120,8 +123,8 @@ impl Policy {
         Ok(PolicyInfo {
             principal: who.name(),
             scopes,
-            cwd: self.cwd.clone(),
-            roots: (*who != Principal::Local).then(|| self.roots_of(grant.as_deref()).to_vec()),
+            cwd: self.default_cwd(who, grant.as_deref()).unwrap_or_else(|_| self.cwd.clone()),
+            roots: (*who != Principal::Local).then(|| self.roots_of(grant.as_deref())),
             choose_cwd: *who == Principal::Local || self.allow_cwd_override,
             sandbox,
             widest_sandbox,
@@ -133,31 +136,68 @@ impl Policy {
         })
     }
 
-    /// The folders of a token: its own, which lie within the daemon's by then, or the daemon's.
-    fn roots_of<'a>(&'a self, grant: Option<&'a Grant>) -> &'a [PathBuf] {
-        grant.map(|grant| &grant.roots).filter(|roots| !roots.is_empty()).unwrap_or(&self.roots)
+    /// The folders of a token: where its own and the daemon's overlap; the daemon's, when it has none of its own.
+    fn roots_of(&self, grant: Option<&Grant>) -> Vec<PathBuf> {
+        let Some(own) = grant.map(|grant| &grant.roots).filter(|own| !own.is_empty()) else {
+            return self.roots.clone();
+        };
+        let mut both: Vec<PathBuf> = Vec::new();
+        for (root, own) in self.roots.iter().flat_map(|root| own.iter().map(move |own| (root, own))) {
+            let overlap = if own.starts_with(root) {
+                own
+            } else if root.starts_with(own) {
+                root
+            } else {
+                continue;
+            };
+            if !both.contains(overlap) {
+                both.push(overlap.clone());
+            }
+        }
+        both
+    }
+
+    /// Where a session works that names no folder: the daemon's own, or the first of those that a token is confined to.
+    fn default_cwd(&self, who: &Principal, grant: Option<&Grant>) -> Result<PathBuf, Refusal> {
+        if *who == Principal::Local || self.within(grant, &self.cwd) {
+            return Ok(self.cwd.clone());
+        }
+        match self.roots_of(grant).into_iter().next() {
+            Some(first) => self.check_cwd(who, &first),
+            None => {
+                let detail =
+                    "the folders of this token lie outside of those that this daemon allows; --allow-root adds one";
+                Err(Refusal::new(Code::CwdForbidden, detail))
+            }
+        }
     }
 
     /// Decides over a picture on this machine, and returns its canonical path.
     pub(crate) fn check_image(&self, who: &Principal, cwd: &Path, path: &str) -> Result<PathBuf, Refusal> {
         let shown: String = path.chars().take(200).collect();
-        let bad = |why: String| Refusal::new(Code::BadRequest, format!("the image {shown} {why}"));
-        let real = dunce::canonicalize(cwd.join(path)).map_err(|error| bad(format!("can't be read: {error}")))?;
-        if !real.is_file() {
-            return Err(bad("is not a file".to_owned()));
-        }
+        let bad = |code: Code, why: String| Refusal::new(code, format!("the image {shown} {why}"));
+        let asked = cwd.join(path);
         let grant = self.grants.of(who)?;
-        if *who != Principal::Local && !self.within(grant.as_deref(), &real) {
-            let detail = format!("the image {shown} lies outside of the folders that this daemon allows");
-            return Err(Refusal::new(Code::CwdForbidden, detail));
+        // Before it is told whether there is such a file: what lies elsewhere is nobody's business.
+        if *who != Principal::Local && !nearest(&asked).is_some_and(|near| self.within(grant.as_deref(), &near)) {
+            return Err(bad(Code::CwdForbidden, "lies outside of the folders that this daemon allows".to_owned()));
+        }
+        let unreadable = |error: std::io::Error| bad(Code::BadRequest, format!("can't be read: {error}"));
+        let real = dunce::canonicalize(&asked).map_err(unreadable)?;
+        let found = fs::metadata(&real).map_err(unreadable)?;
+        if !found.is_file() || real.to_str().is_none() {
+            return Err(bad(Code::BadRequest, "is not a file whose name is UTF-8".to_owned()));
+        }
+        if found.len() > IMAGE_BYTES {
+            let why = format!("has {} bytes, more than {IMAGE_BYTES}", found.len());
+            return Err(bad(Code::InputTooLarge, why));
         }
         Ok(real)
     }
 
     /// Whether a canonical path lies in one of the daemon's roots and, for a token with roots of its own, in one of those.
     fn within(&self, grant: Option<&Grant>, real: &Path) -> bool {
-        let inside = |roots: &[PathBuf]| roots.iter().any(|root| real.starts_with(root));
-        inside(&self.roots) && inside(self.roots_of(grant))
+        self.roots_of(grant).iter().any(|root| real.starts_with(root))
     }
 
     /// Decides over a request. Looks at the file system when it names a folder.
@@ -171,18 +211,13 @@ impl Policy {
             Strictness::Refuse => Err(Refusal::new(code, detail)),
         };
         let own = self.grants.of(who)?;
-        let mut cwd = self.cwd.clone();
-        if let (None, Some(grant)) = (&asked.cwd, &own)
-            && let Some(first) = grant.roots.first()
-            && !self.within(Some(grant), &cwd)
-        {
-            // Whoever is confined to some folders and names none works in the first of them.
-            cwd = self.check_cwd(who, first)?;
-        }
-        if let Some(wanted) = &asked.cwd {
-            if *who == Principal::Local || self.allow_cwd_override {
-                cwd = self.check_cwd(who, wanted)?;
-            } else if fs::canonicalize(wanted).ok().as_deref() != Some(&self.cwd) {
+        let may_choose = *who == Principal::Local || self.allow_cwd_override;
+        let cwd = match &asked.cwd {
+            Some(wanted) if may_choose => self.check_cwd(who, wanted)?,
+            _ => self.default_cwd(who, own.as_deref())?,
+        };
+        if let Some(wanted) = asked.cwd.as_ref().filter(|_| !may_choose) {
+            if fs::canonicalize(wanted).ok().as_deref() != Some(cwd.as_path()) {
                 let detail = "this daemon does not let requests choose the folder; it is started with --allow-cwd-override for that";
                 refuse("cwd", Code::CwdForbidden, detail.to_owned())?;
             }
@@ -258,20 +293,29 @@ impl Policy {
         if !cwd.is_absolute() {
             return Err(Refusal::new(Code::BadCwd, format!("the folder {shown} is not absolute")));
         }
-        let real = dunce::canonicalize(cwd)
-            .map_err(|error| Refusal::new(Code::BadCwd, format!("the folder {shown} can't be used: {error}")))?;
-        if !real.is_dir() {
-            return Err(Refusal::new(Code::BadCwd, format!("{shown} is not a folder")));
-        }
         let grant = self.grants.of(who)?;
-        if *who != Principal::Local && !self.within(grant.as_deref(), &real) {
+        // Before it is told whether there is such a folder: what lies elsewhere is nobody's business.
+        if *who != Principal::Local && !nearest(cwd).is_some_and(|near| self.within(grant.as_deref(), &near)) {
             let roots: Vec<String> =
                 self.roots_of(grant.as_deref()).iter().map(|root| root.display().to_string()).collect();
             let detail = format!("the folder {shown} is outside of the allowed ones: {}", roots.join(", "));
             return Err(Refusal::new(Code::CwdForbidden, detail));
         }
+        let real = dunce::canonicalize(cwd)
+            .map_err(|error| Refusal::new(Code::BadCwd, format!("the folder {shown} can't be used: {error}")))?;
+        if !real.is_dir() {
+            return Err(Refusal::new(Code::BadCwd, format!("{shown} is not a folder")));
+        }
+        if real.to_str().is_none() {
+            return Err(Refusal::new(Code::BadCwd, format!("the name of the folder {shown} is not UTF-8")));
+        }
         Ok(real)
     }
+}
+
+/// The canonical form of a path, or of as much of it as there is.
+fn nearest(path: &Path) -> Option<PathBuf> {
+    path.ancestors().find_map(|path| dunce::canonicalize(path).ok())
 }
 
 /// What Codex applied that goes beyond what was allowed; `None` when nothing does. What it says in words that we don't know

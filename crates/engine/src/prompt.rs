@@ -13,7 +13,7 @@ const PROMPT_CHARS: usize = 1_048_576;
 const IMAGES: usize = 32;
 
 /// The most labels of a session, and the most characters of a key or a value.
-const LABELS: usize = 32;
+pub(crate) const LABELS: usize = 32;
 const LABEL_CHARS: usize = 256;
 
 /// A prompt with what is said besides.

@@ -31,7 +31,7 @@ impl Refusal {
         let shown: String = text.chars().take(64).collect();
         Self::new(
             Code::NoSession,
-            format!("there is no session {shown:?}; list them with `codexd sessions` or GET /sessions"),
+            format!("there is no session {shown:?}; list them with `codexd sessions` or GET /v1/sessions"),
         )
     }
 
@@ -44,6 +44,18 @@ impl Refusal {
     pub(crate) fn of_session(mut self, session: &SessionId) -> Self {
         self.session = Some(session.clone());
         self
+    }
+
+    /// Says what to do when it is the session's folder that can't be used.
+    pub(crate) fn of_its_folder(mut self, session: &SessionId) -> Self {
+        if matches!(self.code, Code::BadCwd | Code::CwdForbidden) {
+            let hint = format!(
+                ". The session works there: give it another with `codexd sessions move {session} DIR` or PATCH \
+                 /v1/sessions/{session} {{\"cwd\": \"DIR\"}}"
+            );
+            self.detail.push_str(&hint);
+        }
+        self.of_session(session)
     }
 
     pub(crate) fn shutting_down() -> Self {

@@ -22,11 +22,11 @@ use tokio::{
     task::JoinSet,
     time::{sleep, sleep_until},
 };
-use types::{AskId, EventName, SessionId, ThreadId, Timestamp};
+use types::{AskId, EventName, SessionId, Timestamp};
 
 use crate::{
     Policy, Refusal,
-    mail::{Birth, Internal, Mail, Reply},
+    mail::{Birth, Internal, Loaded, Mail, Reply},
     recovery,
     state::{Bounds, Effect, Finished, Input, Limits, Now, Output, State},
     stats::Stats,
@@ -60,7 +60,7 @@ pub(crate) struct Task {
 
 impl Task {
     /// Lives until the hub closes the mailbox.
-    pub(crate) async fn run(mut self, birth: Birth, loaded: Option<ThreadId>, first: Vec<Input>) {
+    pub(crate) async fn run(mut self, birth: Birth, loaded: Option<Loaded>, first: Vec<Input>) {
         let id = match &birth {
             Birth::Stored(id) => id.clone(),
             Birth::New(new) => new.session.id.clone(),
@@ -88,6 +88,7 @@ impl Task {
                     write_at: None,
                     leavers: Vec::new(),
                     gone: false,
+                    worked: false,
                 };
                 living.handle(first.into_iter().map(Mail::Input).collect()).await;
                 living.live().await;
@@ -104,7 +105,7 @@ impl Task {
         }
     }
 
-    async fn load(&self, id: &SessionId, loaded: Option<&ThreadId>) -> Result<State, Refusal> {
+    async fn load(&self, id: &SessionId, loaded: Option<&Loaded>) -> Result<State, Refusal> {
         let stored = self.store.session(id).await?.ok_or_else(|| Refusal::no_session(id.as_str()))?;
         let waiting = self.store.unfinished_turns(id).await?;
         let waiting = waiting.into_iter().filter(|turn| turn.turn.status == types::TurnStatus::Queued).collect();
@@ -132,6 +133,8 @@ struct Living {
     leavers: Vec<Reply>,
     /// It is gone: nothing is done for it any more.
     gone: bool,
+    /// It took a turn: somebody may go on at once.
+    worked: bool,
 }
 
 impl Living {
@@ -163,7 +166,7 @@ impl Living {
                 }
                 // The last one who waited went away: only now may it rest.
                 () = self.task.ended.closed(), if watched => {}
-                () = sleep(self.task.bounds.linger), if idle => {
+                () = sleep(if self.worked && !self.gone { self.task.bounds.linger } else { Duration::ZERO }), if idle => {
                     told_hub = Some(self.handled);
                     let (session, loaded) = (self.id.clone(), self.state.loaded());
                     let _ = self.task.hub.send(Internal::Retire { session, handled: self.handled, loaded });
@@ -234,7 +237,7 @@ impl Living {
                     Err(refusal) => (Err(refusal), reply),
                 },
                 Mail::Watch { reply } => (Ok(()), reply),
-                Mail::Input(_) => continue,
+                Mail::Input(_) | Mail::Reload => continue,
             };
             match result {
                 Ok(()) => {
@@ -259,6 +262,7 @@ impl Living {
             return;
         }
         self.leavers.append(&mut leavers);
+        self.worked |= accepted > 0;
         for _ in 0..accepted {
             self.task.stats.accepted();
         }
@@ -271,6 +275,10 @@ impl Living {
 
     async fn inputs(&mut self, mails: Vec<Mail>) {
         for mail in mails {
+            if matches!(mail, Mail::Reload) {
+                self.reload().await;
+                continue;
+            }
             if let Mail::Input(input) = mail {
                 let store = self.task.store.clone();
                 self.state.handle(input, &now(&|| store.next_ask()), &mut self.gathered);
@@ -281,6 +289,26 @@ impl Living {
             self.write_down().await;
         } else {
             self.write_at.get_or_insert_with(|| Instant::now() + GATHER);
+        }
+    }
+
+    /// Reads the session again. One with work is left alone: nobody else changes such a one.
+    async fn reload(&mut self) {
+        if self.gone || self.new.is_some() || !self.state.at_rest() {
+            return;
+        }
+        self.write_down().await;
+        let (up, loaded) = (self.state.agent(), self.state.loaded());
+        match self.task.load(&self.id, loaded.as_ref()).await {
+            Ok(state) => self.state = state,
+            Err(refusal) => {
+                tracing::warn!(%refusal, session = %self.id, "the session can't be read again");
+                return;
+            }
+        }
+        if let Some(up) = up {
+            let store = self.task.store.clone();
+            self.state.handle(Input::AgentUp(up), &now(&|| store.next_ask()), &mut self.gathered);
         }
     }
 
@@ -339,7 +367,8 @@ impl Living {
         for effect in effects {
             match effect {
                 Effect::Ask { agent, id, ask } => {
-                    let _ = self.task.hub.send(Internal::Ask { session: self.id.clone(), agent, id, ask });
+                    let _ =
+                        self.task.hub.send(Internal::Ask { session: self.id.clone(), agent, id, ask: Box::new(ask) });
                 }
                 Effect::Reply { agent, request, reply } => self.task.port.reply(&agent, request, reply),
                 Effect::Ack { agent, seq } => self.task.port.ack(&agent, seq),
@@ -349,6 +378,8 @@ impl Living {
                 }
                 Effect::Left(result) => {
                     self.gone |= result.is_ok();
+                    // Whoever waits for a turn that went with it looks again, and finds none.
+                    self.task.ended.send_modify(|_| {});
                     for reply in self.leavers.drain(..) {
                         let _ = reply.send(result.clone().map(|()| self.task.ended.subscribe()));
                     }

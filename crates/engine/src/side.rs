@@ -3,17 +3,23 @@
 use std::path::Path;
 
 use store::{Batch, Write};
-use types::{Code, Grant, Timestamp};
+use types::{Code, Grant, Principal, Timestamp};
 
-use crate::{Engine, Refusal};
+use tokio::sync::mpsc;
+
+use crate::{Engine, Refusal, hub::Call};
 
 impl Engine {
-    /// Makes a token. It is returned, and nowhere else.
+    /// Makes a token. It is returned, and nowhere else. Nobody makes one that opens more than their own.
     ///
     /// # Errors
-    /// When the grant makes no sense, its name is taken, or the store can't take it.
-    pub async fn add_grant(&self, grant: Grant) -> Result<(Grant, String), Refusal> {
-        self.policy.grants.add(&self.store, grant).await
+    /// When the grant makes no sense or is wider than its maker's, its name is taken, or the store can't take it.
+    pub async fn add_grant(&self, who: &Principal, grant: Grant) -> Result<(Grant, String), Refusal> {
+        if let Some(own) = self.policy.grants.of(who)? {
+            crate::grants::check_no_wider(&own, &grant)?;
+        }
+        let (grants, store) = (self.policy.grants.clone(), self.store.clone());
+        finish(tokio::spawn(async move { grants.add(&store, grant).await })).await
     }
 
     /// Ends a grant: its token opens nothing any more.
@@ -21,7 +27,9 @@ impl Engine {
     /// # Errors
     /// When there is none of that name, or the store can't be written.
     pub async fn remove_grant(&self, name: &str) -> Result<(), Refusal> {
-        self.policy.grants.remove(&self.store, name).await
+        let (grants, store, name) = (self.policy.grants.clone(), self.store.clone(), name.to_owned());
+        // A task of its own: what was committed counts, also when the caller goes away.
+        finish(tokio::spawn(async move { grants.remove(&store, &name).await })).await
     }
 
     /// Notes that a grant was used. It is written down at most once a minute, and nobody waits for that.
@@ -44,6 +52,8 @@ impl Engine {
     /// # Errors
     /// When the folder is none of the first version's, or the store can't take it.
     pub async fn import(&self, dir: &Path) -> Result<import::Report, Refusal> {
+        // Sessions that are awake read again what came in, also when the caller went away in the middle.
+        let _reload = Reload(self.calls.clone());
         let options = import::Options { sandbox: self.policy.sandbox, approval_policy: self.policy.approval_policy };
         let report = import::import(&self.store, dir, options, |_, _| {}).await;
         report.map_err(|error| match error {
@@ -52,4 +62,20 @@ impl Engine {
             error => Refusal::new(Code::BadRequest, error.to_string()),
         })
     }
+}
+
+/// Has every session that is awake read again what is on disk, when this is dropped.
+struct Reload(mpsc::Sender<Call>);
+
+impl Drop for Reload {
+    fn drop(&mut self) {
+        let calls = self.0.clone();
+        tokio::spawn(async move {
+            let _ = calls.send(Call::Reload).await;
+        });
+    }
+}
+
+async fn finish<T>(task: tokio::task::JoinHandle<Result<T, Refusal>>) -> Result<T, Refusal> {
+    task.await.map_err(|_| Refusal::new(Code::Internal, "the change broke off"))?
 }

@@ -2,11 +2,11 @@
 //!
 //! All of them go through [`Engine::work`], because all of them may come under a key of the caller's ([`Idempotency`]).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value};
-use store::{IdempotencyKey, NewTurn, StoredSession};
-use tokio::sync::oneshot;
+use store::{IdempotencyKey, NewTurn};
+use tokio::{sync::oneshot, time::timeout};
 use types::{
     Code, ItemId, Origin, Principal, Session, SessionId, Timestamp, TitleSource, TurnId, TurnKind, agent::AgentStatus,
     auto_title, fold_title,
@@ -173,6 +173,9 @@ impl Engine {
                     return refuse(Code::TurnEnded, detail);
                 }
                 let prompt = Prompt { text: old.prompt.clone(), options: stored.options };
+                if old.kind == TurnKind::Prompt {
+                    check_prompt(&prompt)?;
+                }
                 let (id, prompt) = self.look(who, old.session_id.as_str(), prompt).await?;
                 self.submit(new_turn(&id, old.kind, prompt, Some(turn), who, origin), OnBusy::Queue, key).await
             }
@@ -190,7 +193,7 @@ impl Engine {
             check_prompt(prompt)?;
         }
         check_labels(new.labels.iter().map(|(key, value)| (key, Some(value))))?;
-        let (granted, prompt) = {
+        let (granted, mut prompt) = {
             let (policy, who, overrides) = (self.policy.clone(), who.clone(), new.overrides);
             let (config, prompt) = (new.config.clone(), new.prompt);
             let look = move || {
@@ -209,6 +212,10 @@ impl Engine {
         session.title = manual.or_else(from_prompt).unwrap_or_default();
         session.model = granted.model;
         session.config = new.config;
+        if let Some(effort) = prompt.as_mut().and_then(|prompt| prompt.options.effort.take()) {
+            // Codex keeps an effort for good, so it is the session's: it is shown, and comes back with each new thread.
+            session.config.entry("model_reasoning_effort").or_insert(Value::String(effort));
+        }
         session.labels = new.labels;
         let id = session.id.clone();
         let turn = prompt.map(|prompt| new_turn(&id, TurnKind::Prompt, prompt, None, who, origin));
@@ -232,14 +239,14 @@ impl Engine {
 
     /// Finds the session, and whether this principal may work in its folder with these pictures now.
     async fn look(&self, who: &Principal, session: &str, prompt: Prompt) -> Result<(SessionId, Prompt), Refusal> {
-        let (policy, asker) = (self.policy.clone(), who.clone());
-        let look = move |stored: StoredSession| -> Result<(SessionId, Prompt), Refusal> {
-            let Session { id, cwd, .. } = stored.session;
-            let checked = policy.check_cwd(&asker, &cwd);
-            let checked = checked.and_then(|cwd| checked_images(&policy, &asker, &cwd, prompt));
-            checked.map(|prompt| (id.clone(), prompt)).map_err(|refusal| refusal.of_session(&id))
+        let Session { id, cwd, .. } = self.session(session).await?;
+        let (policy, asker, named) = (self.policy.clone(), who.clone(), id.clone());
+        let look = move || {
+            let cwd = policy.check_cwd(&asker, &cwd)?;
+            checked_images(&policy, &asker, &cwd, prompt)
         };
-        self.store.session_named(session, look).await?.ok_or_else(|| Refusal::no_session(session))?
+        let looked = blocking(look).await.and_then(|looked| looked);
+        looked.map(|prompt| (id, prompt)).map_err(|refusal| refusal.of_its_folder(&named))
     }
 
     async fn submit(
@@ -290,9 +297,16 @@ fn new_turn(
     }
 }
 
+/// How long looking at the file system may take: a folder may lie on a network that is gone.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
+
 /// Runs something that looks at the file system.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Refusal::new(Code::Internal, "a look at the file system failed"))
+    match timeout(LOOK_LIMIT, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(_)) => Err(Refusal::new(Code::Internal, "a look at the file system failed")),
+        Err(_) => {
+            Err(Refusal::new(Code::BadCwd, "the file system does not answer; is the folder on a network that is gone?"))
+        }
+    }
 }

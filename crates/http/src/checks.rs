@@ -84,7 +84,17 @@ async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Respo
     let (watch, method) = (Watch::start(), request.method().clone());
     request.extensions_mut().insert(watch.clone());
     let response = match admit(&api, request) {
-        Ok(request) => next.run(request).await,
+        Ok(request) => {
+            let caller: Option<Caller> = request.extensions().get().cloned();
+            let response = next.run(request).await;
+            // Whoever was let in may not be any more, when the answer has been waited for.
+            let ended = |caller: &Caller| !api.engine().policy().grants.hold(&caller.principal);
+            if watch.waited() && caller.as_ref().is_some_and(ended) {
+                Failure::new(Code::Unauthorized, "the token ended while the request waited").into_response()
+            } else {
+                response
+            }
+        }
         Err(failure) => failure.into_response(),
     };
     let response = shape.finish(response);

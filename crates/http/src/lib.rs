@@ -5,7 +5,9 @@
 //! ```text
 //!  listener -> serve: an accept loop, a task for each connection, limits of time and number
 //!                |
-//!              checks: Host, Origin, authority, content type, length; then the router; then how errors look
+//!              checks: Host, Origin, authority, scope, content type, length; then the router; then how errors look
+//!                |
+//!              request: bodies and queries become types, or a sentence that names the mistake
 //!                |
 //!              routes: one file a resource. They ask the engine and say what it answered
 //! ```
@@ -17,14 +19,17 @@
 //! sentence. Its status comes from one table, and its form from the path: the routes of the first version have one of their
 //! own.
 //!
+//! What a handler takes and answers is said once, in its types and its `utoipa::path`: the router, what is refused, and the
+//! OpenAPI document (`openapi`) come from there.
+//!
 //! Nobody's work hangs on a connection. A request that waits for a turn is only a reader of it: when the client goes away the
 //! future is dropped and the turn goes on.
 //!
 //! # What is bounded
 //!
 //! Connections (beyond the cap: 503, and beyond a few of those: closed), the size of headers and bodies, the time that each
-//! may take, and the time that a request of the first version waits. A connection that is idle for as long as headers may
-//! take is closed.
+//! may take, and the time that a request waits for a turn. A connection that is idle for as long as headers may take is
+//! closed. A transcript is held a page at a time, and what is counted has labels out of small closed sets.
 //!
 //! Architecture invariant: no other crate names a status code, and none of a body is kept beyond `max_body_bytes`.
 //! Architecture invariant: every response passes the outermost layer; no error is plain text.

@@ -149,6 +149,11 @@ impl Watch {
         result
     }
 
+    /// Whether the request waited for something.
+    pub(crate) fn waited(&self) -> bool {
+        self.waited.load(Ordering::Relaxed) > 0
+    }
+
     fn worked(&self) -> Duration {
         self.began.elapsed().saturating_sub(Duration::from_nanos(self.waited.load(Ordering::Relaxed)))
     }

@@ -159,7 +159,8 @@ fn keyed(operation: &mut Map<String, Value>) {
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
         }));
     }
-    let replayed = json!({"description": "`true` when it was done before", "schema": {"type": "string", "enum": ["true"]}});
+    let replayed =
+        json!({"description": "`true` when it was done before", "schema": {"type": "string", "enum": ["true"]}});
     for (_, response) in operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten() {
         response["headers"]["idempotency-replayed"] = replayed.clone();
     }

@@ -55,3 +55,15 @@ CREATE TABLE grants (
     expires_at   INTEGER,
     last_used_at INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- Lists that have archived sessions among the others.
+CREATE INDEX sessions_all ON sessions (updated_at);
+
+-- What older stores have already.
+INSERT INTO labels (key, value, session) SELECT j.key, j.value, s.n FROM sessions s, json_each(s.labels) j;
+UPDATE sessions SET usage = (
+    SELECT json_object(
+        'inputTokens', sum(t.usage ->> 'inputTokens'), 'cachedInputTokens', sum(t.usage ->> 'cachedInputTokens'),
+        'outputTokens', sum(t.usage ->> 'outputTokens'), 'reasoningTokens', sum(t.usage ->> 'reasoningTokens'))
+    FROM turns t WHERE t.session = sessions.n AND t.usage IS NOT NULL
+) WHERE EXISTS (SELECT 1 FROM turns t WHERE t.session = sessions.n AND t.usage IS NOT NULL);

@@ -48,7 +48,7 @@ pub struct SessionCursor {
 
 impl fmt::Display for SessionCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}.{:x}", self.updated_at, self.n)
+        write!(f, "{}.{}", self.updated_at, self.n)
     }
 }
 
@@ -57,7 +57,7 @@ impl FromStr for SessionCursor {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (updated_at, n) = text.split_once('.').ok_or(())?;
-        let number = |text| i64::from_str_radix(text, 16).map_err(drop);
+        let number = |text: &str| text.parse::<i64>().map_err(drop);
         Ok(Self { updated_at: number(updated_at)?, n: number(n)? })
     }
 }

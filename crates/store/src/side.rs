@@ -82,7 +82,11 @@ pub(crate) fn add_grant(conn: &Connection, grant: &Grant, hash: &[u8; 32]) -> Re
 
 pub(crate) fn remove_grant(conn: &Connection, name: &str) -> Result<(), StoreError> {
     let changed = conn.prepare_cached("DELETE FROM grants WHERE name = ?1")?.execute([name])?;
-    found(changed, "grant", name)
+    found(changed, "grant", name)?;
+    // A later token of that name is somebody else's: it does not find what this one did.
+    let principal = types::Principal::Grant(name.to_owned()).name();
+    conn.prepare_cached("DELETE FROM idempotency WHERE principal = ?1")?.execute([principal])?;
+    Ok(())
 }
 
 pub(crate) fn grant_used(conn: &Connection, name: &str, at: Timestamp) -> Result<(), StoreError> {

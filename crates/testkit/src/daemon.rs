@@ -4,12 +4,14 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::LazyLock,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use client::Client;
 use fake_model::FakeModel;
+use openapi_check::{Exchange, Kept};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -179,14 +181,19 @@ impl Daemon {
         ready.with_context(|| self.log())
     }
 
-    /// A request by the socket.
+    /// A request by the socket. The answer is compared with the OpenAPI documents.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// When there is no answer, or not one that is documented.
     pub async fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Reply> {
-        let method = method.parse()?;
-        let body = body.map(Value::to_string).map(Into::into);
-        let (status, bytes) = self.client.request(method, path, body, Duration::from_secs(120)).await?;
+        static KEPT: LazyLock<Result<Kept, String>> = LazyLock::new(Kept::checked_in);
+        let sent = body.map(Value::to_string).unwrap_or_default();
+        let body = body.map(|_| sent.clone().into());
+        let (status, bytes) = self.client.request(method.parse()?, path, body, Duration::from_secs(120)).await?;
+        let kept = KEPT.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+        let (sent, status_code) = (sent.as_bytes(), status.as_u16());
+        let exchange = Exchange { method, target: path, sent, status: status_code, media: None, body: &bytes };
+        kept.check(exchange).map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         Ok(Reply { status: status.as_u16(), body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
     }

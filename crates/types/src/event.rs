@@ -13,7 +13,7 @@ pub enum EventName {
     SessionUpdated,
     /// It was put away.
     SessionArchived,
-    /// It is gone; the detail is what it was.
+    /// It is gone; the detail says which one it was.
     SessionDeleted,
     /// Its thread was brought back; the detail says how.
     SessionResumed,

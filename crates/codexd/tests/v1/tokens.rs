@@ -123,3 +123,44 @@ async fn what_makes_no_sense_makes_no_token() -> Result<()> {
     assert_eq!(booted.daemon.get("/v1/tokens").await?.body, json!({"tokens": []}));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_token_that_ends_while_it_waits_is_told_nothing_more() -> Result<()> {
+    let booted = Booted::new(&[]).await?;
+    let token = new_token(&booted, json!({"name": "waits", "scopes": ["read"]})).await?;
+    let made = booted.daemon.post("/v1/sessions", json!({"prompt": "SLOW:40:50"})).await?;
+    let turn = made.body["turn"]["id"].as_str().context("no turn")?.to_owned();
+    let (door, call) = (booted.tcp(), Call::get(&format!("/v1/turns/{turn}?wait=60")).token(&token));
+    let waiting = tokio::spawn(async move { call.ask(&door).await });
+    // The waiter is heard before the token is ended: its use is noted.
+    testkit::eventually("the token to be used", async || {
+        let listed = booted.daemon.get("/v1/tokens").await.ok()?.body;
+        listed["tokens"][0]["lastUsedAt"].is_string().then_some(())
+    })
+    .await?;
+    assert_eq!(booted.daemon.request("DELETE", "/v1/tokens/waits", None).await?.status, 204);
+    let reply = waiting.await??;
+    assert_eq!((reply.status, &reply.body["code"]), (401, &json!("UNAUTHORIZED")), "{reply:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_makes_none_that_opens_more_and_a_new_one_of_its_name_is_another() -> Result<()> {
+    let booted = Booted::new(&[]).await?;
+    let body = json!({"name": "boss", "scopes": ["read", "run", "admin"], "maxSandbox": "read-only"});
+    let boss = new_token(&booted, body.clone()).await?;
+    let wide = Call::json("/v1/tokens", &json!({"name": "esc", "scopes": ["read", "run", "approve", "admin"]}));
+    let refused = ask(&booted, &boss, wide).await?;
+    assert_eq!((refused.status, &refused.body["code"]), (403, &json!("FORBIDDEN")), "{refused:?}");
+    let narrow = Call::json("/v1/tokens", &json!({"name": "less", "scopes": ["read"], "maxSandbox": "read-only"}));
+    assert_eq!(ask(&booted, &boss, narrow).await?.status, 201);
+
+    let keyed = || Call::json("/v1/sessions", &json!({"prompt": "SAY:x"})).header("Idempotency-Key", "k");
+    let first = ask(&booted, &boss, keyed()).await?;
+    assert_eq!(booted.daemon.request("DELETE", "/v1/tokens/boss", None).await?.status, 204);
+    let again = new_token(&booted, body).await?;
+    let second = ask(&booted, &again, keyed()).await?;
+    assert_eq!((first.status, second.status), (201, 201), "{second:?}");
+    assert_ne!(first.body["session"]["id"], second.body["session"]["id"], "what the old one did is not the new one's");
+    Ok(())
+}

@@ -11,22 +11,36 @@ pub const HARMLESS_CONFIG: [&str; 3] = ["model_reasoning_effort", "model_reasoni
 
 /// Keys that no request may ever set: sandbox, approvals and trust have ways of their own (measured: `sandbox_workspace_write`
 /// widens what a turn names), and the others make Codex run programs outside of the sandbox, or talk to somebody else.
-const GUARDED_CONFIG: [&str; 15] = [
+const GUARDED_CONFIG: [&str; 29] = [
     "approval_policy",
     "approvals_reviewer",
     "chatgpt_base_url",
     "default_permissions",
+    "experimental_compact_prompt_file",
+    "experimental_instructions_file",
+    "experimental_thread_store_endpoint",
     "hooks",
+    "js_repl_node_module_dirs",
+    "js_repl_node_path",
+    "log_dir",
+    "marketplaces",
     "mcp_servers",
+    "model_instructions_file",
+    "model_provider",
     "model_providers",
     "notify",
     "openai_base_url",
+    "otel",
     "permissions",
+    "plugins",
     "profile",
     "profiles",
     "projects",
     "sandbox_mode",
     "sandbox_workspace_write",
+    "shell_environment_policy",
+    "sqlite_home",
+    "zsh_path",
 ];
 
 /// How deep a value of the configuration may be.

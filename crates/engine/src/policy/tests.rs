@@ -114,6 +114,24 @@ fn a_token_is_confined_by_the_daemon_and_by_itself() {
     assert_eq!(policy.confine(&who, Sandbox::WorkspaceWrite, ApprovalPolicy::OnRequest).0, Sandbox::ReadOnly);
     // A root of a token opens nothing that the daemon does not.
     assert_eq!(policy.check_cwd(&Principal::Grant("out".into()), &outside).unwrap_err().code, Code::CwdForbidden);
+    let info = policy.of(&who).unwrap();
+    assert_eq!((info.cwd, info.roots), (inner.clone(), Some(vec![inner.clone()])), "what is told is what applies");
+    // A token with folders of its own gets none outside of them, also where requests may not choose.
+    policy.allow_cwd_override = false;
+    let named = Overrides { cwd: Some(base.clone()), ..Overrides::default() };
+    assert_eq!(policy.grant(&who, &named, Strictness::Refuse).unwrap_err().code, Code::CwdForbidden);
+    let granted = policy.grant(&who, &named, Strictness::Ignore).unwrap();
+    assert_eq!((granted.cwd, granted.ignored), (inner.clone(), vec!["cwd"]));
+    policy.allow_cwd_override = true;
+    // Outside of them it is not told what there is.
+    for there in [other.clone(), base.join("no-such-folder")] {
+        assert_eq!(policy.check_cwd(&who, &there).unwrap_err().code, Code::CwdForbidden);
+        let image = there.join("x.png");
+        let refused = policy.check_image(&who, &inner, &image.to_string_lossy());
+        assert_eq!(refused.unwrap_err().code, Code::CwdForbidden);
+    }
+    assert_eq!(policy.check_cwd(&who, &inner.join("missing")).unwrap_err().code, Code::BadCwd);
+    assert_eq!(policy.of(&Principal::Grant("out".into())).unwrap().roots, Some(vec![base.clone()]));
     let gone = Principal::Grant("gone".into());
     assert_eq!(policy.check_cwd(&gone, &inner).unwrap_err().code, Code::Forbidden);
     assert_eq!(policy.confine(&gone, Sandbox::WorkspaceWrite, ApprovalPolicy::OnRequest).0, Sandbox::ReadOnly);

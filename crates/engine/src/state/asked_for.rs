@@ -95,6 +95,13 @@ impl State {
     /// A person changes the session itself.
     pub(crate) fn change(&mut self, patch: Patch, now: &Now<'_>, out: &mut Output) -> Result<(), Refusal> {
         self.check_open()?;
+        if patch.archived == Some(true)
+            && self.session.archived_at.is_none()
+            && (self.active.is_some() || !self.queue.is_empty())
+        {
+            let detail = "a turn of this session is running or waiting; archive it when it has ended";
+            return Err(Refusal::new(Code::TurnActive, detail).of_session(&self.session.id));
+        }
         let mut change = SessionChange::default();
         let mut event = EventName::SessionUpdated;
         if let Some((title, source, locked)) = patch.title {
@@ -105,10 +112,6 @@ impl State {
         }
         match patch.archived {
             Some(true) if self.session.archived_at.is_none() => {
-                if self.active.is_some() || !self.queue.is_empty() {
-                    let detail = "a turn of this session is running or waiting; archive it when it has ended";
-                    return Err(Refusal::new(Code::TurnActive, detail).of_session(&self.session.id));
-                }
                 self.session.archived_at = Some(now.at);
                 change.archived_at = Some(Some(now.at));
                 event = EventName::SessionArchived;

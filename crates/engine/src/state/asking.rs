@@ -116,7 +116,7 @@ impl State {
 
     /// Codex does not wait for it any more.
     pub(super) fn approval_gone(&mut self, request: &RequestId, now: &Now<'_>, out: &mut Output) {
-        let open = self.active.as_ref().and_then(|active| active.open.iter().find(|open| open.request == *request));
+        let open = self.active.as_ref().and_then(|active| active.open.iter().find(|open| open.request.same(request)));
         if let Some(id) = open.map(|open| open.approval.id.clone()) {
             self.resolve(&id, ApprovalStatus::Cancelled, "policy", None, now, out);
         }

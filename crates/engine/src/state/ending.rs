@@ -89,17 +89,23 @@ impl State {
         }
     }
 
+    /// A turn that was to stop, and that Codex has not heard of.
+    pub(super) fn stopped(&mut self, now: &Now<'_>, out: &mut Output) {
+        self.end(TurnStatus::Interrupted, None, now, out);
+    }
+
     /// Tells Codex, once it has begun the turn: before, it says that there is none, and the turn runs on.
     pub(super) fn tell_to_stop(&mut self, now: &Now<'_>, out: &mut Output) {
         let Some(active) = &self.active else { return };
         let Some(stopping) = &active.stopping else { return };
-        // An interface whose turns have no id of their own knows them by the ask.
-        let by_ask = active.codex_turn.is_none();
+        // An interface whose turns have no id of their own knows them by the ask, and does not say that they begin.
+        let by_ask = self.agent.as_ref().is_some_and(|up| up.backend == types::agent::Backend::McpServer);
         if stopping.told.is_some() || !(active.begun || by_ask) {
             return;
         }
         let turn = active.codex_turn.clone().or_else(|| active.ask.map(|ask| ask.to_string()));
-        if let (Some(thread), Some(codex_turn)) = (self.session.thread_id.clone(), turn) {
+        if let (Some(thread), Some(codex_turn)) = (self.fresh.clone().or_else(|| self.session.thread_id.clone()), turn)
+        {
             let told = self.ask(Ask::Interrupt { thread, codex_turn }, "interrupt", now, out);
             if let Some(stopping) = self.active.as_mut().and_then(|active| active.stopping.as_mut()) {
                 stopping.told = told;

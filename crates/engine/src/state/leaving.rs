@@ -10,12 +10,18 @@ use super::{Effect, Input, Leaving, Now, Output, State, Stop};
 use crate::Refusal;
 
 impl State {
-    /// The session is to go; [`Effect::Left`] says when it has. With `threads` Codex's records of these go first.
-    pub(crate) fn delete(&mut self, threads: Vec<ThreadId>, now: &Now<'_>, out: &mut Output) -> Result<(), Refusal> {
+    /// The session is to go; [`Effect::Left`] says when it has. With `threads` Codex's records of these go first, and that of
+    /// its current thread, which it may have got since.
+    pub(crate) fn delete(
+        &mut self,
+        threads: Option<Vec<ThreadId>>,
+        now: &Now<'_>,
+        out: &mut Output,
+    ) -> Result<(), Refusal> {
         if self.leaving.is_some() {
             return Ok(());
         }
-        if !threads.is_empty() {
+        if threads.is_some() {
             let refuse = |code, detail: String| Err(Refusal::new(code, detail).of_session(&self.session.id));
             match &self.agent {
                 Some(agent) if agent.capabilities.delete => {}
@@ -27,7 +33,12 @@ impl State {
                 None => return refuse(Code::AgentUnavailable, "Codex is not running; nothing was deleted".to_owned()),
             }
         }
-        self.leaving = Some(Leaving { threads: threads.into(), ask: None, gone: false });
+        self.leaving = Some(Leaving {
+            records: threads.is_some(),
+            threads: threads.unwrap_or_default().into(),
+            ask: None,
+            gone: false,
+        });
         if self.active.is_some() {
             self.stop(Stop::Asked, now, out);
         } else {
@@ -38,17 +49,22 @@ impl State {
 
     /// The next step, when nothing runs.
     pub(super) fn leave(&mut self, now: &Now<'_>, out: &mut Output) {
-        let Some(leaving) = &self.leaving else { return };
+        let current = self.session.thread_id.clone();
+        let Some(leaving) = &mut self.leaving else { return };
+        if let Some(current) = current.filter(|current| leaving.records && !leaving.threads.contains(current)) {
+            leaving.threads.push_back(current);
+        }
         if let Some(thread) = leaving.threads.front().cloned() {
             let ask = self.ask(Ask::DeleteThread { thread }, "delete", now, out);
             if ask.is_none() {
-                self.stay(Code::AgentUnavailable, "Codex ended before it removed the thread", out);
+                self.stay(Code::AgentUnavailable, "Codex ended before it removed the thread", now, out);
             } else if let Some(leaving) = &mut self.leaving {
                 leaving.ask = ask;
             }
             return;
         }
-        let detail = json!({ "session": self.session });
+        // Which one it was, and nothing of what was in it.
+        let detail = json!({ "sessionId": self.session.id });
         out.batch.push(Write::DeleteSession(self.session.id.clone()));
         // It points to nothing, so that it outlives the session.
         out.batch.push(Write::AddEvent(Box::new(NewEvent {
@@ -95,18 +111,19 @@ impl State {
                 self.leave(now, out);
             }
             Err(AskError::Exited { .. }) => {
-                self.stay(Code::AgentUnavailable, "Codex ended before it removed the thread", out)
+                self.stay(Code::AgentUnavailable, "Codex ended before it removed the thread", now, out)
             }
             Err(AskError::Timeout { .. }) => {
-                self.stay(Code::AgentTimeout, "Codex did not remove the thread in time", out)
+                self.stay(Code::AgentTimeout, "Codex did not remove the thread in time", now, out)
             }
-            Err(error) => self.stay(Code::AgentError, &format!("Codex did not remove the thread: {error}"), out),
+            Err(error) => self.stay(Code::AgentError, &format!("Codex did not remove the thread: {error}"), now, out),
         }
     }
 
     /// It can't go: what waited in it is held, as after an interrupted turn.
-    fn stay(&mut self, code: Code, why: &str, out: &mut Output) {
+    fn stay(&mut self, code: Code, why: &str, now: &Now<'_>, out: &mut Output) {
         self.leaving = None;
+        self.hold(now, out);
         let detail = format!("{why}; the session is still there");
         out.effects.push(Effect::Left(Err(Refusal::new(code, detail).of_session(&self.session.id))));
     }

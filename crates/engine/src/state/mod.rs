@@ -35,6 +35,7 @@ use types::{
 };
 
 use asking::Open;
+use crate::mail::Loaded;
 pub use exchange::Finished;
 pub(crate) use exchange::{Bounds, Effect, Input, Limits, Now, Output, Patch, Up};
 
@@ -133,7 +134,9 @@ enum Stop {
 /// A session that is on its way out.
 #[derive(Debug, Clone)]
 struct Leaving {
-    /// Threads whose record Codex is to remove first.
+    /// Codex is to remove its records first.
+    records: bool,
+    /// Those that are still there.
     threads: VecDeque<ThreadId>,
     /// The ask that has no answer yet.
     ask: Option<AskId>,
@@ -185,7 +188,7 @@ impl State {
         base: Option<Base>,
         waiting: Vec<StoredTurn>,
         limits: Limits,
-        loaded: Option<&ThreadId>,
+        loaded: Option<&Loaded>,
     ) -> Self {
         let queue = waiting
             .into_iter()
@@ -205,7 +208,7 @@ impl State {
             })
             .collect();
         Self {
-            loaded: loaded.is_some() && loaded == session.thread_id.as_ref(),
+            loaded: loaded.is_some_and(|loaded| Some(&loaded.thread) == session.thread_id.as_ref()),
             has_history: session.turn_count > 0,
             fresh: None,
             session,
@@ -216,7 +219,7 @@ impl State {
             queue,
             active: None,
             leaving: None,
-            thread_base: Base::default(),
+            thread_base: loaded.map(|loaded| loaded.base.clone()).unwrap_or_default(),
             base,
             warned: VecDeque::new(),
         }
@@ -227,8 +230,9 @@ impl State {
     }
 
     /// The thread that Codex has loaded for it.
-    pub(crate) fn loaded(&self) -> Option<ThreadId> {
-        self.session.thread_id.clone().filter(|_| self.loaded)
+    pub(crate) fn loaded(&self) -> Option<Loaded> {
+        let thread = self.session.thread_id.clone().filter(|_| self.loaded)?;
+        Some(Loaded { thread, base: self.thread_base.clone() })
     }
 
     /// The process that is up.
@@ -270,7 +274,7 @@ impl State {
                 }
                 self.hopeless = None;
                 if self.active.as_ref().is_some_and(|active| active.phase == Phase::NoAgent) {
-                    self.open(now, out);
+                    self.check_again(now, out);
                 }
             }
             Input::AgentDown { error, retrying } => self.agent_down(&error, retrying, now, out),
@@ -301,6 +305,19 @@ impl State {
         }
     }
 
+    /// The turn waited for a Codex: what its principal may do, and the folder, may have changed meanwhile.
+    fn check_again(&mut self, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = self.active.as_mut().filter(|active| active.stopping.is_none()) else {
+            return self.open(now, out);
+        };
+        if active.job.principal == Principal::Local {
+            return self.open(now, out);
+        }
+        active.phase = Phase::Checking;
+        let effect = check(&active.job);
+        out.effects.push(effect);
+    }
+
     fn in_phase(&self, turn: &TurnId, test: impl Fn(&Phase) -> bool) -> bool {
         self.active.as_ref().is_some_and(|active| active.job.turn == *turn && test(&active.phase))
     }
@@ -312,8 +329,7 @@ impl State {
         }
         let Some(waiting) = self.queue.pop_front() else { return };
         let job = waiting.job;
-        let images = local_images(&job.options).map(str::to_owned).collect();
-        let effect = Effect::CheckCwd { turn: job.turn.clone(), principal: job.principal.clone(), images };
+        let effect = check(&job);
         self.active = Some(Active {
             job,
             phase: Phase::Checking,
@@ -392,6 +408,12 @@ impl State {
             detail,
         })));
     }
+}
+
+/// A look at the folder of a turn and at its pictures.
+fn check(job: &Job) -> Effect {
+    let images = local_images(&job.options).map(str::to_owned).collect();
+    Effect::CheckCwd { turn: job.turn.clone(), principal: job.principal.clone(), images }
 }
 
 /// The pictures of a turn that lie on this machine.

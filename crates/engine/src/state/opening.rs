@@ -16,6 +16,9 @@ impl State {
     /// Brings the active turn a step nearer to Codex, with what is known now.
     pub(super) fn open(&mut self, now: &Now<'_>, out: &mut Output) {
         let Some(active) = &self.active else { return };
+        if active.stopping.is_some() {
+            return self.stopped(now, out);
+        }
         let since = match active.phase {
             Phase::Resuming { since, .. } => since,
             _ => now.clock,
@@ -134,7 +137,10 @@ impl State {
 
     /// Asks for the turn itself. `marked` is its text together with what was said before.
     fn start_turn(&mut self, thread: Option<ThreadId>, marked: Option<String>, now: &Now<'_>, out: &mut Output) {
-        let Some(ask) = self.turn_ask(thread, marked, out) else { return };
+        let Some(ask) = self.turn_ask(thread, marked, out) else {
+            let message = "there is no thread that could be made shorter".to_owned();
+            return self.fail(TurnErrorCode::Other, message, now, out);
+        };
         let (Some(active), Some(agent)) = (&self.active, &self.agent) else { return };
         let turn = active.job.turn.clone();
         let mut change =
@@ -192,13 +198,19 @@ impl State {
                 self.rebase(Some(Base { model: model.or(base.model), effort: base.effort }), out);
                 (options.model.clone().or_else(|| self.session.model.clone()), options.effort.clone())
             }
-            Some(base) => {
-                if !own {
-                    self.thread_base.clone_from(&base);
-                    self.rebase(None, out);
-                }
-                (options.model.clone().or(base.model), options.effort.clone().or(base.effort))
-            }
+            Some(base) => (options.model.clone().or(base.model), options.effort.clone().or(base.effort)),
+        }
+    }
+
+    /// Codex has recorded a turn; one that named nothing of its own has taken the thread back to what it had.
+    pub(super) fn based(&mut self, out: &mut Output) {
+        let plain = self.active.as_ref().is_some_and(|active| {
+            let options = &active.job.options;
+            active.job.kind == TurnKind::Prompt && options.model.is_none() && options.effort.is_none()
+        });
+        if let (true, Some(base)) = (plain, self.base.clone()) {
+            self.thread_base = base;
+            self.rebase(None, out);
         }
     }
 
@@ -245,6 +257,7 @@ impl State {
                         self.loaded = false;
                         self.open(now, out);
                     }
+                    AskError::Exited { heard: false } if active.stopping.is_some() => self.stopped(now, out),
                     AskError::Exited { heard: false } => {
                         self.fresh = None;
                         self.enter(Phase::NoAgent, None);

@@ -30,7 +30,7 @@ impl State {
                         self.opened(answer, now, out)
                     }
                 } else if active.stopping.is_some_and(|stopping| stopping.told == Some(id)) {
-                    self.heard_to_stop(matches!(answer, Err(AskError::Refused(_))), now);
+                    self.heard_to_stop(matches!(answer, Err(AskError::Refused(_) | AskError::NoTurn | AskError::Timeout { .. })), now);
                 } else if let Err(error) = answer {
                     tracing::debug!(%id, %error, "an ask that nobody waits for failed");
                 }
@@ -57,15 +57,18 @@ impl State {
             What::Named { thread, applied } if current => {
                 // This interface says what it applied when the turn runs already: stop it, not only ours.
                 let running = self.active.as_ref().and_then(|active| active.codex_turn.clone());
+                let wider =
+                    applied.as_ref().is_some_and(|applied| crate::policy::widened(&self.spec(), applied).is_some());
+                if let (true, Some(codex_turn)) = (wider, running) {
+                    self.ask(Ask::Interrupt { thread: thread.clone(), codex_turn }, "interrupt", now, out);
+                }
                 if self.refuse_widened(applied.as_ref(), &self.spec(), now, out) {
-                    if let Some(codex_turn) = running {
-                        self.ask(Ask::Interrupt { thread, codex_turn }, "interrupt", now, out);
-                    }
                 } else if self.has_history && self.session.thread_id.is_none() {
                     self.fresh = Some(thread);
                 } else {
                     self.adopt(thread, now, out);
                 }
+                self.tell_to_stop(now, out);
             }
             What::TurnStarted { codex_turn } => {
                 // A compaction is answered before it is named.
@@ -146,6 +149,7 @@ impl State {
         if let Some(thread) = self.fresh.take() {
             self.adopt(thread, now, out);
         }
+        self.based(out);
         let Some(active) = &mut self.active else { return };
         active.delivery = Delivery::Yes;
         let (turn, id, at) = (active.job.turn.clone(), active.job.prompt_item.clone(), active.job.at);

@@ -1,8 +1,6 @@
 //! Reading a type out of JSON, so that a mistake says in which field it is.
 
-use serde::de::{
-    DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor, value::StringDeserializer,
-};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor, value::StringDeserializer};
 use serde_json::{Value, map};
 
 use super::wrong::Wrong;
@@ -150,7 +148,7 @@ mod tests {
             ),
             (
                 json!({"name": "a", "input": [{"type": "video"}]}),
-                "`input[0]` must be one of text, image, localImage, not \"video\"",
+                "`input[0].type` must be one of text, image, localImage, not \"video\"",
             ),
             (
                 json!({"name": "a", "input": [{"type": "text", "text": "b", "txt": 1}]}),

@@ -53,7 +53,9 @@ impl Wrong {
         match &self.what {
             What::Must { be, not } => format!("`{path}` must be {be}, not {not}"),
             What::Missing(name) => format!("`{}` is missing", self.of(name)),
-            What::Unknown { name, known: [] } => format!("there is no {noun} `{}`; there is none at all", self.of(name)),
+            What::Unknown { name, known: [] } => {
+                format!("there is no {noun} `{}`; there is none at all", self.of(name))
+            }
             What::Unknown { name, known } => match nearest(name, known) {
                 Some(near) => format!("there is no {noun} `{}`; did you mean `{near}`?", self.of(name)),
                 None => format!("there is no {noun} `{}`; there are {}", self.of(name), known.join(", ")),

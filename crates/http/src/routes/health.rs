@@ -119,7 +119,10 @@ pub(super) async fn ready(State(api): State<Api>, caller: Option<Caller>) -> Res
     )),
     extensions(("x-codes" = json!(["INTERNAL"]))),
 )]
-pub(super) async fn metrics(State(api): State<Api>, _: Caller) -> Result<([(HeaderName, &'static str); 1], String), Failure> {
+pub(super) async fn metrics(
+    State(api): State<Api>,
+    _: Caller,
+) -> Result<([(HeaderName, &'static str); 1], String), Failure> {
     let text = api.inner.metrics.text();
     let text = text.map_err(|_| Failure::new(Code::Internal, "a metric can't be written"))?;
     Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text))

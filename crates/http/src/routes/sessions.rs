@@ -51,7 +51,7 @@ pub(super) struct CreateSession {
     config: Option<Map<String, Value>>,
     /// The caller's own words: at most 32, keys and values of at most 256 characters.
     labels: Option<BTreeMap<String, String>>,
-    /// How much the model is to think in the first turn, in Codex's words.
+    /// How much the model is to think, in Codex's words; kept as the session's `model_reasoning_effort`. Needs a prompt.
     effort: Option<String>,
     /// The JSON Schema of the first answer.
     #[schema(value_type = Option<std::collections::HashMap<String, Value>>)]
@@ -204,7 +204,8 @@ pub(super) async fn create(
     asked: Asked<CreateSession>,
 ) -> Result<(StatusCode, Replayed, [(HeaderName, String); 1], Json<Created>), Failure> {
     let body = asked.body;
-    let words = Words { prompt: body.prompt, input: body.input, effort: body.effort, output_schema: body.output_schema };
+    let words =
+        Words { prompt: body.prompt, input: body.input, effort: body.effort, output_schema: body.output_schema };
     let new = NewSession {
         prompt: words.prompt(None)?,
         title: body.title,

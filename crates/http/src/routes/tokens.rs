@@ -73,7 +73,7 @@ pub(super) struct Tokens {
 )]
 pub(super) async fn create(
     State(api): State<Api>,
-    _: Caller,
+    who: Caller,
     _: Query<Nothing>,
     Given(new): Given<NewToken>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<TokenMade>), Failure> {
@@ -81,7 +81,7 @@ pub(super) async fn create(
     let roots = roots.unwrap_or_default();
     let grant =
         Grant { name, scopes, roots, max_sandbox, created_at: Timestamp::now(), expires_at, last_used_at: None };
-    let (grant, token) = api.engine().add_grant(grant).await?;
+    let (grant, token) = api.engine().add_grant(&who.principal, grant).await?;
     let location = [(header::LOCATION, format!("/v1/tokens/{}", grant.name))];
     Ok((StatusCode::CREATED, location, Json(TokenMade { grant, token })))
 }

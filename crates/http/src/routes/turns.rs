@@ -44,7 +44,7 @@ pub(super) struct CreateTurn {
     input: Option<Vec<InputPart>>,
     /// The model of this turn.
     model: Option<String>,
-    /// How much the model is to think, in Codex's words.
+    /// How much the model is to think, in Codex's words. Codex keeps it until another one is named, or its configuration does.
     effort: Option<String>,
     /// The JSON Schema of the answer.
     #[schema(value_type = Option<std::collections::HashMap<String, Value>>)]
@@ -143,7 +143,8 @@ pub(super) async fn create(
     asked: Asked<CreateTurn>,
 ) -> Result<Begun<TurnBegun>, Failure> {
     let body = asked.body;
-    let words = Words { prompt: body.prompt, input: body.input, effort: body.effort, output_schema: body.output_schema };
+    let words =
+        Words { prompt: body.prompt, input: body.input, effort: body.effort, output_schema: body.output_schema };
     let prompt = words.prompt(named("model", body.model)?)?;
     let prompt = prompt.ok_or_else(|| bad("`prompt` is missing; it must be a string, or give `input` instead"))?;
     let on_busy = match body.on_busy {

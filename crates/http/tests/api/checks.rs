@@ -1,11 +1,11 @@
 //! The checks, their order, and the forms of what they refuse.
 
 use axum::{body::Body, http::Request};
-use http_api::{Options, Peer, Token};
+use http_api::{Options, Peer};
 use serde_json::Value;
 use types::agent::AgentStatus;
 
-use crate::double::{Daemon, request};
+use crate::daemon::{Daemon, open, request};
 
 const PATHS: [(&str, &str); 8] = [
     ("POST", "/start"),
@@ -19,8 +19,8 @@ const PATHS: [(&str, &str); 8] = [
 ];
 
 async fn with_token() -> Daemon {
-    let tokens = vec![Token::new("laptop", "right")];
-    Daemon::start(Options { tokens, max_body_bytes: 1000, ..Options::default() }).await
+    let options = Options { max_body_bytes: 1000, ..Options::default() };
+    Daemon::with(options, |policy| policy.grants.add_at_start("right")).await
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn unknown_paths_and_wrong_methods_come_after_the_checks() {
         ("OPTIONS", "/v1/agent", 405, "GET,HEAD"),
         ("OPTIONS", "/healthz", 405, "GET,HEAD"),
         ("BREW", "/v1/agent", 405, "GET,HEAD"),
-        ("OPTIONS", "*", 405, "GET,HEAD,POST"),
+        ("OPTIONS", "*", 405, "GET,HEAD,POST,PATCH,DELETE"),
         ("GET", "/", 404, ""),
         ("GET", "/v1/nothing", 404, ""),
         ("POST", "/nothing", 404, ""),
@@ -202,11 +202,10 @@ async fn too_many_wrong_tokens_are_told_so_and_right_ones_pass() {
 
 #[tokio::test]
 async fn turns_know_who_asked_and_by_which_way() {
-    let tokens = vec![Token::new("laptop", "right")];
-    let daemon = Daemon::start(Options { tokens, open: true, ..Options::default() }).await;
+    let daemon = Daemon::with(open(), |policy| policy.grants.add_at_start("right")).await;
     let body = || Body::from(r#"{"prompt":"hello"}"#);
     for (shown, principal) in
-        [(None, "anonymous"), (Some("Bearer wrong"), "anonymous"), (Some("Bearer right"), "token:laptop")]
+        [(None, "anonymous"), (Some("Bearer wrong"), "anonymous"), (Some("Bearer right"), "token:start")]
     {
         let mut builder = request("POST", "/start").header("x-codexd-origin", "cli");
         if let Some(shown) = shown {

@@ -6,7 +6,7 @@ use http_api::Options;
 use serde_json::{Value, json};
 use types::{TurnId, TurnStatus, agent::AgentStatus};
 
-use crate::double::{Daemon, finished};
+use crate::daemon::Daemon;
 
 async fn started(daemon: &Daemon, prompt: &str) -> Value {
     daemon.post("/start", json!({ "prompt": prompt })).await.ok()
@@ -69,10 +69,10 @@ async fn who_waits_too_long_is_told_both_ids_and_the_turn_goes_on() {
     let daemon = Daemon::start(Options { open: true, legacy_wait: wait, ..Options::default() }).await;
     let late = daemon.post("/start", json!({ "prompt": "hang" })).await;
     assert_eq!(late.refused(), (504, "AGENT_TIMEOUT"));
-    let session = daemon.engine.session(late.json["sessionId"].as_str().unwrap()).await.unwrap();
+    daemon.engine.session(late.json["sessionId"].as_str().unwrap()).await.unwrap();
     let turn = TurnId::parse(late.json["turnId"].as_str().unwrap()).unwrap();
     daemon.echo.release();
-    let ended = finished(&daemon.engine, &session.id, &turn).await.unwrap();
+    let ended = daemon.finished(&turn).await.unwrap();
     assert_eq!((ended.status, ended.answer.as_deref()), (TurnStatus::Completed, Some("at last")));
 }
 
@@ -179,6 +179,8 @@ async fn names() {
     assert_eq!(kept, json!({ "ok": true, "title": "my title" }));
     let forced = daemon.post("/sessions/autoname", json!({ "sessionId": session, "force": true })).await.ok();
     assert_eq!(forced["title"], "first prompt");
+    let blank = daemon.post("/sessions/rename", json!({ "sessionId": session, "title": " \t" })).await;
+    assert_eq!(blank.refused(), (400, "BAD_REQUEST"));
     let meta = daemon.get(&path).await.ok()["meta"].clone();
     assert_eq!((&meta["titleLocked"], &meta["titleSource"]), (&json!(true), &json!("auto")));
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use http_api::{Options, Token};
+use http_api::Options;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -11,10 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::double::{Daemon, finished};
-
-/// Long enough for anything that happens at all.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::daemon::{Daemon, PATIENCE};
 
 struct Served {
     daemon: Daemon,
@@ -25,7 +22,10 @@ struct Served {
 
 impl Served {
     async fn start(options: Options) -> Self {
-        let daemon = Daemon::start(options).await;
+        Self::of(Daemon::start(options).await).await
+    }
+
+    async fn of(daemon: Daemon) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -133,8 +133,8 @@ async fn a_body_over_the_limit_is_answered_once_and_read_to_the_end() {
 
 #[tokio::test]
 async fn a_refused_small_body_leaves_the_connection_usable() {
-    let tokens = vec![Token::new("a", "right")];
-    let served = Served::start(Options { tokens, ..Options::default() }).await;
+    let daemon = Daemon::with(Options::default(), |policy| policy.grants.add_at_start("right")).await;
+    let served = Served::of(daemon).await;
     let mut stream = served.connect().await;
     let body = r#"{"prompt":"hi"}"#;
     for (token, status) in [("wrong", "401"), ("right", "200")] {
@@ -216,7 +216,7 @@ async fn a_client_that_goes_away_leaves_its_turn_running() {
     timeout(PATIENCE, freed).await.unwrap();
     served.daemon.echo.release();
     let turn = served.daemon.engine.history(&session.id).await.unwrap().remove(0).turn;
-    let turn = finished(&served.daemon.engine, &session.id, &turn).await.unwrap();
+    let turn = served.daemon.finished(&turn).await.unwrap();
     assert_eq!(turn.answer.as_deref(), Some("at last"));
 }
 

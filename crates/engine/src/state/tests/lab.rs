@@ -101,6 +101,22 @@ impl Lab {
         options: TurnOptions,
         on_busy: OnBusy,
     ) -> Result<(TurnId, Output), Refusal> {
+        self.submit_turn(kind, prompt, options, on_busy, Principal::Local)
+    }
+
+    /// A turn of somebody else.
+    pub(super) fn submit_as(&mut self, principal: Principal, prompt: &str) {
+        self.submit_turn(TurnKind::Prompt, prompt, TurnOptions::default(), OnBusy::Queue, principal).unwrap();
+    }
+
+    fn submit_turn(
+        &mut self,
+        kind: TurnKind,
+        prompt: &str,
+        options: TurnOptions,
+        on_busy: OnBusy,
+        principal: Principal,
+    ) -> Result<(TurnId, Output), Refusal> {
         let turn = NewTurn {
             id: TurnId::fresh(),
             session: self.state.session.id.clone(),
@@ -109,7 +125,7 @@ impl Lab {
             prompt: prompt.to_owned(),
             options,
             retry_of: None,
-            principal: Principal::Local,
+            principal,
             origin: Origin::Http,
             created_at: Timestamp::from_millis(1),
         };

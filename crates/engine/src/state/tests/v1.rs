@@ -116,7 +116,7 @@ fn an_archived_session_takes_no_turn_and_a_busy_one_is_not_archived() {
 
 fn deleted(out: &Output) -> bool {
     let gone = out.batch.writes.iter().any(|write| matches!(write, Write::DeleteSession(_)));
-    let told = out.effects.iter().any(|effect| *effect == Effect::Left(Ok(())));
+    let told = out.effects.contains(&Effect::Left(Ok(())));
     assert_eq!(gone, told, "who asked is told in the same step");
     gone
 }
@@ -125,7 +125,7 @@ fn deleted(out: &Output) -> bool {
 fn a_session_goes_when_its_turn_has_stopped() {
     let (mut lab, agent) = running("t1");
     lab.submit("waits").unwrap();
-    let out = lab.run(|state, now, out| state.delete(Vec::new(), now, out).unwrap());
+    let out = lab.run(|state, now, out| state.delete(None, now, out).unwrap());
     assert!(asked(&out).is_empty() && !deleted(&out), "Codex has not begun it yet, and would say that there is none");
     assert_eq!(lab.submit("late").unwrap_err().code, Code::NoSession);
     let out = lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
@@ -145,7 +145,7 @@ fn a_session_goes_when_its_turn_has_stopped() {
 fn codex_that_says_there_is_nothing_to_stop_is_told_again() {
     let (mut lab, agent) = running("t1");
     lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
-    lab.run(|state, now, out| state.delete(Vec::new(), now, out).unwrap());
+    lab.run(|state, now, out| state.delete(None, now, out).unwrap());
     for _ in 0..3 {
         let out = lab.answer(&agent, Err(AskError::Refused("no active turn to interrupt".into())));
         assert!(asked(&out).is_empty());
@@ -160,7 +160,7 @@ fn codex_that_says_there_is_nothing_to_stop_is_told_again() {
 fn a_session_goes_also_when_codex_does_not_stop() {
     let (mut lab, agent) = running("t1");
     lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
-    lab.run(|state, now, out| state.delete(Vec::new(), now, out).unwrap());
+    lab.run(|state, now, out| state.delete(None, now, out).unwrap());
     lab.clock = lab.state.wake().unwrap();
     assert!(deleted(&lab.input(Input::Tick)));
 }
@@ -170,7 +170,7 @@ fn codex_removes_its_records_first_and_what_it_has_not_is_no_obstacle() {
     let (mut lab, agent) = running("t1");
     lab.complete(&agent, "1");
     let threads = vec![thread("t1"), thread("t0")];
-    let out = lab.run(|state, now, out| state.delete(threads.clone(), now, out).unwrap());
+    let out = lab.run(|state, now, out| state.delete(Some(threads.clone()), now, out).unwrap());
     assert!(matches!(asked(&out)[..], [Ask::DeleteThread { thread: it }] if *it == thread("t1")));
     let out = lab.answer(&agent, Ok(Answer::Done));
     assert!(matches!(asked(&out)[..], [Ask::DeleteThread { thread: it }] if *it == thread("t0")));
@@ -181,7 +181,7 @@ fn codex_removes_its_records_first_and_what_it_has_not_is_no_obstacle() {
 fn a_session_whose_record_stays_stays_too() {
     let (mut lab, agent) = running("t1");
     lab.complete(&agent, "1");
-    lab.run(|state, now, out| state.delete(vec![thread("t1")], now, out).unwrap());
+    lab.run(|state, now, out| state.delete(Some(vec![thread("t1")]), now, out).unwrap());
     let out = lab.answer(&agent, Err(AskError::Refused("no".into())));
     assert!(!deleted(&out));
     let why = out.effects.iter().find_map(|effect| match effect {

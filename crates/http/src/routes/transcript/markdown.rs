@@ -41,7 +41,10 @@ fn line(text: &mut String, name: &str, value: &str) {
 /// A turn, which is the `number`th, and how its thread came back for it.
 pub(super) fn turn(number: usize, turn: &Turn, returns: &[(ResumedHow, Timestamp)]) -> String {
     let mut text = format!("\n## Turn {number}: {}\n\n", turn.status.as_str());
-    push(&mut text, format_args!("- Turn: {}\n- At: {}, by {}\n", word(turn.id.as_str()), turn.created_at, word(&turn.principal)));
+    push(
+        &mut text,
+        format_args!("- Turn: {}\n- At: {}, by {}\n", word(turn.id.as_str()), turn.created_at, word(&turn.principal)),
+    );
     if let Some(old) = &turn.retry_of {
         line(&mut text, "Sends again the prompt of", old.as_str());
     }
@@ -235,14 +238,17 @@ fn longest_run(content: &str) -> usize {
 /// One kind of line ends, and pictures of other control characters.
 fn plain(content: &str) -> String {
     let lines = content.replace("\r\n", "\n");
-    lines.chars().map(|c| match c {
-        '\n' | '\t' => c,
-        '\r' => '\n',
-        '\u{7f}' => '\u{2421}',
-        c if c < ' ' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    }).collect()
+    lines
+        .chars()
+        .map(|c| match c {
+            '\n' | '\t' => c,
+            '\r' => '\n',
+            '\u{7f}' => '\u{2421}',
+            c if c < ' ' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
+            c if c.is_control() => '\u{fffd}',
+            c => c,
+        })
+        .collect()
 }
 
 fn push(text: &mut String, parts: std::fmt::Arguments<'_>) {
