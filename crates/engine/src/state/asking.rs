@@ -7,8 +7,8 @@ use agent::{ApprovalRequest, Reply, RequestId};
 use serde_json::json;
 use store::{NewApproval, Resolution, TurnChange, Write};
 use types::{
-    AgentId, Approval, ApprovalId, ApprovalKind, ApprovalStatus, Code, Decision, EventName, FileChange, ItemBody, Origin,
-    Timestamp,
+    AgentId, Approval, ApprovalId, ApprovalKind, ApprovalStatus, Code, Decision, EventName, FileChange, ItemBody,
+    Origin, Timestamp,
 };
 
 use super::{Active, Effect, Now, Output, State};

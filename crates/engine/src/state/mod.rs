@@ -30,12 +30,12 @@ use std::{
 use agent::{Ask, ThreadSpec};
 use store::{Base, NewEvent, PendingAsk, StoredTurn, Write};
 use types::{
-    AskId, Delivery, EventName, InputPart, ItemBody, ItemId, Origin, Principal, Session, ThreadId, Timestamp, TurnError,
-    TurnErrorCode, TurnId, TurnKind, TurnOptions, TurnStatus, Usage,
+    AskId, Delivery, EventName, InputPart, ItemBody, ItemId, Origin, Principal, Session, ThreadId, Timestamp,
+    TurnError, TurnErrorCode, TurnId, TurnKind, TurnOptions, TurnStatus, Usage,
 };
 
-use asking::Open;
 use crate::mail::Loaded;
+use asking::Open;
 pub use exchange::Finished;
 pub(crate) use exchange::{Bounds, Effect, Input, Limits, Now, Output, Patch, Up};
 

@@ -30,7 +30,10 @@ impl State {
                         self.opened(answer, now, out)
                     }
                 } else if active.stopping.is_some_and(|stopping| stopping.told == Some(id)) {
-                    self.heard_to_stop(matches!(answer, Err(AskError::Refused(_) | AskError::NoTurn | AskError::Timeout { .. })), now);
+                    self.heard_to_stop(
+                        matches!(answer, Err(AskError::Refused(_) | AskError::NoTurn | AskError::Timeout { .. })),
+                        now,
+                    );
                 } else if let Err(error) = answer {
                     tracing::debug!(%id, %error, "an ask that nobody waits for failed");
                 }

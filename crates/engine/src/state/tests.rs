@@ -1,12 +1,13 @@
 //! The machine by itself: what it asks of Codex, in which order, and what is on disk by then.
 
+mod approvals;
 mod lab;
 mod stops;
 mod v1;
 
 use std::cell::Cell;
 
-use agent::{Answer, Applied, AskError, Outcome, Reply, RequestId, What};
+use agent::{Answer, Applied, AskError, Outcome, What};
 use store::Message;
 use types::{AgentId, Code, ItemStatus, Role, Sandbox, TurnError, TurnStatus};
 
@@ -280,28 +281,6 @@ fn nobody_waits_for_a_codex_that_will_not_come() {
     let out = lab.input(Input::AgentDown { error: "no such program".into(), retrying: false });
     assert_eq!(ending(&out).unwrap().2, Some(TurnErrorCode::AgentExited));
     assert_eq!(lab.submit("three").unwrap_err().code, Code::AgentUnavailable);
-}
-
-#[test]
-fn what_is_asked_for_permission_is_declined_and_named() {
-    let (mut lab, agent) = running("t1");
-    let request = agent::ApprovalRequest {
-        request: RequestId("command:3".into()),
-        kind: "command",
-        codex_item: None,
-        command: Some("rm -rf /".into()),
-        cwd: None,
-        reason: None,
-        changes: vec![],
-    };
-    let out = lab.say(&agent, What::Approval(request));
-    assert!(matches!(&out.effects[0], Effect::Reply { reply: Reply::Decline, .. }));
-    assert!(
-        out.batch
-            .writes
-            .iter()
-            .any(|write| matches!(write, Write::UpdateTurn { change, .. } if change.declined.is_some()))
-    );
 }
 
 #[test]

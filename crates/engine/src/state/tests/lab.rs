@@ -23,8 +23,14 @@ pub(super) fn session() -> Session {
 }
 
 pub(super) fn up(id: &AgentId, inject: bool) -> Input {
-    let capabilities =
-        Capabilities { inject, interrupt: true, compact: true, delete: true, turn_options: true, remote_images: false };
+    let capabilities = Capabilities {
+        inject,
+        interrupt: true,
+        compact: true,
+        delete: true,
+        turn_options: true,
+        ..Capabilities::default()
+    };
     Input::AgentUp(Up { id: id.clone(), backend: Backend::AppServer, capabilities })
 }
 

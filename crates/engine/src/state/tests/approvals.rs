@@ -1,0 +1,172 @@
+//! What Codex asks, and who answers.
+
+use std::collections::BTreeMap;
+
+use agent::{ApprovalRequest, Outcome, Reply, RequestId, What};
+use types::{AgentId, Approval, ApprovalKind, ApprovalStatus, Code, Decision, Question, TurnStatus};
+
+use super::{super::*, lab::*};
+use crate::{OnExpiry, Refusal, Verdict};
+
+fn question(kind: ApprovalKind) -> ApprovalRequest {
+    let user_input = kind == ApprovalKind::UserInput;
+    let questions = if user_input {
+        vec![Question { id: "q1".into(), question: "which?".into(), options: vec!["a".into(), "b".into()] }]
+    } else {
+        Vec::new()
+    };
+    let mut decisions = vec![Decision::Decline, Decision::Cancel];
+    if !user_input {
+        decisions.insert(0, Decision::Accept);
+    }
+    ApprovalRequest {
+        request: RequestId("7".into()),
+        kind,
+        codex_item: None,
+        command: Some("touch x".into()),
+        cwd: Some("/w".into()),
+        reason: None,
+        changes: Vec::new(),
+        questions,
+        decisions,
+    }
+}
+
+/// A running turn that waits for an answer.
+fn asking(kind: ApprovalKind) -> (Lab, AgentId, Approval, Output) {
+    let (mut lab, agent) = running("t1");
+    lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
+    let out = lab.say(&agent, What::Approval(question(kind)));
+    let asked = out.batch.writes.iter().find_map(|write| match write {
+        Write::AddApproval(new) => Some(new.approval.clone()),
+        _ => None,
+    });
+    (lab, agent, asked.expect("on disk before anybody sees it"), out)
+}
+
+fn decide(lab: &mut Lab, approval: &Approval, verdict: Verdict) -> Result<Output, Refusal> {
+    let mut result = Ok(());
+    let out = lab.run(|state, now, out| result = state.decide(&approval.id, verdict, "local", now, out));
+    result.map(|()| out)
+}
+
+fn reply(out: &Output) -> Option<&Reply> {
+    out.effects.iter().find_map(|effect| if let Effect::Reply { reply, .. } = effect { Some(reply) } else { None })
+}
+
+fn resolved(out: &Output) -> Option<(ApprovalStatus, &str)> {
+    out.batch.writes.iter().find_map(|write| match write {
+        Write::ResolveApproval { resolution, .. } => Some((resolution.status, resolution.by.as_str())),
+        _ => None,
+    })
+}
+
+fn declined(out: &Output) -> bool {
+    out.batch.writes.iter().any(|write| matches!(write, Write::UpdateTurn { change, .. } if change.declined.is_some()))
+}
+
+#[test]
+fn codex_waits_until_somebody_decides_and_hears_it_once() {
+    let (mut lab, _, approval, out) = asking(ApprovalKind::Command);
+    assert_eq!((reply(&out), approval.status), (None, ApprovalStatus::Pending));
+    assert_eq!(approval.command.as_deref(), Some("touch x"));
+    let out = decide(&mut lab, &approval, Verdict::Decide(Decision::Accept)).unwrap();
+    assert_eq!(reply(&out), Some(&Reply::Decide(Decision::Accept)));
+    assert_eq!(resolved(&out), Some((ApprovalStatus::Accepted, "local")));
+    assert!(!declined(&out));
+    let again = decide(&mut lab, &approval, Verdict::Decide(Decision::Accept)).unwrap_err();
+    assert_eq!(again.code, Code::ApprovalResolved);
+}
+
+#[test]
+fn what_is_not_accepted_is_named_in_the_turn() {
+    for (decision, status) in
+        [(Decision::Decline, ApprovalStatus::Declined), (Decision::Cancel, ApprovalStatus::Cancelled)]
+    {
+        let (mut lab, _, approval, _) = asking(ApprovalKind::FileChange);
+        let out = decide(&mut lab, &approval, Verdict::Decide(decision)).unwrap();
+        assert_eq!(reply(&out), Some(&Reply::Decide(decision)));
+        assert_eq!(resolved(&out), Some((status, "local")));
+        assert!(declined(&out));
+    }
+}
+
+#[test]
+fn questions_want_answers_to_each_of_them() {
+    let (mut lab, _, approval, _) = asking(ApprovalKind::UserInput);
+    let answers = |pairs: &[(&str, &[&str])]| {
+        let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        Verdict::Answers(pairs.iter().map(|(id, words)| ((*id).to_owned(), owned(words))).collect::<BTreeMap<_, _>>())
+    };
+    for wrong in [
+        Verdict::Decide(Decision::Accept),
+        answers(&[]),
+        answers(&[("q1", &[])]),
+        answers(&[("q1", &["a"]), ("q2", &["b"])]),
+    ] {
+        assert_eq!(decide(&mut lab, &approval, wrong).unwrap_err().code, Code::BadRequest);
+    }
+    let out = decide(&mut lab, &approval, answers(&[("q1", &["a"])])).unwrap();
+    assert!(matches!(reply(&out), Some(Reply::Answers(answers)) if answers["q1"] == ["a"]));
+    assert_eq!(resolved(&out), Some((ApprovalStatus::Accepted, "local")));
+}
+
+#[test]
+fn what_nobody_answers_is_answered_by_its_deadline() {
+    for (on_expiry, decision) in [(OnExpiry::Cancel, Decision::Cancel), (OnExpiry::Decline, Decision::Decline)] {
+        let (mut lab, _, _, _) = asking(ApprovalKind::Command);
+        lab.state.limits.bounds.on_expiry = on_expiry;
+        lab.clock = lab.state.wake().unwrap();
+        let out = lab.input(Input::Tick);
+        assert_eq!(reply(&out), Some(&Reply::Decide(decision)));
+        assert_eq!(resolved(&out), Some((ApprovalStatus::Expired, "expiry")));
+        assert!(declined(&out));
+    }
+}
+
+#[test]
+fn the_time_that_a_person_takes_is_not_the_turns() {
+    let (mut lab, _, approval, _) = asking(ApprovalKind::Command);
+    let deadline = lab.state.active.as_ref().unwrap().deadline;
+    lab.clock = deadline + Duration::from_secs(500);
+    let out = lab.input(Input::Tick);
+    assert!(asked(&out).is_empty() && ending(&out).is_none(), "it waits for a person, not for Codex");
+    decide(&mut lab, &approval, Verdict::Decide(Decision::Accept)).unwrap();
+    assert!(lab.state.wake().unwrap() > lab.clock);
+}
+
+#[test]
+fn nothing_stays_open_behind_a_turn_that_ended() {
+    let (mut lab, agent, _, _) = asking(ApprovalKind::Command);
+    let end = What::TurnEnded { codex_turn: Some("c".into()), outcome: Outcome::Interrupted, last_message: None };
+    let out = lab.say(&agent, end);
+    assert_eq!(ending(&out).unwrap().0, TurnStatus::Interrupted);
+    assert_eq!((resolved(&out), reply(&out)), (Some((ApprovalStatus::Cancelled, "policy")), None));
+    let place = |test: fn(&Write) -> bool| out.batch.writes.iter().position(test).unwrap();
+    let closed = place(|write| matches!(write, Write::ResolveApproval { .. }));
+    let ended = place(|write| matches!(write, Write::UpdateTurn { change, .. } if change.status.is_some()));
+    assert!(closed < ended);
+
+    let (mut lab, _, _, _) = asking(ApprovalKind::Command);
+    let out = lab.input(Input::AgentDown { error: "killed".into(), retrying: true });
+    assert_eq!(resolved(&out), Some((ApprovalStatus::Cancelled, "policy")));
+}
+
+#[test]
+fn what_codex_does_not_wait_for_any_more_is_closed() {
+    let (mut lab, agent, approval, _) = asking(ApprovalKind::Command);
+    let out = lab.say(&agent, What::ApprovalGone { request: RequestId("7".into()) });
+    assert_eq!((resolved(&out), reply(&out)), (Some((ApprovalStatus::Cancelled, "policy")), None));
+    let late = decide(&mut lab, &approval, Verdict::Decide(Decision::Accept)).unwrap_err();
+    assert_eq!(late.code, Code::ApprovalResolved);
+}
+
+#[test]
+fn a_turn_that_is_to_stop_asks_nobody() {
+    let (mut lab, agent) = running("t1");
+    lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
+    let turn = lab.state.active.as_ref().unwrap().job.turn.clone();
+    lab.run(|state, now, out| state.interrupt(&turn, now, out).unwrap());
+    let out = lab.say(&agent, What::Approval(question(ApprovalKind::Command)));
+    assert_eq!(reply(&out), Some(&Reply::Decide(Decision::Decline)), "Codex would wait for ever");
+}
