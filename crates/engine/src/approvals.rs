@@ -79,7 +79,8 @@ impl Engine {
         if turn.principal != who.name() {
             return Ok(());
         }
-        let detail = "this token started the turn, so it can't approve what the turn asks; the scope approve-own allows that";
+        let detail =
+            "this token started the turn, so it can't approve what the turn asks; the scope approve-own allows that";
         Err(Refusal::new(Code::Forbidden, detail))
     }
 }

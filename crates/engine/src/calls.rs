@@ -11,12 +11,13 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 use types::{
-    Code, Resumed, Session, SessionId, Turn, TurnId,
+    Code, EventId, Resumed, Session, SessionId, Turn, TurnId,
     agent::{AgentInfo, Model},
 };
 
 use crate::{
-    OnExpiry, Policy, Refusal,
+    OnExpiry, Policy, Reader, Refusal,
+    feed::Feed,
     hub::{Call, Hub, Known},
     idempotency::Claims,
     mail::{Ended, Mail},
@@ -61,6 +62,7 @@ pub struct Engine {
     pub(crate) claims: Claims,
     tasks: TaskTracker,
     stats: Arc<Stats>,
+    feed: Feed,
 }
 
 impl Engine {
@@ -82,6 +84,7 @@ impl Engine {
         let (calls, inbox) = mpsc::channel(CALLS);
         let policy = Arc::new(options.policy);
         let (tasks, stats) = (TaskTracker::new(), Arc::new(Stats::default()));
+        let feed = Feed::new(store.clone());
         let bounds = Bounds {
             queue: options.queue_limit,
             turn: options.turn_limit,
@@ -100,10 +103,11 @@ impl Engine {
             messages,
             tasks: tasks.clone(),
             stats: stats.clone(),
+            feed: feed.clone(),
             known: Known::default(),
         };
         tasks.spawn(hub.run());
-        Ok(Self { calls, store, port, policy, claims: Claims::default(), tasks, stats })
+        Ok(Self { calls, store, port, policy, claims: Claims::default(), tasks, stats, feed })
     }
 
     /// Waits until every session has written down how it ended. Call it when the agent has been stopped.
@@ -255,6 +259,26 @@ impl Engine {
     /// When the store can't be read.
     pub async fn history(&self, session: &SessionId) -> Result<Vec<store::Message>, Refusal> {
         Ok(self.store.history(session).await?)
+    }
+
+    /// Reads what happens in one session, or everywhere: from behind an event, or from now on. A number that is not there yet is
+    /// that of another store: it is taken for the last one.
+    #[must_use]
+    pub fn follow(&self, session: Option<SessionId>, after: Option<EventId>) -> Reader {
+        let last = self.store.last_event();
+        self.feed.reader(session, after.map_or(last, |after| after.min(last)))
+    }
+
+    /// The number of the last event.
+    #[must_use]
+    pub fn last_event(&self) -> EventId {
+        self.store.last_event()
+    }
+
+    /// What tells this store from another one whose events have the same numbers.
+    #[must_use]
+    pub fn epoch(&self) -> &str {
+        self.store.epoch()
     }
 
     /// What was counted since the start.

@@ -17,6 +17,7 @@ use types::{AskId, Code, Decision, EventName, SessionId, ThreadId, Timestamp, ag
 
 use crate::{
     Policy, Refusal,
+    feed::Feed,
     mail::{Birth, Internal, Loaded, Mail},
     session::Task,
     state::{Bounds, Input, Up},
@@ -60,6 +61,7 @@ pub(crate) struct Hub {
     pub(crate) messages: mpsc::Receiver<Message>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) feed: Feed,
     pub(crate) known: Known,
 }
 
@@ -152,6 +154,7 @@ impl Hub {
             inbox,
             ended: watch::Sender::new(None),
             stats: self.stats.clone(),
+            feed: self.feed.clone(),
         };
         let loaded = self.known.threads.get(&id).cloned();
         self.tasks.spawn(task.run(birth, loaded, first));
@@ -296,5 +299,6 @@ impl Hub {
         if let Err(error) = self.store.commit(batch).await {
             tracing::warn!(%error, %name, "an event of the agent can't be stored");
         }
+        self.feed.happened();
     }
 }

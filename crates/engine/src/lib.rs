@@ -27,6 +27,7 @@
 mod approvals;
 mod calls;
 mod change;
+mod feed;
 mod grants;
 mod hub;
 mod idempotency;
@@ -42,9 +43,11 @@ mod state;
 mod stats;
 mod work;
 
+pub use agent::DeltaKind;
 pub use approvals::{OnExpiry, Verdict};
 pub use calls::{Engine, Options};
 pub use change::SessionPatch;
+pub use feed::{Reader, Told};
 pub use grants::Grants;
 pub use idempotency::Idempotency;
 pub use policy::{HARMLESS_CONFIG, Overrides, Policy, Strictness, is_guarded};
@@ -52,5 +55,5 @@ pub use prompt::Prompt;
 pub use refusal::Refusal;
 pub use state::Finished;
 pub use stats::Counts;
-pub use store::{Archived, Found, Message, SessionCursor, SessionFilter, TurnCursor};
+pub use store::{Archived, Found, Message, Published, SessionCursor, SessionFilter, TurnCursor};
 pub use work::{Accepted, NewSession, OnBusy, Submitted, Work};

@@ -5,7 +5,9 @@
 //! waited was never heard; it stays, held, until somebody asks for something in its session again.
 
 use store::{Batch, NewEvent, Resolution, SessionChange, Store, StoreError, TurnChange, Write};
-use types::{Approval, ApprovalStatus, EventName, ItemStatus, SessionId, Timestamp, TurnError, TurnErrorCode, TurnId, TurnStatus};
+use types::{
+    Approval, ApprovalStatus, EventName, ItemStatus, SessionId, Timestamp, TurnError, TurnErrorCode, TurnId, TurnStatus,
+};
 
 use crate::Finished;
 

@@ -26,6 +26,7 @@ use types::{AskId, EventName, SessionId, Timestamp};
 
 use crate::{
     Policy, Refusal,
+    feed::Feed,
     mail::{Birth, Internal, Loaded, Mail, Reply},
     recovery,
     state::{Bounds, Effect, Finished, Input, Limits, Now, Output, State},
@@ -56,6 +57,7 @@ pub(crate) struct Task {
     /// The turn that ended last since it is awake.
     pub(crate) ended: watch::Sender<Option<Arc<Finished>>>,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) feed: Feed,
 }
 
 impl Task {
@@ -284,7 +286,14 @@ impl Living {
                 self.state.handle(input, &now(&|| store.next_ask()), &mut self.gathered);
             }
         }
-        let urgent = self.gathered.effects.iter().any(|effect| !matches!(effect, Effect::Ack { .. }));
+        // What somebody watches is told at once; otherwise it may wait for more of its kind.
+        let watched = self.task.feed.watched();
+        let waits = |effect: &Effect| match effect {
+            Effect::Ack { .. } => true,
+            Effect::Grew { .. } | Effect::ItemOver(_) => !watched,
+            _ => false,
+        };
+        let urgent = watched || !self.gathered.effects.iter().all(waits);
         if urgent || self.gathered.batch.is_empty() {
             self.write_down().await;
         } else {
@@ -363,6 +372,7 @@ impl Living {
         Ok(())
     }
 
+    /// Does what follows from a commit, and says that something happened.
     fn act(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
@@ -372,7 +382,10 @@ impl Living {
                 }
                 Effect::Reply { agent, request, reply } => self.task.port.reply(&agent, request, reply),
                 Effect::Ack { agent, seq } => self.task.port.ack(&agent, seq),
+                Effect::Grew { turn, item, kind, text } => self.task.feed.grew(&self.id, &turn, &item, kind, &text),
+                Effect::ItemOver(item) => self.task.feed.ended(&self.id, &item),
                 Effect::Ended(finished) => {
+                    self.task.feed.quiet(&self.id);
                     self.task.stats.ended(finished.status);
                     self.task.ended.send_replace(Some(Arc::new(finished)));
                 }
@@ -407,6 +420,7 @@ impl Living {
                 }
             }
         }
+        self.task.feed.happened();
     }
 }
 

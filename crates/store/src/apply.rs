@@ -5,8 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 use types::{Delivery, EventId, Item, ItemId, ItemStatus, SessionId, TurnId, TurnStatus};
 
 use crate::{
-    Batch, Committed, NewEvent, NewSession, NewTurn, SessionChange, StoreError, TurnChange, Write,
-    approvals,
+    Batch, Committed, NewEvent, NewSession, NewTurn, SessionChange, StoreError, TurnChange, Write, approvals,
     rows::{item_columns, item_status},
     side,
     write::{PendingAsk, first_item},

@@ -30,8 +30,9 @@ struct Body {
     decisions: Vec<Decision>,
 }
 
-const APPROVAL: &str = "a.id, s.id, t.id, a.status, a.body, a.requested_at, a.expires_at, a.resolved_by, a.resolved_at";
-const FROM: &str = "approvals a JOIN turns t ON t.n = a.turn JOIN sessions s ON s.n = a.session";
+pub(crate) const APPROVAL: &str =
+    "a.id, s.id, t.id, a.status, a.body, a.requested_at, a.expires_at, a.resolved_by, a.resolved_at";
+pub(crate) const FROM: &str = "approvals a JOIN turns t ON t.n = a.turn JOIN sessions s ON s.n = a.session";
 
 impl Store {
     /// An approval, by its id.
@@ -79,7 +80,7 @@ impl Store {
     }
 }
 
-fn approval(row: &Row<'_>) -> rusqlite::Result<Approval> {
+pub(crate) fn approval(row: &Row<'_>) -> rusqlite::Result<Approval> {
     let body: Body = rows::json(row, 4)?;
     Ok(Approval {
         id: rows::id(row, 0, ApprovalId::parse)?,
@@ -138,7 +139,12 @@ pub(crate) fn resolve(conn: &Connection, id: &ApprovalId, resolution: &Resolutio
         .prepare_cached(
             "UPDATE approvals SET status = ?2, resolved_by = ?3, resolved_at = ?4 WHERE id = ?1 AND status = 'pending'",
         )?
-        .execute(params![id.as_str(), resolution.status.as_str(), resolution.by, Timestamp::as_millis(resolution.at)])?;
+        .execute(params![
+            id.as_str(),
+            resolution.status.as_str(),
+            resolution.by,
+            Timestamp::as_millis(resolution.at)
+        ])?;
     if changed == 0 {
         return Err(refused(format!("the approval {id} is not open")));
     }

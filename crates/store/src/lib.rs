@@ -36,6 +36,7 @@ mod error;
 mod migrate;
 mod owner;
 mod pages;
+mod published;
 mod read;
 mod readers;
 mod rows;
@@ -57,6 +58,7 @@ use types::{AskId, Event, EventId, Session, SessionId, Turn, TurnId};
 
 pub use error::{OpenError, StoreError};
 pub use pages::{Archived, SessionCursor, SessionFilter, TurnCursor};
+pub use published::Published;
 pub use stored::{Found, Message, StoredSession, StoredTurn};
 pub use write::{
     Base, Batch, Committed, IdempotencyKey, NewApproval, NewEvent, NewSession, NewTurn, PendingAsk, Remembered,

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use types::{
-    AgentId, Approval, ApprovalId, ApprovalStatus, AskId, Delivery, EventId, EventName, Grant, Item, ItemBody, ItemId, Origin, Principal,
-    Resumed, Session, SessionId, ThreadId, Timestamp, TitleSource, TurnError, TurnId, TurnKind, TurnOptions,
-    TurnStatus, Usage, agent::Backend,
+    AgentId, Approval, ApprovalId, ApprovalStatus, AskId, Delivery, EventId, EventName, Grant, Item, ItemBody, ItemId,
+    Origin, Principal, Resumed, Session, SessionId, ThreadId, Timestamp, TitleSource, TurnError, TurnId, TurnKind,
+    TurnOptions, TurnStatus, Usage, agent::Backend,
 };
 
 /// Writes that belong together, in order. Either all of them are on disk or none.

@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent::{Ask, Capabilities, Reply, Report, RequestId};
+use agent::{Ask, Capabilities, DeltaKind, Reply, Report, RequestId};
 use store::{Batch, Message, Write};
 use types::{
-    AgentId, AskId, Delivery, Principal, SessionId, ThreadId, Timestamp, TitleSource, TurnError, TurnId, TurnStatus,
-    agent::Backend,
+    AgentId, AskId, Delivery, ItemId, Principal, SessionId, ThreadId, Timestamp, TitleSource, TurnError, TurnId,
+    TurnStatus, agent::Backend,
 };
 
 use crate::{OnExpiry, Policy, Refusal};
@@ -113,6 +113,15 @@ pub(crate) enum Effect {
     },
     /// A turn ended: whoever waits for it is told.
     Ended(Finished),
+    /// A text in progress grew.
+    Grew {
+        turn: TurnId,
+        item: ItemId,
+        kind: DeltaKind,
+        text: String,
+    },
+    /// An item is over.
+    ItemOver(ItemId),
     /// The session is gone, or can't go.
     Left(Result<(), Refusal>),
 }

@@ -100,8 +100,16 @@ impl State {
             What::TurnEnded { codex_turn, outcome, last_message } => {
                 self.turn_ended(codex_turn.as_deref(), outcome, last_message, now, out);
             }
-            // Deltas pass by: nobody watches a turn yet, and what is complete comes with the item.
-            What::ItemDelta { .. } | What::Named { .. } | What::Answer(..) => {}
+            What::ItemDelta { codex_id, kind, text } => {
+                // What is complete comes with the item; this is for whoever watches.
+                if let Some(active) = &self.active
+                    && let Some(item) = active.items.get(&codex_id).filter(|item| item.open.is_some())
+                {
+                    let (turn, item) = (active.job.turn.clone(), item.id.clone());
+                    out.effects.push(Effect::Grew { turn, item, kind, text });
+                }
+            }
+            What::Named { .. } | What::Answer(..) => {}
         }
     }
 
@@ -145,6 +153,7 @@ impl State {
         });
         self.put(Item { id: id.clone(), status, at, body }, Some(codex_id), out);
         self.event(EventName::ItemCompleted, Some(&turn), Some(&id), None, now, out);
+        out.effects.push(Effect::ItemOver(id));
     }
 
     /// Codex has recorded the prompt: from now on it is part of the thread. `told` is the item as Codex has it.

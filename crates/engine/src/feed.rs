@@ -1,0 +1,332 @@
+//! Fan-out: what happens, for whoever watches.
+//!
+//! # Theory of operation
+//!
+//! A reader is a cursor and not a queue: the number of the last event that it was given, and for each text in progress how much of
+//! it. Whatever happens, a task only says that something did ([`Feed::happened`]); each reader then takes what is behind its
+//! cursor, when it has time for it. A slow one gets larger pieces later, an absent one costs nothing, nobody slows anybody, and
+//! memory does not grow with readers.
+//!
+//! Events come from the store, through one cache for all readers, so that an event is read once however many watch. Texts in
+//! progress are kept here, once, until their items end.
+//!
+//! **Order.** A session's task adds to a text only after the event that began its item was committed. A reader first looks at the
+//! texts, then reads the events up to the last one that is committed by then, tells these, and only then what is new of the
+//! texts it looked at: so a piece of a text never overtakes the event that it belongs to. The end of an item tells what was left of
+//! its text before.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use agent::DeltaKind;
+use store::{Published, Store, StoreError};
+use tokio::sync::watch;
+use types::{EventId, EventName, ItemId, SessionId, TurnId};
+
+/// The most events that are read at once.
+const PAGE: u32 = 256;
+
+/// The newest events that are kept for all readers.
+const CACHED: usize = 1_024;
+
+/// The place where things happen; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Feed {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    happened: watch::Sender<u64>,
+    texts: Mutex<HashMap<SessionId, Vec<Text>>>,
+    cache: tokio::sync::Mutex<Cache>,
+}
+
+/// The text of an item that is in progress.
+#[derive(Debug, Clone)]
+struct Text {
+    turn: TurnId,
+    item: ItemId,
+    kind: DeltaKind,
+    /// It only grows.
+    text: String,
+}
+
+/// What is new of a text, for one reader.
+struct Piece {
+    session: SessionId,
+    turn: TurnId,
+    item: ItemId,
+    kind: DeltaKind,
+    offset: usize,
+    text: String,
+}
+
+/// All events with numbers above `from` and up to `to`.
+struct Cache {
+    from: EventId,
+    to: EventId,
+    events: VecDeque<Arc<Published>>,
+}
+
+impl Feed {
+    pub(crate) fn new(store: Store) -> Self {
+        let last = store.last_event();
+        let cache = Cache { from: last, to: last, events: VecDeque::new() };
+        let inner = Inner { store, happened: watch::Sender::new(0), texts: Mutex::default(), cache: cache.into() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Something was committed, or a text grew.
+    pub(crate) fn happened(&self) {
+        self.inner.happened.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Whether anybody watches now.
+    pub(crate) fn watched(&self) -> bool {
+        self.inner.happened.receiver_count() > 0
+    }
+
+    /// A text in progress grew. The event that began its item is committed.
+    pub(crate) fn grew(&self, session: &SessionId, turn: &TurnId, item: &ItemId, kind: DeltaKind, more: &str) {
+        let mut texts = self.texts();
+        let texts = texts.entry(session.clone()).or_default();
+        match texts.iter_mut().find(|text| text.item == *item && text.kind == kind) {
+            Some(text) => text.text.push_str(more),
+            None => {
+                let text = more.to_owned();
+                texts.push(Text { turn: turn.clone(), item: item.clone(), kind, text });
+            }
+        }
+    }
+
+    /// An item ended: its text is in the store.
+    pub(crate) fn ended(&self, session: &SessionId, item: &ItemId) {
+        let mut texts = self.texts();
+        if let Some(of_session) = texts.get_mut(session) {
+            of_session.retain(|text| text.item != *item);
+            if of_session.is_empty() {
+                texts.remove(session);
+            }
+        }
+    }
+
+    /// Nothing is in progress in this session.
+    pub(crate) fn quiet(&self, session: &SessionId) {
+        self.texts().remove(session);
+    }
+
+    /// A reader of one session, or of everything, from behind an event.
+    pub(crate) fn reader(&self, session: Option<SessionId>, after: EventId) -> Reader {
+        let happened = self.inner.happened.subscribe();
+        Reader { feed: self.clone(), session, after, happened, offsets: HashMap::new() }
+    }
+
+    fn texts(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Vec<Text>>> {
+        // A poisoned lock guards texts of which each step leaves them whole.
+        self.inner.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is new of what is in progress, in one session or in all.
+    fn look(&self, session: Option<&SessionId>, offsets: &HashMap<(ItemId, DeltaKind), usize>) -> Vec<Piece> {
+        let texts = self.texts();
+        let mut pieces = Vec::new();
+        let mut take = |session: &SessionId, texts: &[Text]| {
+            for text in texts {
+                let offset = offsets.get(&(text.item.clone(), text.kind)).copied().unwrap_or(0);
+                let Some(new) = text.text.get(offset..).filter(|new| !new.is_empty()) else { continue };
+                pieces.push(Piece {
+                    session: session.clone(),
+                    turn: text.turn.clone(),
+                    item: text.item.clone(),
+                    kind: text.kind,
+                    offset,
+                    text: new.to_owned(),
+                });
+            }
+        };
+        match session {
+            Some(id) => texts.get(id).into_iter().for_each(|of_it| take(id, of_it)),
+            None => texts.iter().for_each(|(id, of_it)| take(id, of_it)),
+        }
+        pieces
+    }
+
+    /// A page of the events behind one. Those that are new are read once for all readers.
+    async fn events(&self, session: Option<&SessionId>, after: EventId) -> Result<Vec<Arc<Published>>, StoreError> {
+        let last = self.inner.store.last_event();
+        let mut cache = self.inner.cache.lock().await;
+        if after < cache.from {
+            drop(cache);
+            let events = self.inner.store.published_after(session, after, PAGE).await?;
+            return Ok(events.into_iter().map(Arc::new).collect());
+        }
+        while cache.to < last {
+            let events = self.inner.store.published_after(None, cache.to, PAGE).await?;
+            let full = events.len() == PAGE as usize;
+            for event in events {
+                cache.to = event.id;
+                cache.events.push_back(Arc::new(event));
+            }
+            if !full {
+                cache.to = cache.to.max(last);
+            }
+            while cache.events.len() > CACHED {
+                if let Some(event) = cache.events.pop_front() {
+                    cache.from = event.id;
+                }
+            }
+        }
+        let first = cache.events.partition_point(|event| event.id <= after);
+        let ours = |event: &&Arc<Published>| session.is_none_or(|session| event.session.as_ref() == Some(session));
+        // One that fell behind while the cache was filled reads from the store the next time.
+        if after < cache.from {
+            return Ok(Vec::new());
+        }
+        Ok(cache.events.iter().skip(first).filter(ours).take(PAGE as usize).cloned().collect())
+    }
+}
+
+/// Something that a reader is told.
+#[derive(Debug, Clone)]
+pub enum Told {
+    /// A numbered event.
+    Event(Arc<Published>),
+    /// What is new of a text in progress, or all of it so far.
+    Text {
+        /// The session.
+        session: SessionId,
+        /// The turn.
+        turn: TurnId,
+        /// The item.
+        item: ItemId,
+        /// Which text of it.
+        kind: DeltaKind,
+        /// Where it begins in that text, in bytes of UTF-8.
+        offset: usize,
+        /// The text.
+        text: String,
+        /// It is all that there is so far, for a reader that did not see the item begin.
+        snapshot: bool,
+    },
+}
+
+/// Reads what happens, at its own pace.
+pub struct Reader {
+    feed: Feed,
+    session: Option<SessionId>,
+    after: EventId,
+    happened: watch::Receiver<u64>,
+    /// How much of each text was told.
+    offsets: HashMap<(ItemId, DeltaKind), usize>,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("session", &self.session).field("after", &self.after).finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    /// What is behind the cursor; waits until there is something.
+    ///
+    /// # Errors
+    /// When the store can't be read; the cursor stays where it was.
+    pub async fn next(&mut self) -> Result<Vec<Told>, StoreError> {
+        loop {
+            self.happened.mark_unchanged();
+            let told = self.step().await?;
+            if !told.is_empty() {
+                return Ok(told);
+            }
+            if self.happened.changed().await.is_err() {
+                return Err(StoreError::Closed);
+            }
+        }
+    }
+
+    /// The number of the last event that was told.
+    #[must_use]
+    pub fn last(&self) -> EventId {
+        self.after
+    }
+
+    async fn step(&mut self) -> Result<Vec<Told>, StoreError> {
+        // First the texts, then the events, so that no text is told before the event that began it.
+        let pieces = self.feed.look(self.session.as_ref(), &self.offsets);
+        let known = self.feed.inner.store.last_event();
+        let mut told = Vec::new();
+        let mut over = HashSet::new();
+        loop {
+            let events = self.feed.events(self.session.as_ref(), self.after).await?;
+            let Some(last) = events.last().map(|event| event.id) else {
+                // Nothing of ours up to there.
+                self.after = self.after.max(known);
+                break;
+            };
+            for event in events {
+                self.before(&event, &mut over, &mut told);
+                told.push(Told::Event(event));
+            }
+            self.after = last;
+            if last >= known || told.len() >= PAGE as usize {
+                break;
+            }
+        }
+        if self.after >= known {
+            for piece in pieces {
+                self.piece(piece, &over, &mut told);
+            }
+        }
+        Ok(told)
+    }
+
+    /// What has to be told before an event: the rest of the text of an item that ends.
+    fn before(&mut self, event: &Published, over: &mut HashSet<ItemId>, told: &mut Vec<Told>) {
+        let item = &event.data["item"];
+        let Some(id) = item["id"].as_str().and_then(|id| ItemId::parse(id).ok()) else { return };
+        let kind_and_field = match item["kind"].as_str() {
+            Some("agentMessage") => Some((DeltaKind::Text, "text")),
+            Some("reasoning") => Some((DeltaKind::Reasoning, "summary")),
+            Some("commandExecution") => Some((DeltaKind::Output, "output")),
+            _ => None,
+        };
+        match event.name {
+            EventName::ItemStarted => {
+                if let Some((kind, _)) = kind_and_field {
+                    self.offsets.entry((id, kind)).or_insert(0);
+                }
+            }
+            EventName::ItemCompleted => {
+                over.insert(id.clone());
+                let Some((kind, field)) = kind_and_field else { return };
+                let Some(offset) = self.offsets.remove(&(id.clone(), kind)) else { return };
+                let rest = item[field].as_str().and_then(|text| text.get(offset..)).unwrap_or_default();
+                // An output is cut in the middle, and what was shown is not always its beginning.
+                if offset == 0 || rest.is_empty() || kind == DeltaKind::Output {
+                    return;
+                }
+                let turn = event.data["turnId"].as_str().and_then(|turn| TurnId::parse(turn).ok());
+                if let (Some(session), Some(turn)) = (event.session.clone(), turn) {
+                    let text = rest.to_owned();
+                    told.push(Told::Text { session, turn, item: id, kind, offset, text, snapshot: false });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn piece(&mut self, piece: Piece, over: &HashSet<ItemId>, told: &mut Vec<Told>) {
+        let Piece { session, turn, item, kind, offset, text } = piece;
+        if over.contains(&item) {
+            return;
+        }
+        let known = self.offsets.insert((item.clone(), kind), offset + text.len());
+        told.push(Told::Text { session, turn, item, kind, offset, text, snapshot: known.is_none() });
+    }
+}
+
+#[cfg(test)]
+mod tests;
