@@ -12,6 +12,9 @@ pub(crate) const THREAD_DEADLINE: Duration = Duration::from_secs(120);
 /// How long Codex may take to say that it took a turn, or to answer anything else that is quick.
 pub(crate) const QUICK_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long Codex may take to answer an interrupt: milliseconds, or nothing at all when nothing runs (0.98.0, 0.153.4).
+pub(crate) const INTERRUPT_DEADLINE: Duration = Duration::from_secs(5);
+
 /// What an adapter wants done: lines for Codex, reports for the engine.
 #[derive(Default)]
 pub(crate) struct Out {

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::{Map, Value};
 use types::{
-    AgentId, ApprovalKind, ApprovalPolicy, AskId, Decision, FileChange, InputPart, ItemBody, ItemStatus, Question, Role,
-    Sandbox, ThreadId, TurnError, TurnId, Usage,
+    AgentId, ApprovalKind, ApprovalPolicy, AskId, Decision, FileChange, InputPart, ItemBody, ItemStatus, Question,
+    Role, Sandbox, ThreadId, TurnError, TurnId, Usage,
     agent::{AgentInfo, Backend, Model},
 };
 
@@ -58,7 +58,7 @@ pub enum Ask {
         thread: ThreadId,
         /// Codex's id of the turn.
         codex_turn: String,
-        /// What is added, in its order. Paths of images are absolute.
+        /// What is added, in its order.
         input: Vec<InputPart>,
     },
     /// A new thread that remembers what this one does, which stays as it is; only where [`Capabilities::fork`]. Answered by
@@ -225,6 +225,7 @@ impl AskError {
 
 /// What comes out of an agent, in order.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all messages are reports; a box would be one allocation each")]
 pub enum Message {
     /// A process is ready.
     Up {

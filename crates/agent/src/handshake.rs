@@ -51,7 +51,7 @@ pub(crate) async fn shake<T: Transport>(
     let (greeting, thanks) = match backend {
         Backend::AppServer => (
             json!({"id": INITIALIZE, "method": "initialize", "params": {"clientInfo": client,
-                "capabilities": {"optOutNotificationMethods": NOT_WANTED}}}),
+                "capabilities": {"experimentalApi": true, "optOutNotificationMethods": NOT_WANTED}}}),
             json!({"method": "initialized"}),
         ),
         Backend::McpServer => (

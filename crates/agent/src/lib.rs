@@ -32,6 +32,7 @@ mod handshake;
 pub mod locate;
 mod mcp_server;
 mod process;
+mod question;
 mod rpc;
 mod supervisor;
 mod transport;

@@ -8,7 +8,7 @@ use crate::answers::{Given, Said, shorten};
 use crate::script::{Answer, Script, Step};
 
 /// The beginnings of messages that Codex (0.98.0 to 0.169.0) writes in the user's name.
-const WRITTEN_BY_CODEX: [&str; 16] = [
+const WRITTEN_BY_CODEX: [&str; 17] = [
     "<environment_context>",
     "# AGENTS.md instructions",
     "<INSTRUCTIONS>",
@@ -26,6 +26,8 @@ const WRITTEN_BY_CODEX: [&str; 16] = [
     "image content omitted",
     "Codex could not read the local image",
     "Codex cannot attach image",
+    // 0.98.0, when a patch comes by the shell.
+    "Warning: apply_patch was requested via",
 ];
 
 /// How Codex begins its request for a summary of the conversation.
@@ -280,6 +282,7 @@ mod tests {
             user(&["RUN:b"]),
             {"type": "function_call", "call_id": "2"},
             {"type": "function_call_output", "call_id": "2", "output": "new"},
+            user(&["Warning: apply_patch was requested via exec_command. Use the apply_patch tool instead of exec_command."]),
             {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "beside"}]},
         ]});
         let conversation = Conversation::read(&request);

@@ -27,9 +27,20 @@ pub(super) fn of_request(error: &wire::RpcError) -> AskError {
     } else if text.starts_with("Invalid request: unknown variant") && text.contains("expected one of `initialize`") {
         // The names of methods begin with that one; other words that it does not know are the caller's.
         AskError::NotSupported
+    } else if text.ends_with("requires experimentalApi capability") {
+        AskError::NotSupported
     } else {
         AskError::Refused(text.to_owned())
     }
+}
+
+/// Why a running turn took no more input.
+pub(super) fn of_steer(error: &wire::RpcError) -> AskError {
+    let text = error.message.as_str();
+    if text.contains("no active turn to steer") || text.contains("expected active turn id") {
+        return AskError::NoTurn;
+    }
+    of_request(error)
 }
 
 /// Why a turn failed.

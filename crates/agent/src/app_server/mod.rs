@@ -14,10 +14,18 @@
 //! - A compaction is a turn. On a busy thread it stops the turn that runs, and a `turn/start` during one is refused (0.98.0: lost).
 //!   The engine never overlaps them. What [`threads`] remembers is needed for it.
 //! - Addresses of images on the web are refused from 0.153 on; `data:` goes.
-//! - 0.98.0 says everything twice, once as `codex/event/...`; that second voice is not listened to.
+//! - 0.98.0 says everything twice, once as `codex/event/...`; that second voice is not listened to. A file change that was declined
+//!   it also completes twice, the second time as failed.
+//! - The experimental interface is asked for at `initialize`, because `thread/backgroundTerminals/clean` needs it. What else it
+//!   changes are two notifications, which nobody reads; what the model is given stays the same.
+//! - What `turn/steer` took is recorded only with its completed user message. A turn that is stopped before that loses it.
+//! - A fork is there for good with its reply. It takes the model from the configuration, not from the thread that it is made of.
+//! - An interrupt of a thread on which nothing runs is an error, or never answered (0.98.0). Right after the reply to
+//!   `turn/start` it is the same error, and the turn runs on.
 
 mod errors;
 mod items;
+mod notes;
 mod params;
 mod questions;
 mod threads;
@@ -26,14 +34,15 @@ mod wire;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use types::{AskId, ItemStatus, ThreadId, TurnErrorCode, agent::Model};
+use types::{AskId, ThreadId, TurnErrorCode, agent::Model};
 
 pub(crate) use params::config;
+use questions::Questions;
 use threads::Threads;
 
 use crate::{
-    adapter::{Adapter, Out, QUICK_DEADLINE, THREAD_DEADLINE},
-    domain::{Answer, Ask, AskError, Capabilities, DeltaKind, Outcome, Reply, RequestId, Route, What},
+    adapter::{Adapter, INTERRUPT_DEADLINE, Out, QUICK_DEADLINE, THREAD_DEADLINE},
+    domain::{Answer, Ask, AskError, Capabilities, Reply, RequestId},
     rpc::Rpc,
     version::Version,
 };
@@ -43,11 +52,13 @@ use crate::{
 const SINCE_SECOND_API: Version = Version(0, 153, 0);
 
 /// Notifications that nobody here reads. Names that a version does not know are ignored by it.
-pub(crate) const NOT_WANTED: [&str; 6] = [
+pub(crate) const NOT_WANTED: [&str; 8] = [
     "account/rateLimits/updated",
     "item/fileChange/outputDelta",
     "remoteControl/status/changed",
     "thread/goal/cleared",
+    "thread/readState/changed",
+    "thread/settings/updated",
     "thread/started",
     "thread/status/changed",
 ];
@@ -57,11 +68,14 @@ const MOST_MODELS: usize = 1000;
 
 /// What is remembered of a request.
 enum Call {
-    /// A thread; whether it is a new one.
-    Thread {
-        new: bool,
-    },
+    Start,
+    Resume,
+    /// A fork, and of which thread.
+    Fork(ThreadId),
     Turn,
+    /// An interrupt, and of which thread.
+    Interrupt(ThreadId),
+    Steer,
     Compact(ThreadId),
     Delete(ThreadId),
     /// A page of models: those of the pages before it, and until when the last page has to be here.
@@ -74,6 +88,7 @@ enum Call {
 pub(crate) struct AppServer {
     rpc: Rpc<Call>,
     threads: Threads,
+    questions: Questions,
     second_api: bool,
 }
 
@@ -81,7 +96,7 @@ impl AppServer {
     /// An adapter for a Codex of this version that has answered `initialize`.
     pub(crate) fn new(version: Option<Version>) -> Self {
         let second_api = version.is_none_or(|version| version >= SINCE_SECOND_API);
-        Self { rpc: Rpc::new(), threads: Threads::default(), second_api }
+        Self { rpc: Rpc::new(), threads: Threads::default(), questions: Questions::new(second_api), second_api }
     }
 
     fn answer(&mut self, id: AskId, incoming: &wire::Incoming<'_>, now: Instant, out: &mut Out) {
@@ -89,8 +104,10 @@ impl AppServer {
             if error.code == wire::OVERLOADED && self.rpc.overloaded(id, now, &mut out.lines) {
                 return;
             }
-            if self.rpc.answered(id, &mut out.lines).is_some() {
-                out.answer(id, Err(errors::of_request(error)));
+            match self.rpc.answered(id, &mut out.lines) {
+                Some(Call::Steer) => out.answer(id, Err(errors::of_steer(error))),
+                Some(_) => out.answer(id, Err(errors::of_request(error))),
+                None => {}
             }
             return;
         }
@@ -104,12 +121,18 @@ impl AppServer {
                 Err(error) => Err(error),
             },
             Call::Limits => wire::read(incoming.result).map(Answer::Limits),
-            Call::Thread { new } => wire::read::<wire::ThreadReply>(incoming.result).map(|reply| {
-                if new {
-                    self.threads.started(&reply.thread.id);
-                }
-                Answer::Thread { applied: Some(reply.applied()), thread: Some(reply.thread.id) }
-            }),
+            Call::Start | Call::Resume | Call::Fork(_) => {
+                wire::read::<wire::ThreadReply>(incoming.result).map(|reply| {
+                    let applied = Some(reply.applied());
+                    let thread = reply.thread.id;
+                    match call {
+                        Call::Start => self.threads.started(&thread),
+                        Call::Fork(of) => self.threads.forked(&thread, &of, !self.second_api),
+                        _ => {}
+                    }
+                    Answer::Thread { applied, thread: Some(thread) }
+                })
+            }
             Call::Turn => {
                 wire::read::<wire::TurnReply>(incoming.result).map(|reply| Answer::Turn { codex_turn: reply.turn.id })
             }
@@ -121,7 +144,7 @@ impl AppServer {
                 self.threads.deleted(&thread);
                 Ok(Answer::Done)
             }
-            Call::Other => Ok(Answer::Done),
+            Call::Interrupt(_) | Call::Steer | Call::Other => Ok(Answer::Done),
         };
         out.answer(id, answer.map_err(|error| AskError::Unreadable(error.to_string())));
     }
@@ -139,94 +162,6 @@ impl AppServer {
             _ => out.answer(id, Ok(Answer::Models(models))),
         }
     }
-
-    fn notification(
-        &mut self,
-        method: &str,
-        incoming: &wire::Incoming<'_>,
-        out: &mut Out,
-    ) -> Result<(), serde_json::Error> {
-        let params = incoming.params;
-        let (thread, what) = match method {
-            "turn/started" => {
-                let note: wire::TurnNote = wire::read(params)?;
-                self.threads.turn_started(&note.thread_id, &note.turn.id);
-                (note.thread_id, What::TurnStarted { codex_turn: note.turn.id })
-            }
-            "item/started" => {
-                let note: wire::ItemNote<'_> = wire::read(params)?;
-                let item = items::read(note.item, ItemStatus::InProgress)?;
-                if let Some(turn) = &note.turn_id {
-                    self.begin(&note.thread_id, turn, out);
-                }
-                (note.thread_id, What::ItemStarted { codex_id: item.codex_id, body: item.body })
-            }
-            "item/completed" => {
-                let note: wire::ItemNote<'_> = wire::read(params)?;
-                let item = items::read(note.item, ItemStatus::Completed)?;
-                (note.thread_id, What::ItemCompleted { codex_id: item.codex_id, status: item.status, body: item.body })
-            }
-            "item/agentMessage/delta" => delta(wire::read(params)?, DeltaKind::Text),
-            "item/reasoning/summaryTextDelta" => delta(wire::read(params)?, DeltaKind::Reasoning),
-            "item/commandExecution/outputDelta" => delta(wire::read(params)?, DeltaKind::Output),
-            "turn/plan/updated" => {
-                let note: wire::PlanNote = wire::read(params)?;
-                (note.thread_id, items::plan(note.plan))
-            }
-            "thread/tokenUsage/updated" => {
-                let note: wire::UsageNote = wire::read(params)?;
-                let thread = note.thread_id.clone();
-                match self.threads.used(note) {
-                    Some(usage) => (thread, What::Usage(usage)),
-                    None => return Ok(()),
-                }
-            }
-            "error" => {
-                let note: wire::ErrorNote = wire::read(params)?;
-                // The last one comes again with the end of the turn.
-                if !note.will_retry {
-                    return Ok(());
-                }
-                let details = note.error.additional_details.map(|text| format!(" ({text})")).unwrap_or_default();
-                (note.thread_id, What::Warning(format!("{}{details}", note.error.message)))
-            }
-            "warning" => {
-                let note: wire::WarningNote = wire::read(params)?;
-                match note.thread_id {
-                    Some(thread) => (thread, What::Warning(note.message)),
-                    None => return Ok(()),
-                }
-            }
-            "turn/completed" => {
-                let note: wire::TurnNote = wire::read(params)?;
-                self.begin(&note.thread_id, &note.turn.id, out);
-                self.threads.turn_ended(&note.thread_id);
-                let last_message = note.turn.last_message();
-                let outcome = match note.turn.status.as_str() {
-                    "completed" => Outcome::Completed,
-                    "interrupted" => Outcome::Interrupted,
-                    _ => Outcome::Failed(errors::of_turn(note.turn.error.as_ref())),
-                };
-                let what = What::TurnEnded { codex_turn: Some(note.turn.id), outcome, last_message };
-                (note.thread_id, what)
-            }
-            "configWarning" => {
-                let note: wire::ConfigNote = wire::read(params)?;
-                tracing::info!(target: "codex", "{}", note.summary);
-                return Ok(());
-            }
-            _ => return Ok(()),
-        };
-        out.reports.push((Route::Thread(thread), what));
-        Ok(())
-    }
-
-    /// Says that a turn began when Codex did not say it itself.
-    fn begin(&mut self, thread: &ThreadId, turn: &str, out: &mut Out) {
-        if self.threads.begins(thread, turn) {
-            out.reports.push((Route::Thread(thread.clone()), What::TurnStarted { codex_turn: turn.to_owned() }));
-        }
-    }
 }
 
 impl Adapter for AppServer {
@@ -238,18 +173,20 @@ impl Adapter for AppServer {
             delete: self.second_api,
             turn_options: true,
             remote_images: !self.second_api,
+            steer: self.second_api,
+            fork: true,
+            clean_terminals: self.second_api,
+            approvals_for_session: true,
         }
     }
 
     fn ask(&mut self, id: AskId, ask: Ask, now: Instant, out: &mut Out) {
         let second = self.second_api;
         let (method, params, call, wait) = match ask {
-            Ask::StartThread(spec) => {
-                ("thread/start", params::thread(&spec, second), Call::Thread { new: true }, THREAD_DEADLINE)
-            }
+            Ask::StartThread(spec) => ("thread/start", params::thread(&spec, second), Call::Start, THREAD_DEADLINE),
             Ask::ResumeThread { thread, spec } => {
                 let params = params::resume(&thread, &spec, second);
-                ("thread/resume", params, Call::Thread { new: false }, THREAD_DEADLINE)
+                ("thread/resume", params, Call::Resume, THREAD_DEADLINE)
             }
             Ask::Inject { thread, messages } => {
                 ("thread/inject_items", params::inject(&thread, &messages), Call::Other, THREAD_DEADLINE)
@@ -259,10 +196,31 @@ impl Adapter for AppServer {
                     out.answer(id, Err(AskError::NotLoaded));
                     return;
                 };
+                self.threads.works_in(thread, &turn.spec.cwd);
                 ("turn/start", params::turn(&turn, thread, second), Call::Turn, QUICK_DEADLINE)
             }
             Ask::Interrupt { thread, codex_turn } => {
-                ("turn/interrupt", json!({"threadId": thread, "turnId": codex_turn}), Call::Other, QUICK_DEADLINE)
+                let params = json!({"threadId": thread, "turnId": codex_turn});
+                ("turn/interrupt", params, Call::Interrupt(thread), INTERRUPT_DEADLINE)
+            }
+            Ask::Steer { .. } if !second => {
+                out.answer(id, Err(AskError::NotSupported));
+                return;
+            }
+            Ask::Steer { thread, codex_turn, input } => {
+                let params = params::steer(&thread, &codex_turn, &input, self.threads.folder(&thread));
+                ("turn/steer", params, Call::Steer, QUICK_DEADLINE)
+            }
+            Ask::Fork { thread, spec } => {
+                let params = params::resume(&thread, &spec, second);
+                ("thread/fork", params, Call::Fork(thread), THREAD_DEADLINE)
+            }
+            Ask::CleanTerminals { .. } if !second => {
+                out.answer(id, Err(AskError::NotSupported));
+                return;
+            }
+            Ask::CleanTerminals { thread } => {
+                ("thread/backgroundTerminals/clean", json!({"threadId": thread}), Call::Other, QUICK_DEADLINE)
             }
             Ask::Compact { thread } => {
                 ("thread/compact/start", json!({"threadId": thread}), Call::Compact(thread), QUICK_DEADLINE)
@@ -284,7 +242,7 @@ impl Adapter for AppServer {
     }
 
     fn reply(&mut self, request: RequestId, reply: Reply, out: &mut Out) {
-        out.lines.extend(questions::answer(&request, reply));
+        self.questions.answer(&request, &reply, out);
     }
 
     fn line(&mut self, line: &[u8], now: Instant, out: &mut Out) {
@@ -299,7 +257,7 @@ impl Adapter for AppServer {
             }
         };
         match (incoming.method.as_deref(), incoming.id) {
-            (Some(method), Some(id)) => questions::ask(method, id.get(), incoming.params, out),
+            (Some(method), Some(id)) => self.questions.ask(method, id, incoming.params, out),
             (Some(method), None) => {
                 if let Err(error) = self.notification(method, &incoming, out) {
                     tracing::warn!(%error, method, "a notification that can't be read; the tested versions are {:?}", crate::TESTED);
@@ -328,10 +286,6 @@ impl Adapter for AppServer {
             out.answer(ended.id, Err(AskError::Exited { heard: ended.heard }));
         }
     }
-}
-
-fn delta(note: wire::DeltaNote, kind: DeltaKind) -> (ThreadId, What) {
-    (note.thread_id, What::ItemDelta { codex_id: note.item_id, kind, text: note.delta })
 }
 
 /// Whether a turn that failed so may be the account's fault; only for messages.

@@ -1,5 +1,7 @@
 //! What is asked of Codex, as its JSON.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 use types::{ApprovalPolicy, AskId, InputPart, Role, Sandbox, ThreadId};
 
@@ -44,7 +46,7 @@ pub(super) fn thread(spec: &ThreadSpec, second: bool) -> Value {
     params
 }
 
-/// The parameters of `thread/resume`.
+/// The parameters of `thread/resume`, and of `thread/fork`.
 pub(super) fn resume(thread: &ThreadId, spec: &ThreadSpec, second: bool) -> Value {
     let mut params = self::thread(spec, second);
     params["threadId"] = json!(thread);
@@ -56,7 +58,7 @@ pub(super) fn resume(thread: &ThreadId, spec: &ThreadSpec, second: bool) -> Valu
 
 /// The parameters of `turn/start`.
 pub(super) fn turn(turn: &TurnSpec, thread: &ThreadId, second: bool) -> Value {
-    let input: Vec<Value> = turn.input.iter().map(|part| self::input(part, turn)).collect();
+    let input: Vec<Value> = turn.input.iter().map(|part| self::input(part, &turn.spec.cwd)).collect();
     let mut params = json!({
         "threadId": thread,
         "input": input,
@@ -77,6 +79,12 @@ pub(super) fn turn(turn: &TurnSpec, thread: &ThreadId, second: bool) -> Value {
         params["clientUserMessageId"] = json!(turn.turn);
     }
     params
+}
+
+/// The parameters of `turn/steer`, for a turn that works in `cwd`.
+pub(super) fn steer(thread: &ThreadId, turn: &str, input: &[InputPart], cwd: &Path) -> Value {
+    let input: Vec<Value> = input.iter().map(|part| self::input(part, cwd)).collect();
+    json!({"threadId": thread, "expectedTurnId": turn, "input": input})
 }
 
 /// The parameters of `thread/inject_items`.
@@ -123,11 +131,11 @@ pub(super) fn sandbox_policy(sandbox: Sandbox) -> Value {
 }
 
 /// A part of what the caller sent.
-fn input(part: &InputPart, turn: &TurnSpec) -> Value {
+fn input(part: &InputPart, cwd: &Path) -> Value {
     match part {
         InputPart::Text { text } => json!({"type": "text", "text": text}),
         InputPart::Image { url } => json!({"type": "image", "url": url}),
-        InputPart::LocalImage { path } => json!({"type": "localImage", "path": turn.spec.cwd.join(path)}),
+        InputPart::LocalImage { path } => json!({"type": "localImage", "path": cwd.join(path)}),
     }
 }
 

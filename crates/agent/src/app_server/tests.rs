@@ -3,10 +3,13 @@
 use types::{ApprovalPolicy, InputPart, Sandbox, SessionId, TurnError, TurnId, Usage};
 
 use super::*;
-use crate::domain::{Applied, ThreadSpec, TurnSpec};
+use crate::domain::{Applied, DeltaKind, Outcome, Route, ThreadSpec, TurnSpec, What};
 
+mod approvals;
 mod compaction;
+mod forks;
 mod options;
+mod steering;
 
 fn spec() -> ThreadSpec {
     ThreadSpec {
@@ -186,8 +189,8 @@ fn a_question_waits_for_its_reply_and_an_unknown_one_is_refused() {
     );
     assert!(out.lines.is_empty());
     let Some((_, What::Approval(approval))) = out.reports.pop() else { panic!("no approval") };
-    assert_eq!((approval.kind, approval.command.as_deref()), ("command", Some("ls")));
-    adapter.reply(approval.request, Reply::Decline, &mut out);
+    assert_eq!((approval.kind, approval.command.as_deref()), (types::ApprovalKind::Command, Some("ls")));
+    adapter.reply(approval.request, Reply::Decide(types::Decision::Decline), &mut out);
     assert_eq!(sent(&out), [json!({"id": 3, "result": {"decision": "decline"}})]);
 
     out.lines.clear();

@@ -1,5 +1,7 @@
 //! The JSON of `codex app-server`: the fields that are used, and no others.
 
+mod question;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, de::DeserializeOwned};
@@ -7,6 +9,8 @@ use serde_json::value::RawValue;
 use types::{ApprovalPolicy, PlanStep, Sandbox, ThreadId, Usage, agent::Model};
 
 use crate::domain::Applied;
+
+pub(super) use question::Question;
 
 /// Codex's queue is full; ask again.
 pub(super) const OVERLOADED: i64 = -32001;
@@ -258,24 +262,18 @@ impl From<Tokens> for Usage {
     }
 }
 
-/// What the questions that we know have in common.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Question {
-    pub(super) thread_id: Option<ThreadId>,
-    pub(super) item_id: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) command: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) cwd: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) reason: Option<String>,
-    #[serde(deserialize_with = "lenient")]
-    pub(super) message: Option<String>,
+/// A question is not asked any more.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ResolvedNote {
+    pub(super) thread_id: ThreadId,
+    pub(super) request_id: serde_json::Value,
 }
 
 /// A field that is only shown: whatever else stands there is as good as nothing.
-fn lenient<'de, D: serde::Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn lenient<'de, D: serde::Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).ok())
 }

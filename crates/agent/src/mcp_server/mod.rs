@@ -10,9 +10,13 @@
 //! (0.153.4). So after a cancel or a failure the thread is *spoilt*: it is not used again, and the engine replays. A spec-conforming `accept` counts as a no; what counts is the
 //! field `decision`.
 
+mod questions;
 mod wire;
 
-use std::{collections::HashSet, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
 
 use serde_json::{Value, json};
 use types::{ApprovalPolicy, AskId, InputPart, ItemBody, ItemStatus, ThreadId, TurnError, TurnErrorCode, Usage};
@@ -20,13 +24,13 @@ use types::{ApprovalPolicy, AskId, InputPart, ItemBody, ItemStatus, ThreadId, Tu
 use crate::{
     adapter::{Adapter, Out},
     domain::{
-        Answer, Applied, ApprovalRequest, Ask, AskError, Capabilities, Outcome, Reply, RequestId, Route, ThreadSpec,
-        TurnSpec, What,
+        Answer, Applied, Ask, AskError, Capabilities, Outcome, Reply, RequestId, Route, ThreadSpec, TurnSpec, What,
     },
     rpc::Rpc,
     version::Version,
 };
-use wire::{Event, Incoming, ToolResult, applied, changes, command, failure};
+use questions::{Asker, Questions, deny};
+use wire::{Event, Incoming, ToolResult, applied, changes, command, failure, patch_status};
 
 /// From this version on only `on-request` and `never` are known.
 const SINCE_FEW_POLICIES: Version = Version(0, 153, 0);
@@ -47,13 +51,23 @@ pub(crate) struct McpServer {
     known: HashSet<ThreadId>,
     spoilt: HashSet<ThreadId>,
     few_policies: bool,
+    /// What all requests of a thread used, as it was told last: 0.98.0 tells it again before each request.
+    totals: HashMap<ThreadId, Value>,
+    questions: Questions,
 }
 
 impl McpServer {
     /// An adapter for a server that has answered `initialize`.
     pub(crate) fn new(version: Option<Version>) -> Self {
         let few_policies = version.is_some_and(|version| version >= SINCE_FEW_POLICIES);
-        Self { rpc: Rpc::new(), known: HashSet::new(), spoilt: HashSet::new(), few_policies }
+        Self {
+            rpc: Rpc::new(),
+            known: HashSet::new(),
+            spoilt: HashSet::new(),
+            few_policies,
+            totals: HashMap::new(),
+            questions: Questions::default(),
+        }
     }
 
     fn call(&mut self, id: AskId, turn: &TurnSpec, out: &mut Out) {
@@ -108,7 +122,7 @@ impl McpServer {
         if let Some(error) = incoming.error {
             let text = error.get("message").and_then(Value::as_str).unwrap_or("no reason given").to_owned();
             if call.taken {
-                end(id, Outcome::Failed(TurnError::new(TurnErrorCode::Other, text)), None, out);
+                self.end(id, Outcome::Failed(TurnError::new(TurnErrorCode::Other, text)), None, out);
             } else {
                 out.answer(id, Err(AskError::Refused(text)));
             }
@@ -131,12 +145,7 @@ impl McpServer {
         }
         take(id, &mut call, out);
         let outcome = if result.is_error { Outcome::Failed(failure(text.clone())) } else { Outcome::Completed };
-        end(id, outcome, (!result.is_error).then_some(text), out);
-    }
-
-    fn deny(&self, id: &Value, out: &mut Out) {
-        let denied = json!({"jsonrpc": "2.0", "id": id, "result": {"decision": "denied", "action": "decline"}});
-        out.lines.push(denied.to_string().into_bytes());
+        self.end(id, outcome, (!result.is_error).then_some(text), out);
     }
 
     fn spoil(&mut self, thread: ThreadId) {
@@ -187,13 +196,19 @@ impl McpServer {
                 say(What::ItemCompleted { codex_id: text("call_id"), status, body: command(&msg) });
             }
             "patch_apply_end" => {
-                let good = msg.get("success").and_then(Value::as_bool).unwrap_or(false);
-                let status = if good { ItemStatus::Completed } else { ItemStatus::Failed };
+                let status = patch_status(&msg);
                 let body = ItemBody::FileChange { changes: changes(msg.get("changes")) };
                 say(What::ItemCompleted { codex_id: text("call_id"), status, body });
             }
             "token_count" => {
-                if let Some(last) = msg.pointer("/info/last_token_usage") {
+                let total = msg.pointer("/info/total_token_usage").cloned();
+                let before = total
+                    .as_ref()
+                    .zip(call.thread.clone())
+                    .and_then(|(total, thread)| self.totals.insert(thread, total.clone()));
+                if let Some(last) =
+                    msg.pointer("/info/last_token_usage").filter(|_| before.is_none() || before != total)
+                {
                     let tokens = |name: &str| last.get(name).and_then(Value::as_u64).unwrap_or(0);
                     say(What::Usage(Usage {
                         input_tokens: tokens("input_tokens"),
@@ -211,44 +226,38 @@ impl McpServer {
                 if let Some(thread) = thread {
                     self.spoil(thread);
                 }
-                end(id, Outcome::Interrupted, None, out);
+                self.end(id, Outcome::Interrupted, None, out);
             }
             _ => {}
         }
     }
 
-    fn question(&self, method: &str, id: &Value, params: &Value, out: &mut Out) {
-        let thread = params.get("threadId").and_then(Value::as_str);
-        let call =
-            self.rpc.iter().find(|(_, call)| call.thread.as_ref().map(ThreadId::as_str) == thread).map(|(id, _)| id);
-        if call.is_none() && method == "elicitation/create" {
-            // An error would leave Codex's turn stuck; whoever's it is, it is told no.
-            self.deny(id, out);
-            return;
-        }
-        let (Some(call), "elicitation/create") = (call, method) else {
+    fn question(&mut self, method: &str, id: &Value, params: &Value, out: &mut Out) {
+        if method != "elicitation/create" {
             let refusal = json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "method not found"}});
             out.lines.push(refusal.to_string().into_bytes());
             return;
-        };
-        let patch = params.get("codex_elicitation").and_then(Value::as_str) == Some("patch-approval");
-        let words = params.get("codex_command").and_then(Value::as_array);
-        let approval = ApprovalRequest {
-            request: RequestId(id.to_string()),
-            kind: if patch { "fileChange" } else { "command" },
-            codex_item: params.get("codex_call_id").and_then(Value::as_str).map(str::to_owned),
-            command: words.map(|words| words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
-            cwd: params.get("codex_cwd").and_then(Value::as_str).map(str::to_owned),
-            reason: params.get("message").and_then(Value::as_str).map(str::to_owned),
-            changes: changes(params.get("codex_changes")),
-        };
-        out.reports.push((Route::Ask(call), What::Approval(approval)));
+        }
+        let asker = Asker::read(params);
+        let of_thread = |call: &Call| call.thread.is_some() && call.thread == asker.thread;
+        let named = asker.call.filter(|id| self.rpc.iter().any(|(call, _)| call == *id));
+        match named.or_else(|| self.rpc.iter().find(|(_, call)| of_thread(call)).map(|(id, _)| id)) {
+            Some(call) => self.questions.ask(call, id, asker, params, out),
+            // An error would leave Codex's turn stuck; whoever's it is, it is told no.
+            None => deny(id, out),
+        }
+    }
+
+    fn end(&mut self, id: AskId, outcome: Outcome, last_message: Option<String>, out: &mut Out) {
+        self.questions.ended(id, out);
+        let what = What::TurnEnded { codex_turn: Some(id.to_string()), outcome, last_message };
+        out.reports.push((Route::Ask(id), what));
     }
 }
 
 impl Adapter for McpServer {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { interrupt: true, ..Capabilities::default() }
+        Capabilities { interrupt: true, approvals_for_session: true, ..Capabilities::default() }
     }
 
     fn ask(&mut self, id: AskId, ask: Ask, _now: Instant, out: &mut Out) {
@@ -261,9 +270,14 @@ impl Adapter for McpServer {
                 let why = "codex mcp-server forgets its threads when it ends".to_owned();
                 out.answer(id, Err(AskError::NoRecord(why)));
             }
-            Ask::Inject { .. } | Ask::Compact { .. } | Ask::DeleteThread { .. } | Ask::Models | Ask::Limits => {
-                out.answer(id, Err(AskError::NotSupported))
-            }
+            Ask::Inject { .. }
+            | Ask::Steer { .. }
+            | Ask::Fork { .. }
+            | Ask::CleanTerminals { .. }
+            | Ask::Compact { .. }
+            | Ask::DeleteThread { .. }
+            | Ask::Models
+            | Ask::Limits => out.answer(id, Err(AskError::NotSupported)),
             Ask::StartTurn(turn) => self.call(id, &turn, out),
             Ask::Interrupt { codex_turn, .. } => {
                 out.answer(id, Ok(Answer::Done));
@@ -275,19 +289,13 @@ impl Adapter for McpServer {
                 let cancel =
                     json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": call}});
                 out.lines.push(cancel.to_string().into_bytes());
-                end(call, Outcome::Interrupted, None, out);
+                self.end(call, Outcome::Interrupted, None, out);
             }
         }
     }
 
     fn reply(&mut self, request: RequestId, reply: Reply, out: &mut Out) {
-        let (decision, action) = match reply {
-            Reply::Accept => ("approved", "accept"),
-            Reply::Decline => ("denied", "decline"),
-            Reply::Cancel => ("abort", "cancel"),
-        };
-        let result = json!({"decision": decision, "action": action});
-        out.lines.push(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, request.0).into_bytes());
+        self.questions.answer(&request, &reply, out);
     }
 
     fn line(&mut self, line: &[u8], _now: Instant, out: &mut Out) {
@@ -353,11 +361,6 @@ fn take(id: AskId, call: &mut Call, out: &mut Out) {
         call.taken = true;
         out.answer(id, Ok(Answer::Turn { codex_turn: id.to_string() }));
     }
-}
-
-fn end(id: AskId, outcome: Outcome, last_message: Option<String>, out: &mut Out) {
-    let what = What::TurnEnded { codex_turn: Some(id.to_string()), outcome, last_message };
-    out.reports.push((Route::Ask(id), what));
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use types::{Sandbox, TurnId};
 
 use super::*;
 
+mod approvals;
+
 fn turn(thread: Option<&str>) -> Ask {
     Ask::StartTurn(spec(thread))
 }
@@ -125,7 +127,10 @@ fn what_the_tools_cannot_say_is_not_asked() {
         Ask::StartTurn(TurnSpec { effort: Some("high".into()), ..spec(None) }),
         Ask::StartTurn(TurnSpec { output_schema: Some(json!({})), ..spec(None) }),
         Ask::Compact { thread: thread.clone() },
-        Ask::DeleteThread { thread },
+        Ask::DeleteThread { thread: thread.clone() },
+        Ask::Steer { thread: thread.clone(), codex_turn: "1".into(), input: vec![text("p")] },
+        Ask::Fork { thread: thread.clone(), spec: spec(None).spec },
+        Ask::CleanTerminals { thread },
         Ask::Models,
         Ask::Limits,
     ];
@@ -137,5 +142,20 @@ fn what_the_tools_cannot_say_is_not_asked() {
         assert_eq!(out.reports, [answer], "{ask:?}");
     }
     let can = McpServer::new(None).capabilities();
-    assert!(can.interrupt && !can.compact && !can.delete && !can.turn_options);
+    assert!(can.interrupt && can.approvals_for_session);
+    assert!(!can.compact && !can.delete && !can.turn_options && !can.steer && !can.fork && !can.clean_terminals);
+}
+
+#[test]
+fn tokens_that_are_told_again_count_once() {
+    let (mut adapter, mut out) = (McpServer::new(Some(Version(0, 98, 0))), Out::default());
+    adapter.ask(AskId(1), turn(None), Instant::now(), &mut out);
+    let configured = r#"{"jsonrpc":"2.0","method":"codex/event","params":{"_meta":{"requestId":1,"threadId":"t1"},"id":"0","msg":{"type":"session_configured"}}}"#;
+    let used = |total: u64| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"codex/event","params":{{"_meta":{{"requestId":1,"threadId":"t1"}},"id":"0","msg":{{"type":"token_count","info":{{"total_token_usage":{{"input_tokens":{total}}},"last_token_usage":{{"input_tokens":100}}}}}}}}}}"#
+        )
+    };
+    let said = run(&mut adapter, &[configured, &used(100), &used(100), &used(200)]);
+    assert_eq!(said.iter().filter(|what| matches!(what, What::Usage(usage) if usage.input_tokens == 100)).count(), 2);
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use types::{ChangeKind, FileChange, ItemBody, Sandbox, ThreadId, TurnError, TurnErrorCode};
+use types::{ChangeKind, FileChange, ItemBody, ItemStatus, Sandbox, ThreadId, TurnError, TurnErrorCode};
 
 use crate::domain::Applied;
 
@@ -85,16 +85,32 @@ pub(super) fn applied(msg: &Value) -> Option<Applied> {
     })
 }
 
+/// The words of a command as one text.
+pub(super) fn words(command: &Value) -> String {
+    let words: Vec<&str> = command.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    words.join(" ")
+}
+
 pub(super) fn command(msg: &Value) -> ItemBody {
-    let words = msg.get("command").and_then(Value::as_array);
-    let words: Vec<&str> = words.into_iter().flatten().filter_map(Value::as_str).collect();
     ItemBody::CommandExecution {
-        command: words.join(" "),
+        command: msg.get("command").map(words).unwrap_or_default(),
         cwd: msg.get("cwd").and_then(Value::as_str).unwrap_or_default().to_owned(),
         output: msg.get("aggregated_output").and_then(Value::as_str).map(str::to_owned),
         output_truncated: None,
         exit_code: msg.get("exit_code").and_then(Value::as_i64),
         duration_ms: None,
+    }
+}
+
+/// How a file change ended. 0.153 says that it was declined; 0.98.0 only writes why it failed.
+pub(super) fn patch_status(msg: &Value) -> ItemStatus {
+    let text = |name: &str| msg.get(name).and_then(Value::as_str).unwrap_or_default();
+    if msg.get("success").and_then(Value::as_bool).unwrap_or(false) {
+        ItemStatus::Completed
+    } else if text("status") == "declined" || text("stderr") == "patch rejected by user" {
+        ItemStatus::Declined
+    } else {
+        ItemStatus::Failed
     }
 }
 

@@ -1,9 +1,12 @@
 //! The double on the wire: what the adapters rely on, and what a crash leaves behind.
 #![allow(clippy::expect_used, reason = "a test that cannot go on should say where")]
 
+mod approvals;
 mod compaction;
+mod forks;
 mod options;
 mod server;
+mod steering;
 
 use serde_json::{Value, json};
 

@@ -26,6 +26,7 @@ const METHODS: &[&str] = &[
     "initialize",
     "thread/start",
     "thread/resume",
+    "thread/fork",
     "thread/archive",
     "thread/delete",
     "thread/unsubscribe",
@@ -138,6 +139,7 @@ impl AppServer {
             "initialize" => self.initialize(id, params, out),
             "thread/start" => self.start(id, params, out),
             "thread/resume" => self.resume(id, params, out),
+            "thread/fork" => self.fork(id, params, out),
             "turn/start" => self.turn_start(id, params, out),
             "turn/steer" => self.turn_steer(id, params, out),
             "turn/interrupt" => self.turn_interrupt(id, params, out),
@@ -225,6 +227,9 @@ impl AppServer {
     fn turn_steer(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
         let name = thread_id(params, "invalid thread id")?;
         let expected = required(params, "expectedTurnId")?;
+        if params["input"].as_array().is_some_and(Vec::is_empty) {
+            return refuse("input must not be empty");
+        }
         check_input(params)?;
         let done = self.with_thread(name, out, |thread, context| {
             let Some(turn) = &thread.turn else {

@@ -11,6 +11,7 @@
 //! | `overloaded:<n>` | the first n requests after `initialize` get the error -32001 |
 //! | `wider` | `thread/start` and `thread/resume` reply with dangerFullAccess and never |
 //! | `approval` | every turn asks for the approval of a command first |
+//! | `ask-input`, `ask-permissions`, `ask-elicitation` | every turn asks a person first, for that; the answer tells what was replied (`app-server` only) |
 //! | `small-pages` | `model/list` tells one model a page |
 //! | `big-line:<bytes>` | every turn without a script of its own is answered in one line of that size |
 
@@ -27,6 +28,25 @@ pub(crate) enum Stage {
     Answer,
 }
 
+/// What a person can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Input,
+    Permissions,
+    Elicitation,
+}
+
+impl Asked {
+    /// The word in the answer.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Permissions => "permissions",
+            Self::Elicitation => "elicitation",
+        }
+    }
+}
+
 /// What goes wrong.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Faults {
@@ -39,6 +59,7 @@ pub(crate) struct Faults {
     pub(crate) overloaded: usize,
     pub(crate) wider: bool,
     pub(crate) approval: bool,
+    pub(crate) person: Option<Asked>,
     pub(crate) small_pages: bool,
     pub(crate) big_line: Option<usize>,
 }
@@ -70,6 +91,9 @@ impl Faults {
                 "overloaded" => faults.overloaded = rest.parse().unwrap_or(1),
                 "wider" => faults.wider = true,
                 "approval" => faults.approval = true,
+                "ask-input" => faults.person = Some(Asked::Input),
+                "ask-permissions" => faults.person = Some(Asked::Permissions),
+                "ask-elicitation" => faults.person = Some(Asked::Elicitation),
                 "small-pages" => faults.small_pages = true,
                 "big-line" => faults.big_line = Some(rest.parse().unwrap_or(1 << 20)),
                 _ => {}

@@ -3,12 +3,14 @@
 //! Two tools, `codex` and `codex-reply`. What happens in a turn comes as `codex/event` notifications that carry the call's id; the call's
 //! answer comes last, or never: not after `notifications/cancelled`, not after the decision `abort`, and not for the first of two calls on
 //! a busy thread (the second is steered into the running turn and gets the answer). Threads are in memory only.
+//!
+//! A question is `elicitation/create`, and only its `decision` counts; `denied` is told to the model as a failed request.
 
 mod threads;
 mod tools;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::time::Instant;
 
 use fake_model::Step;
@@ -17,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::faults::{Faults, Stage};
 use crate::pump::{Out, Server};
-use crate::script::{Ending, Plan, plan};
+use crate::script::{Ending, Plan, plan, refused};
 use crate::shapes::{self, new_id};
 
 /// The server.
@@ -35,6 +37,11 @@ pub(crate) struct McpServer {
 struct Thread {
     id: String,
     cwd: String,
+    sandbox: String,
+    /// Its policy is `never`.
+    never: bool,
+    /// Commands and files that were approved for the session.
+    approved: HashSet<String>,
     given: Given,
     memory: Vec<Said>,
     turn: Option<Turn>,
@@ -49,8 +56,14 @@ struct Turn {
     told: Vec<String>,
     item: String,
     text: Option<String>,
-    question: Option<Step>,
+    question: Option<Question>,
     due: Option<Instant>,
+}
+
+/// A request for approval that has no answer yet.
+struct Question {
+    step: Step,
+    call: String,
 }
 
 impl McpServer {
@@ -109,7 +122,9 @@ impl McpServer {
             let policy = arguments["approval-policy"].as_str().unwrap_or("on-request");
             let given = tools::given(arguments);
             let cwd = shapes::absolute(arguments["cwd"].as_str());
-            let thread = Thread { id: new_id(), cwd, given, memory: Vec::new(), turn: None };
+            let sandbox = arguments["sandbox"].as_str().unwrap_or("read-only").to_owned();
+            let (never, approved) = (policy == "never", HashSet::new());
+            let thread = Thread { id: new_id(), cwd, sandbox, never, approved, given, memory: Vec::new(), turn: None };
             let id = thread.id.clone();
             let configured = json!({"type": "session_configured", "session_id": id, "thread_id": id,
                 "model": thread.given.model, "model_provider_id": "fake", "reasoning_effort": thread.given.effort,
@@ -185,13 +200,15 @@ impl McpServer {
                 continue;
             }
             if let Some(step) = turn.plan.steps.pop_front() {
-                if matches!(&step, Step::Run { escalate: true, .. }) {
+                if thread.asks(&step) && thread.never && !self.faults.approval {
+                    thread.tell(refused(&step, Some(&thread.sandbox)));
+                } else if thread.asks(&step) && !thread.approved.contains(&thread.subject(&step)) {
                     let request = self.next_request;
                     self.next_request += 1;
                     self.asked.insert(request, thread.id.clone());
                     thread.ask(request, step, out);
                 } else {
-                    thread.do_step(&step, out);
+                    thread.do_step(&step, None, out);
                 }
                 continue;
             }
@@ -235,16 +252,17 @@ impl McpServer {
         if response["result"].is_null() {
             return;
         }
-        let Some(step) = thread.turn.as_mut().and_then(|turn| turn.question.take()) else { return };
+        let Some(question) = thread.turn.as_mut().and_then(|turn| turn.question.take()) else { return };
+        let Question { step, call } = question;
         match response["result"]["decision"].as_str() {
-            Some("approved" | "approved_for_session") => thread.do_step(&step, out),
-            Some("abort") => return thread.abort(out),
-            decision => {
-                let why = if decision == Some("denied") { "rejected by user" } else { "approval request failed" };
-                thread.tell(format!(
-                    "ran: exec_command failed: CreateProcess {{ message: \"Rejected(\\\"{why}\\\")\" }}"
-                ));
+            Some("approved") => thread.do_step(&step, Some(call), out),
+            Some("approved_for_session") => {
+                let subject = thread.subject(&step);
+                thread.approved.insert(subject);
+                thread.do_step(&step, Some(call), out);
             }
+            Some("abort") => return thread.abort(out),
+            _ => thread.decline(&step, &call, out),
         }
         self.advance(&id, out);
     }

@@ -1,17 +1,20 @@
 //! What a prompt makes the double do: the fake model's words, without a model.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::time::Duration;
 
 use fake_model::answers::{self, Given, Said};
 use fake_model::{Answer, Script, Step};
 use serde_json::{Value, json};
 
-use crate::faults::Faults;
+use crate::faults::{Asked, Faults};
 
 /// What a turn does, from here to its end.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    /// What a person is asked first.
+    pub(crate) person: Option<Asked>,
     pub(crate) steps: VecDeque<Step>,
     pub(crate) reasoning: Option<String>,
     pub(crate) ending: Ending,
@@ -50,7 +53,7 @@ pub(crate) fn plan(prompt: &str, earlier: &[Said], given: &Given, faults: &Fault
     let mut steps = VecDeque::from(script.steps);
     let ending = match script.answer {
         Some(answer) => ending(answer, earlier, given),
-        None if !steps.is_empty() => Ending::Told,
+        None if !steps.is_empty() || faults.person.is_some() => Ending::Told,
         None if script.reasoning.is_some() => say("reasoned"),
         None => match faults.big_line {
             Some(bytes) => Ending::SayAtOnce(answers::big(bytes)),
@@ -60,7 +63,7 @@ pub(crate) fn plan(prompt: &str, earlier: &[Said], given: &Given, faults: &Fault
     if faults.approval {
         steps.push_front(Step::Run { command: "echo hi".to_owned(), escalate: true });
     }
-    Plan { steps, reasoning: script.reasoning, ending }
+    Plan { person: faults.person, steps, reasoning: script.reasoning, ending }
 }
 
 /// The plan of a compaction of what was said: its answer is the summary.
@@ -68,7 +71,7 @@ pub(crate) fn compaction(earlier: &[Said]) -> Plan {
     let of_user = earlier.iter().rev().filter(|said| said.role == "user");
     let told = of_user.filter_map(|said| Script::parse(&said.text).compaction).next();
     let answer = told.unwrap_or_else(|| Answer::Say(format!("summary of {} messages", earlier.len())));
-    Plan { steps: VecDeque::new(), reasoning: None, ending: ending(answer, earlier, &Given::default()) }
+    Plan { person: None, steps: VecDeque::new(), reasoning: None, ending: ending(answer, earlier, &Given::default()) }
 }
 
 /// What a compaction leaves of what was said: the user's words and the summary.
@@ -142,4 +145,31 @@ fn http_failure(status: u16) -> Failure {
 /// What the answer says about a command that "ran".
 pub(crate) fn output_of(command: &str) -> String {
     format!("fake output of {command}\n")
+}
+
+/// Why a sandbox keeps a change from this file; nothing when it does not.
+pub(crate) fn blocks(sandbox: Option<&str>, cwd: &str, file: &str) -> Option<&'static str> {
+    match sandbox {
+        Some("dangerFullAccess" | "danger-full-access") => None,
+        Some("workspaceWrite" | "workspace-write") => {
+            let inside = Path::new(cwd).join(file).starts_with(cwd);
+            (!inside).then_some("writing outside of the project")
+        }
+        _ => Some("writing is blocked by read-only sandbox"),
+    }
+}
+
+/// What the answer says about a step that would need an approval which the policy does not let Codex ask for.
+pub(crate) fn refused(step: &Step, sandbox: Option<&str>) -> String {
+    match step {
+        Step::Run { .. } => {
+            "ran: approval policy is Never; reject command \u{2014} you cannot ask for escalated permissions \
+                             if the approval policy is Never"
+                .to_owned()
+        }
+        Step::Patch { .. } => {
+            let why = blocks(sandbox, "", "").unwrap_or("writing outside of the project");
+            format!("patch failed: patch rejected: {why}; rejected by user approval settings")
+        }
+    }
 }

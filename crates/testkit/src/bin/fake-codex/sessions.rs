@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A line of a thread's file.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "camelCase")]
 pub(crate) enum Record {
     /// The first line.
-    Thread { cwd: String, model: String, created: u64 },
+    Thread { cwd: String, model: String, created: u64, forked_from: Option<String> },
     /// The model and the effort in force from here on.
     Settings { model: String, effort: Option<String> },
     /// What was said before is this summary now, and the user's words.
@@ -83,6 +83,14 @@ impl Sessions {
         }
         let records = read(&path);
         if records.is_empty() { Err(Missing::Empty(path)) } else { Ok((file, records)) }
+    }
+
+    /// Reads a thread for a fork of it, whoever has it loaded.
+    pub(crate) fn copy(&self, id: &str) -> Result<Vec<Record>, Missing> {
+        if !self.path(id).exists() && self.archived_path(id).exists() {
+            return Err(Missing::Archived);
+        }
+        self.peek(id)
     }
 
     /// Reads a thread that need not be loaded.

@@ -70,6 +70,10 @@ pub(crate) struct Thread {
     pub(crate) last_output: u64,
     /// The model and the effort that the file tells.
     kept_settings: (String, Option<String>),
+    /// Commands and files that were approved for the session. No file tells them, and no fork has them.
+    pub(crate) approved: HashSet<String>,
+    /// The thread that this one is a fork of.
+    pub(crate) forked_from: Option<String>,
     file: Option<File>,
     unsaved: Vec<Record>,
 }
@@ -95,6 +99,8 @@ impl Thread {
             calls: 0,
             output_tokens: 0,
             last_output: 0,
+            approved: HashSet::new(),
+            forked_from: None,
             file: None,
             unsaved: Vec::new(),
         }
@@ -108,7 +114,8 @@ impl Thread {
         thread.file = file;
         for record in records {
             match record {
-                Record::Thread { cwd, model, created } => {
+                Record::Thread { cwd, model, created, forked_from } => {
+                    thread.forked_from = forked_from;
                     thread.cwd = cwd;
                     thread.kept_settings = (model.clone(), None);
                     thread.model = model;
@@ -187,7 +194,12 @@ impl Thread {
         }
         if self.file.is_none() {
             self.file = sessions.create(&self.id).ok();
-            let begin = Record::Thread { cwd: self.cwd.clone(), model: self.model.clone(), created: self.created };
+            let begin = Record::Thread {
+                cwd: self.cwd.clone(),
+                model: self.model.clone(),
+                created: self.created,
+                forked_from: self.forked_from.clone(),
+            };
             self.unsaved.insert(0, begin);
         }
         // A thread that cannot be written is one that cannot be resumed.
@@ -213,7 +225,7 @@ impl Thread {
             turns.push(turn.shown());
         }
         json!({"id": self.id, "environments": [{"environmentId": "local", "cwd": self.cwd,
-                "runtimeWorkspaceRoots": [self.cwd]}], "extra": null, "sessionId": self.id, "forkedFromId": null,
+                "runtimeWorkspaceRoots": [self.cwd]}], "extra": null, "sessionId": self.id, "forkedFromId": self.forked_from,
             "attachedToThreadId": null, "parentThreadId": null, "preview": preview, "ephemeral": self.ephemeral,
             "section": null, "sectionEnteredAt": null, "projectId": null, "historyMode": "paginated",
             "modelProvider": "fake", "model": self.model, "reasoningEffort": self.effort, "createdAt": self.created,

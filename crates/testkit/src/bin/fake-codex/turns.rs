@@ -1,6 +1,8 @@
 //! A turn: plays its plan as far as it goes without waiting, in the order of messages of the real one.
 
 mod compaction;
+mod people;
+mod steering;
 mod steps;
 mod telling;
 
@@ -11,7 +13,7 @@ use fake_model::Step;
 use fake_model::answers::Given;
 use serde_json::{Value, json};
 
-use crate::faults::Stage;
+use crate::faults::{Asked, Stage};
 use crate::script::{Ending, Failure, Plan, plan};
 use crate::sessions::Record;
 use crate::shapes::{self, now_ms};
@@ -32,6 +34,8 @@ pub(crate) struct Turn {
     message: Option<Message>,
     question: Option<Question>,
     due: Option<Instant>,
+    /// What it was steered with while it waited for an answer: the parameters of `turn/steer`.
+    steered: Vec<Value>,
     /// The item of a compaction; its message is the summary and is told to nobody.
     compaction: Option<Value>,
 }
@@ -44,12 +48,20 @@ struct Message {
     text: String,
 }
 
-/// A request for approval that has no answer yet.
+/// A request to the client that has no answer yet.
 #[derive(Debug)]
 struct Question {
     request: u64,
-    step: Step,
-    item: Value,
+    about: About,
+}
+
+/// What a question is about.
+#[derive(Debug)]
+enum About {
+    /// A step that needs approval, and its item.
+    Step(Step, Value),
+    /// Something that only a person knows.
+    Person(Asked),
 }
 
 impl Turn {
@@ -64,6 +76,7 @@ impl Turn {
             message: None,
             question: None,
             due: None,
+            steered: Vec::new(),
             compaction: None,
         }
     }
@@ -154,19 +167,6 @@ impl Thread {
         self.notify(context, "turn/started", &json!({"threadId": self.id, "turn": shown}));
     }
 
-    /// Adds input to the turn in progress. The message being written is cut off and never completes, as measured.
-    pub(crate) fn steer(&mut self, params: &Value, context: &mut Context<'_>) {
-        let plan = self.plan(params, context);
-        self.used_if_cut_off(context);
-        self.hear(params, context);
-        if let Some(turn) = &mut self.turn {
-            turn.plan = plan;
-            turn.message = None;
-            turn.due = None;
-        }
-        self.advance(context);
-    }
-
     /// The user's message, started and completed.
     fn hear(&mut self, params: &Value, context: &mut Context<'_>) {
         let mut parts = params["input"].as_array().cloned().unwrap_or_default();
@@ -216,6 +216,10 @@ impl Thread {
             let Some(turn) = &mut self.turn else { return };
             if turn.question.is_some() || turn.due.is_some() {
                 return;
+            }
+            if let Some(asked) = turn.plan.person.take() {
+                self.ask_person(asked, context);
+                continue;
             }
             if let Some(text) = turn.plan.reasoning.take() {
                 self.reason(&text, context);

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::AppServer;
 use super::checks::{Answer, Refusal, refuse, refuse_missing, thread_id};
 use crate::pump::Out;
+use crate::sessions::Record;
 use crate::shapes;
 use crate::threads::Thread;
 
@@ -80,6 +81,48 @@ impl AppServer {
                 }
                 context.notify("thread/goal/cleared", &json!({"threadId": thread.id}));
             }
+        });
+        Ok(Value::Null)
+    }
+}
+
+impl AppServer {
+    /// `thread/fork`: a thread of its own with all that the other one holds, also when that is at work, not loaded, or loaded by
+    /// another process. It is on disk with the reply.
+    pub(super) fn fork(&mut self, id: &Value, params: &Value, out: &mut Out) -> Answer {
+        let of = thread_id(params, "invalid session id")?.to_owned();
+        let config = config_of(params)?;
+        let records = self.sessions.copy(&of).or_else(|missing| refuse_missing(&of, &missing))?;
+        let name = shapes::new_id();
+        let mut thread = Thread::from_records(&name, records.clone(), None);
+        for record in records {
+            if !matches!(record, Record::Thread { .. } | Record::Name { .. }) {
+                thread.keep(record);
+            }
+        }
+        thread.name = None;
+        thread.created = shapes::now_ms() / 1000;
+        thread.forked_from = Some(of);
+        thread.sandbox = sandbox_of(params).unwrap_or(thread.sandbox);
+        thread.approval = approval_of(params).unwrap_or(thread.approval);
+        if let Some(cwd) = params["cwd"].as_str() {
+            thread.cwd = shapes::absolute(Some(cwd));
+        }
+        // Those that a turn named are not the fork's, as measured.
+        thread.model = model_of(params, &config);
+        thread.effort = effort_of(&config);
+        thread.config = Value::Object(config);
+        thread.keep_settings();
+        let with_turns = params["excludeTurns"] != true;
+        let version = self.version.clone();
+        self.threads.insert(name.clone(), thread);
+        self.with_thread(&name, out, |thread, context| {
+            thread.save(context.sessions);
+            let result = thread.opened(context, &version, with_turns);
+            context.reply(id, &result);
+            let mut shown = result["thread"].clone();
+            shown["turns"] = Value::Array(Vec::new());
+            context.notify("thread/started", &json!({"thread": shown}));
         });
         Ok(Value::Null)
     }

@@ -73,6 +73,28 @@ struct ResumeThread {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ForkThread {
+    thread_id: String,
+    approval_policy: Option<ApprovalPolicy>,
+    approvals_reviewer: Option<String>,
+    base_instructions: Option<String>,
+    config: Option<Map<String, Value>>,
+    cwd: Option<String>,
+    developer_instructions: Option<String>,
+    #[serde(default)]
+    ephemeral: bool,
+    #[serde(default)]
+    exclude_turns: bool,
+    last_turn_id: Option<String>,
+    model: Option<String>,
+    model_provider: Option<String>,
+    sandbox: Option<Sandbox>,
+    service_tier: Option<String>,
+    thread_source: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct StartTurn {
     thread_id: String,
     input: Vec<Input>,
@@ -222,6 +244,7 @@ pub(super) fn check(method: &str, params: &Value) -> Result<(), Refusal> {
         "initialize" => Initialize::deserialize(params).map(drop),
         "thread/start" => StartThread::deserialize(params).map(drop),
         "thread/resume" => ResumeThread::deserialize(params).map(drop),
+        "thread/fork" => ForkThread::deserialize(params).map(drop),
         "thread/archive"
         | "thread/unarchive"
         | "thread/delete"

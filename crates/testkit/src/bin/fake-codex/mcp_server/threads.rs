@@ -1,13 +1,15 @@
 //! What a thread's turn sends: the events, the questions, the answer of its call.
 
+use std::path::Path;
+
 use fake_model::Step;
 use fake_model::answers::Said;
 use serde_json::{Value, json};
 
-use super::{Thread, event, failed, result};
+use super::{Question, Thread, event, failed, result};
 use crate::pump::Out;
-use crate::script::output_of;
-use crate::shapes::{new_id, shell};
+use crate::script::{blocks, output_of};
+use crate::shapes::{new_id, now_ms, shell};
 
 impl Thread {
     pub(super) fn turn_id(&self) -> String {
@@ -30,26 +32,101 @@ impl Thread {
         }
     }
 
+    /// Whether the step needs an approval, unless it was given for the session.
+    pub(super) fn asks(&self, step: &Step) -> bool {
+        match step {
+            Step::Run { escalate, .. } => *escalate,
+            Step::Patch { file, .. } => blocks(Some(&self.sandbox), &self.cwd, file).is_some(),
+        }
+    }
+
+    /// What an approval for the session is for: the command, or the file.
+    pub(super) fn subject(&self, step: &Step) -> String {
+        match step {
+            Step::Run { command, .. } => command.clone(),
+            Step::Patch { file, .. } => self.path(file),
+        }
+    }
+
+    fn path(&self, file: &str) -> String {
+        Path::new(&self.cwd).join(file).to_string_lossy().into_owned()
+    }
+
+    fn changes(&self, file: &str, text: &str) -> Value {
+        let mut changes = json!({});
+        changes[self.path(file)] = json!({"type": "add", "content": format!("{text}\n")});
+        changes
+    }
+
     pub(super) fn ask(&mut self, request: u64, step: Step, out: &mut Out) {
-        let Some(turn) = &mut self.turn else { return };
-        let Step::Run { command, .. } = &step else { return };
+        let Some(turn) = &self.turn else { return };
         let call = format!("call_{}", new_id());
-        let shown = shell(command);
-        let argv = json!(["/bin/bash", "-lc", command]);
-        let asked = json!({"type": "exec_approval_request", "call_id": call, "turn_id": turn.id, "command": argv,
-            "cwd": self.cwd, "parsed_cmd": [{"type": "unknown", "cmd": command}]});
-        let params = json!({"message": format!("Allow Codex to run `{shown}` in `{}`?", self.cwd),
+        let mut params = json!({"message": "Allow Codex to apply proposed code changes?",
             "requestedSchema": {"type": "object", "properties": {}}, "threadId": self.id,
-            "codex_elicitation": "exec-approval", "codex_mcp_tool_call_id": id_text(&turn.call),
-            "codex_event_id": turn.id, "codex_call_id": call, "codex_command": argv, "codex_cwd": self.cwd,
-            "codex_parsed_cmd": [{"type": "unknown", "cmd": command}]});
-        turn.question = Some(step);
-        self.event(out, &asked);
+            "codex_elicitation": "patch-approval", "codex_mcp_tool_call_id": id_text(&turn.call),
+            "codex_event_id": turn.id, "codex_call_id": call});
+        match &step {
+            Step::Run { command, .. } => {
+                let argv = json!(["/bin/bash", "-lc", command]);
+                params["message"] = json!(format!("Allow Codex to run `{}` in `{}`?", shell(command), self.cwd));
+                params["codex_elicitation"] = json!("exec-approval");
+                params["codex_command"] = argv.clone();
+                params["codex_cwd"] = json!(self.cwd);
+                params["codex_parsed_cmd"] = json!([{"type": "unknown", "cmd": command}]);
+                self.event(
+                    out,
+                    &json!({"type": "exec_approval_request", "call_id": call, "turn_id": turn.id, "command": argv,
+                    "cwd": self.cwd, "reason": "the fake model wants it", "parsed_cmd": params["codex_parsed_cmd"]}),
+                );
+            }
+            Step::Patch { file, text } => {
+                let changes = self.changes(file, text);
+                self.patch_begins(&call, &changes, false, out);
+                self.event(
+                    out,
+                    &json!({"type": "apply_patch_approval_request", "call_id": call, "turn_id": turn.id,
+                    "started_at_ms": now_ms(), "changes": changes}),
+                );
+                params["codex_changes"] = changes;
+            }
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.question = Some(Question { step, call });
+        }
         out.send(&json!({"jsonrpc": "2.0", "id": request, "method": "elicitation/create", "params": params}));
     }
 
-    pub(super) fn do_step(&mut self, step: &Step, out: &mut Out) {
-        let call = format!("call_{}", new_id());
+    /// The step was not allowed. A command leaves no event.
+    pub(super) fn decline(&mut self, step: &Step, call: &str, out: &mut Out) {
+        let why = "approval request failed";
+        self.tell(match step {
+            Step::Run { .. } => {
+                format!("ran: exec_command failed: CreateProcess {{ message: \"Rejected(\\\"{why}\\\")\" }}")
+            }
+            Step::Patch { file, text } => {
+                let changes = self.changes(file, text);
+                self.event(
+                    out,
+                    &json!({"type": "patch_apply_end", "call_id": call, "turn_id": self.turn_id(), "stdout": "",
+                    "stderr": why, "success": false, "changes": changes, "status": "declined"}),
+                );
+                format!("patch failed: {why}")
+            }
+        });
+    }
+
+    fn patch_begins(&self, call: &str, changes: &Value, approved: bool, out: &mut Out) {
+        self.event(
+            out,
+            &json!({"type": "patch_apply_begin", "call_id": call, "turn_id": self.turn_id(),
+            "auto_approved": approved, "changes": changes}),
+        );
+    }
+
+    /// Does a step that needs no approval, or has it: then the call that was asked for goes on.
+    pub(super) fn do_step(&mut self, step: &Step, asked: Option<String>, out: &mut Out) {
+        let begun = asked.is_some();
+        let call = asked.unwrap_or_else(|| format!("call_{}", new_id()));
         match step {
             Step::Run { command, .. } => {
                 let argv = json!(["/bin/bash", "-lc", command]);
@@ -68,13 +145,10 @@ impl Thread {
                 self.tell(format!("ran: {}", output.trim_end()));
             }
             Step::Patch { file, text } => {
-                let mut changes = json!({});
-                changes[file] = json!({"type": "add", "content": format!("{text}\n")});
-                self.event(
-                    out,
-                    &json!({"type": "patch_apply_begin", "call_id": call, "turn_id": self.turn_id(),
-                    "auto_approved": true, "changes": changes}),
-                );
+                let changes = self.changes(file, text);
+                if !begun {
+                    self.patch_begins(&call, &changes, true, out);
+                }
                 self.event(
                     out,
                     &json!({"type": "patch_apply_end", "call_id": call, "turn_id": self.turn_id(),

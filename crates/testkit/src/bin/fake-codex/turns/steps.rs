@@ -3,8 +3,8 @@
 use fake_model::Step;
 use serde_json::{Value, json};
 
-use super::Question;
-use crate::script::output_of;
+use super::{About, Question};
+use crate::script::{blocks, output_of, refused};
 use crate::shapes;
 use crate::threads::{Context, Thread};
 
@@ -12,32 +12,61 @@ impl Thread {
     /// The client has answered a request for approval.
     pub(crate) fn answered(&mut self, response: &Value, context: &mut Context<'_>) {
         let Some(turn) = &mut self.turn else { return };
-        let Some(question) = turn.question.take() else { return };
-        let Question { request, step, mut item } = question;
+        let Some(Question { request, about }) = turn.question.take() else { return };
         self.notify(context, "serverRequest/resolved", &json!({"threadId": self.id, "requestId": request}));
-        let decision = &response["result"]["decision"];
-        let accepted = matches!(decision.as_str(), Some("accept" | "acceptForSession")) || decision.is_object();
-        if accepted {
+        let (step, item) = match about {
+            About::Step(step, item) => (step, item),
+            About::Person(asked) => {
+                self.person_answered(asked, response, context);
+                self.take_steered(context);
+                return self.advance(context);
+            }
+        };
+        if self.decided(&step, item, &response["result"]["decision"], context) {
+            self.take_steered(context);
+            self.advance(context);
+        }
+    }
+
+    /// Does what was decided. False when that ended the turn.
+    fn decided(&mut self, step: &Step, mut item: Value, decision: &Value, context: &mut Context<'_>) -> bool {
+        if matches!(decision.as_str(), Some("accept" | "acceptForSession")) || decision.is_object() {
+            if decision == "acceptForSession" {
+                self.approved.insert(subject(&item));
+            }
             self.notify_status(context, &self.status());
-            self.do_step(&step, item, context);
-            return self.advance(context);
+            self.do_step(step, item, context);
+            return true;
         }
         let declined = matches!(decision.as_str(), Some("decline" | "cancel"));
         item["status"] = json!(if declined { "declined" } else { "failed" });
-        self.item_completed(item, context);
-        self.notify_status(context, &self.status());
+        // The order of these two differs, and a change that was cancelled is not completed at all, as measured.
+        match step {
+            Step::Run { .. } => {
+                self.item_completed(item, context);
+                self.notify_status(context, &self.status());
+            }
+            Step::Patch { .. } => {
+                self.notify_status(context, &self.status());
+                if decision != "cancel" {
+                    self.item_completed(item, context);
+                }
+            }
+        }
         self.used(10, context);
         if decision == "cancel" {
-            return self.end("interrupted", &Value::Null, context);
+            self.end("interrupted", &Value::Null, context);
+            return false;
         }
         let why = if declined { "rejected by user" } else { "approval request failed" };
         self.tell(match step {
             Step::Run { .. } => {
                 format!("ran: exec_command failed: CreateProcess {{ message: \"Rejected(\\\"{why}\\\")\" }}")
             }
-            Step::Patch { .. } => format!("patch failed: patch {why}"),
+            Step::Patch { .. } if declined => format!("patch failed: patch {why}"),
+            Step::Patch { .. } => format!("patch failed: {why}"),
         });
-        self.advance(context);
+        true
     }
 
     pub(super) fn begin_step(&mut self, step: Step, context: &mut Context<'_>) {
@@ -50,22 +79,16 @@ impl Thread {
                 shapes::file_change(&id, &path.to_string_lossy(), text)
             }
         };
+        let untrusted = self.approval == "untrusted";
         let asks = match &step {
-            Step::Run { escalate, .. } => *escalate || self.approval == "untrusted",
-            Step::Patch { .. } => self.sandbox["type"] == "readOnly",
+            Step::Run { escalate, .. } => *escalate || untrusted,
+            Step::Patch { file, .. } => untrusted || blocks(self.sandbox["type"].as_str(), &self.cwd, file).is_some(),
         };
         if asks && never {
             self.used(10, context);
-            return self.tell(match step {
-                Step::Run { .. } => {
-                    "ran: approval policy is Never; reject command \u{2014} you cannot ask for escalated \
-                                     permissions if the approval policy is Never"
-                        .to_owned()
-                }
-                Step::Patch { .. } => "patch failed: writing is blocked by read-only sandbox".to_owned(),
-            });
+            return self.tell(refused(&step, self.sandbox["type"].as_str()));
         }
-        if asks {
+        if asks && !self.approved.contains(&subject(&item)) {
             return self.ask(step, item, context);
         }
         self.item_started(&item, context);
@@ -79,13 +102,17 @@ impl Thread {
         context.asked.insert(request, self.id.clone());
         let mut params = json!({"threadId": self.id, "turnId": turn.id, "itemId": item["id"],
             "startedAtMs": item["startedAtMs"], "reason": null});
-        turn.question = Some(Question { request, step: step.clone(), item: item.clone() });
+        turn.question = Some(Question { request, about: About::Step(step.clone(), item.clone()) });
         let method = match &step {
-            Step::Run { command, .. } => {
+            Step::Run { command, escalate } => {
                 let words: Vec<&str> = command.split_whitespace().collect();
                 params["kind"] = json!("command");
                 params["environmentId"] = json!("local");
-                params["reason"] = json!("the fake model wants it");
+                if *escalate {
+                    params["reason"] = json!("the fake model wants it");
+                } else if let Some(params) = params.as_object_mut() {
+                    params.remove("reason");
+                }
                 params["command"] = item["command"].clone();
                 params["cwd"] = item["cwd"].clone();
                 params["commandActions"] = item["commandActions"].clone();
@@ -130,9 +157,15 @@ impl Thread {
         self.used(10, context);
     }
 
-    fn tell(&mut self, what: String) {
+    pub(super) fn tell(&mut self, what: String) {
         if let Some(turn) = &mut self.turn {
             turn.told.push(what);
         }
     }
+}
+
+/// What an approval for the session is for: the command, or the file.
+fn subject(item: &Value) -> String {
+    let subject = if item["type"] == "fileChange" { &item["changes"][0]["path"] } else { &item["command"] };
+    subject.as_str().unwrap_or_default().to_owned()
 }
