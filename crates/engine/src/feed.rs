@@ -23,13 +23,14 @@ use std::{
 use agent::DeltaKind;
 use store::{Published, Store, StoreError};
 use tokio::sync::watch;
-use types::{EventId, EventName, ItemId, SessionId, TurnId};
+use types::{EventId, EventName, ItemBody, ItemId, SessionId, TurnId};
 
 /// The most events that are read at once.
 const PAGE: u32 = 256;
 
-/// The newest events that are kept for all readers.
+/// The newest events that are kept for all readers, and how large they may be together.
 const CACHED: usize = 1_024;
+const CACHED_BYTES: usize = 8 << 20;
 
 /// The place where things happen; cheap to clone.
 #[derive(Clone)]
@@ -69,12 +70,13 @@ struct Cache {
     from: EventId,
     to: EventId,
     events: VecDeque<Arc<Published>>,
+    bytes: usize,
 }
 
 impl Feed {
     pub(crate) fn new(store: Store) -> Self {
         let last = store.last_event();
-        let cache = Cache { from: last, to: last, events: VecDeque::new() };
+        let cache = Cache { from: last, to: last, events: VecDeque::new(), bytes: 0 };
         let inner = Inner { store, happened: watch::Sender::new(0), texts: Mutex::default(), cache: cache.into() };
         Self { inner: Arc::new(inner) }
     }
@@ -165,17 +167,19 @@ impl Feed {
         }
         while cache.to < last {
             let events = self.inner.store.published_after(None, cache.to, PAGE).await?;
-            let full = events.len() == PAGE as usize;
+            if events.is_empty() {
+                // The numbers up to there are holes.
+                cache.to = last;
+            }
             for event in events {
                 cache.to = event.id;
+                cache.bytes += event.data.len();
                 cache.events.push_back(Arc::new(event));
             }
-            if !full {
-                cache.to = cache.to.max(last);
-            }
-            while cache.events.len() > CACHED {
+            while cache.events.len() > CACHED || (cache.bytes > CACHED_BYTES && cache.events.len() > 1) {
                 if let Some(event) = cache.events.pop_front() {
                     cache.from = event.id;
+                    cache.bytes -= event.data.len();
                 }
             }
         }
@@ -285,31 +289,32 @@ impl Reader {
 
     /// What has to be told before an event: the rest of the text of an item that ends.
     fn before(&mut self, event: &Published, over: &mut HashSet<ItemId>, told: &mut Vec<Told>) {
-        let item = &event.data["item"];
-        let Some(id) = item["id"].as_str().and_then(|id| ItemId::parse(id).ok()) else { return };
-        let kind_and_field = match item["kind"].as_str() {
-            Some("agentMessage") => Some((DeltaKind::Text, "text")),
-            Some("reasoning") => Some((DeltaKind::Reasoning, "summary")),
-            Some("commandExecution") => Some((DeltaKind::Output, "output")),
+        let Some(item) = &event.item else { return };
+        let id = item.id.clone();
+        let in_progress = match &item.body {
+            ItemBody::AgentMessage { text } => Some((DeltaKind::Text, text.as_str())),
+            ItemBody::Reasoning { summary } => Some((DeltaKind::Reasoning, summary.as_str())),
+            ItemBody::CommandExecution { output, .. } => {
+                Some((DeltaKind::Output, output.as_deref().unwrap_or_default()))
+            }
             _ => None,
         };
         match event.name {
             EventName::ItemStarted => {
-                if let Some((kind, _)) = kind_and_field {
+                if let Some((kind, _)) = in_progress {
                     self.offsets.entry((id, kind)).or_insert(0);
                 }
             }
             EventName::ItemCompleted => {
                 over.insert(id.clone());
-                let Some((kind, field)) = kind_and_field else { return };
+                let Some((kind, text)) = in_progress else { return };
                 let Some(offset) = self.offsets.remove(&(id.clone(), kind)) else { return };
-                let rest = item[field].as_str().and_then(|text| text.get(offset..)).unwrap_or_default();
+                let rest = text.get(offset..).unwrap_or_default();
                 // An output is cut in the middle, and what was shown is not always its beginning.
                 if offset == 0 || rest.is_empty() || kind == DeltaKind::Output {
                     return;
                 }
-                let turn = event.data["turnId"].as_str().and_then(|turn| TurnId::parse(turn).ok());
-                if let (Some(session), Some(turn)) = (event.session.clone(), turn) {
+                if let (Some(session), Some(turn)) = (event.session.clone(), event.turn.clone()) {
                     let text = rest.to_owned();
                     told.push(Told::Text { session, turn, item: id, kind, offset, text, snapshot: false });
                 }

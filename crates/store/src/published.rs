@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Map, Value, json};
-use types::{ApprovalId, Event, EventId, EventName, SessionId};
+use types::{ApprovalId, Event, EventId, EventName, Item, SessionId, TurnId};
 
 use crate::{
     Store, StoreError, approvals, read,
@@ -18,12 +18,20 @@ pub struct Published {
     pub name: EventName,
     /// In which session.
     pub session: Option<SessionId>,
-    /// The payload: `{sessionId, turnId?, at, ...}` and what the event is about.
-    pub data: Value,
+    /// In which turn.
+    pub turn: Option<TurnId>,
+    /// The item that it is about.
+    pub item: Option<Item>,
+    /// The payload as JSON: `{sessionId, turnId?, at, ...}` and what the event is about.
+    pub data: String,
 }
 
+/// So much is read at once, in bytes of payload, and then no further event.
+const BUDGET: usize = 256 * 1024;
+
 impl Store {
-    /// The events behind this one with what they point to, of one session or of all, oldest first.
+    /// The events behind this one with what they point to, of one session or of all, oldest first: at most `limit`, and fewer
+    /// when they are large. There is none only when there is none.
     ///
     /// # Errors
     /// As [`Store::session`].
@@ -36,7 +44,16 @@ impl Store {
         let session = session.cloned();
         let read = move |conn: &Connection| {
             let events = read::events_after(conn, session.as_ref(), after, limit)?;
-            events.into_iter().map(|event| published(conn, event)).collect()
+            let (mut all, mut size) = (Vec::new(), 0);
+            for event in events {
+                let event = published(conn, event)?;
+                size += event.data.len();
+                all.push(event);
+                if size > BUDGET {
+                    break;
+                }
+            }
+            Ok(all)
         };
         self.inner.readers.read(read).await
     }
@@ -59,10 +76,14 @@ fn published(conn: &Connection, event: Event) -> Result<Published, StoreError> {
     let approval = detail.remove("approvalId");
     // What can't be read from the thing pointed to.
     data.extend(detail);
+    let mut item = None;
     let (what, value) = match name.as_str().split('.').next().unwrap_or_default() {
         "session" => ("session", session_id.as_ref().map(|id| session_of(conn, id)).transpose()?.flatten()),
         "turn" => ("turn", turn_id.as_ref().map(|id| turn_of(conn, id.as_str())).transpose()?.flatten()),
-        "item" => ("item", item_id.as_ref().map(|id| item_of(conn, id.as_str())).transpose()?.flatten()),
+        "item" => {
+            item = item_id.as_ref().map(|id| item_of(conn, id.as_str())).transpose()?.flatten();
+            ("item", item.as_ref().map(|item| json!(item)))
+        }
         "approval" => ("approval", approval.map(|id| approval_of(conn, &id)).transpose()?.flatten()),
         // An agent's own events carry it.
         _ => ("agent", None),
@@ -70,7 +91,8 @@ fn published(conn: &Connection, event: Event) -> Result<Published, StoreError> {
     if let Some(value) = value {
         data.insert(what.to_owned(), value);
     }
-    Ok(Published { id, name, session: session_id, data: Value::Object(data) })
+    let data = Value::Object(data).to_string();
+    Ok(Published { id, name, session: session_id, turn: turn_id, item, data })
 }
 
 fn session_of(conn: &Connection, id: &SessionId) -> Result<Option<Value>, StoreError> {
@@ -83,9 +105,9 @@ fn turn_of(conn: &Connection, id: &str) -> Result<Option<Value>, StoreError> {
     Ok(read::one(conn, &sql, [id], rows::turn)?.map(|turn| json!(turn)))
 }
 
-fn item_of(conn: &Connection, id: &str) -> Result<Option<Value>, StoreError> {
+fn item_of(conn: &Connection, id: &str) -> Result<Option<Item>, StoreError> {
     let sql = format!("SELECT {ITEM} FROM items i WHERE i.id = ?1");
-    Ok(read::one(conn, &sql, [id], rows::item)?.map(|item| json!(item)))
+    read::one(conn, &sql, [id], rows::item)
 }
 
 fn approval_of(conn: &Connection, id: &Value) -> Result<Option<Value>, StoreError> {

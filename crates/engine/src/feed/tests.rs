@@ -107,7 +107,7 @@ impl Client {
                 Told::Event(event) => {
                     assert!(self.events.last().is_none_or(|last| *last < event.id.0), "in order, and once");
                     self.events.push(event.id.0);
-                    let id = event.data["item"]["id"].as_str().map(|id| ItemId::parse(id).unwrap());
+                    let id = event.item.as_ref().map(|item| item.id.clone());
                     match (event.name, id) {
                         (EventName::ItemStarted, Some(id)) => drop(self.begun.insert(id)),
                         (EventName::ItemCompleted, Some(id)) => drop(self.over.insert(id)),
