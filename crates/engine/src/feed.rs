@@ -160,12 +160,7 @@ impl Feed {
     async fn events(&self, session: Option<&SessionId>, after: EventId) -> Result<Vec<Arc<Published>>, StoreError> {
         let last = self.inner.store.last_event();
         let mut cache = self.inner.cache.lock().await;
-        if after < cache.from {
-            drop(cache);
-            let events = self.inner.store.published_after(session, after, PAGE).await?;
-            return Ok(events.into_iter().map(Arc::new).collect());
-        }
-        while cache.to < last {
+        while after >= cache.from && cache.to < last {
             let events = self.inner.store.published_after(None, cache.to, PAGE).await?;
             if events.is_empty() {
                 // The numbers up to there are holes.
@@ -183,12 +178,14 @@ impl Feed {
                 }
             }
         }
+        // One that is far behind, or fell behind while the cache was filled, reads by itself.
+        if after < cache.from {
+            drop(cache);
+            let events = self.inner.store.published_after(session, after, PAGE).await?;
+            return Ok(events.into_iter().map(Arc::new).collect());
+        }
         let first = cache.events.partition_point(|event| event.id <= after);
         let ours = |event: &&Arc<Published>| session.is_none_or(|session| event.session.as_ref() == Some(session));
-        // One that fell behind while the cache was filled reads from the store the next time.
-        if after < cache.from {
-            return Ok(Vec::new());
-        }
         Ok(cache.events.iter().skip(first).filter(ours).take(PAGE as usize).cloned().collect())
     }
 }
@@ -234,7 +231,7 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// What is behind the cursor; waits until there is something.
+    /// What is behind the cursor; waits until there is something. Whoever stops waiting has lost nothing.
     ///
     /// # Errors
     /// When the store can't be read; the cursor stays where it was.
@@ -261,23 +258,14 @@ impl Reader {
         // First the texts, then the events, so that no text is told before the event that began it.
         let pieces = self.feed.look(self.session.as_ref(), &self.offsets);
         let known = self.feed.inner.store.last_event();
-        let mut told = Vec::new();
-        let mut over = HashSet::new();
-        loop {
-            let events = self.feed.events(self.session.as_ref(), self.after).await?;
-            let Some(last) = events.last().map(|event| event.id) else {
-                // Nothing of ours up to there.
-                self.after = self.after.max(known);
-                break;
-            };
-            for event in events {
-                self.before(&event, &mut over, &mut told);
-                told.push(Told::Event(event));
-            }
-            self.after = last;
-            if last >= known || told.len() >= PAGE as usize {
-                break;
-            }
+        // The only wait: whoever gives up before it has lost nothing, and nothing is changed before it.
+        let events = self.feed.events(self.session.as_ref(), self.after).await?;
+        let (mut told, mut over) = (Vec::new(), HashSet::new());
+        // Without one there is none of ours up to there.
+        self.after = events.last().map_or(self.after.max(known), |last| last.id);
+        for event in events {
+            self.before(&event, &mut over, &mut told);
+            told.push(Told::Event(event));
         }
         if self.after >= known {
             for piece in pieces {

@@ -250,3 +250,32 @@ async fn a_reader_that_is_far_behind_gets_there() {
     }
     assert_eq!(client.events, all);
 }
+
+#[tokio::test]
+async fn a_reader_of_one_session_falls_behind_while_others_are_busy_and_misses_nothing() {
+    let mut scene = Scene::new().await;
+    let mut slow = scene.feed.reader(Some(scene.session.clone()), EventId(0));
+    let mut busy = scene.feed.reader(None, EventId(0));
+    scene.begin().await;
+    scene.end(0).await;
+    // Far more than the cache holds, and nothing of it is the slow one's.
+    for _ in 0..CACHED + 50 {
+        let event = NewEvent {
+            name: EventName::AgentStarted,
+            at: Timestamp::from_millis(3),
+            session: None,
+            turn: None,
+            item: None,
+            detail: None,
+        };
+        scene.store.commit(Batch { writes: vec![Write::AddEvent(Box::new(event))] }).await.unwrap();
+    }
+    while !busy.step().await.unwrap().is_empty() {}
+    let (mut client, all) = (Client::default(), scene.everything().await);
+    client.hear(slow.step().await.unwrap());
+    scene.begin().await;
+    client.hear(slow.step().await.unwrap());
+    let new = scene.everything().await;
+    assert_eq!(new.len(), all.len() + 1);
+    assert_eq!(client.events, new);
+}
