@@ -96,6 +96,8 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         policy: settings.policy,
         max_inject_chars: args.max_inject_chars,
         turn_limit: args.turn_timeout,
+        approval_limit: args.approval_timeout,
+        on_expiry: args.on_expiry,
         queue_limit: QUEUE_LIMIT,
         awake_limit: AWAKE_LIMIT,
         linger: LINGER,

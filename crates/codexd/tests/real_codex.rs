@@ -219,12 +219,24 @@ async fn failures_of_the_model_say_what_happened_and_the_session_goes_on() -> Re
     daemon.stop().await
 }
 
+/// On a route of the first version, whose caller waits for the turn: somebody else answers.
 #[tokio::test]
 async fn what_codex_asks_is_declined_and_said() -> Result<()> {
     let lab = Lab::new(CODEXD).await?;
     let daemon = lab.serve(&real_codex()?, &[]).await?;
     let target = lab.dir.path().join("home/escaped.txt");
-    let (_, answer) = daemon.start(&format!("ESCALATE:touch {}", target.display())).await?;
+    let prompt = format!("ESCALATE:touch {}", target.display());
+    let no = async {
+        let approval = eventually("Codex to ask", async || {
+            daemon.get("/v1/approvals?status=pending").await.ok()?.body["approvals"].get(0).cloned()
+        })
+        .await?;
+        let id = approval["id"].as_str().context("no id")?;
+        daemon.post(&format!("/v1/approvals/{id}"), json!({"decision": "decline"})).await
+    };
+    let (started, declined) = tokio::join!(daemon.start(&prompt), no);
+    assert_eq!(declined?.body["status"], "declined");
+    let (_, answer) = started?;
     assert!(!target.exists() && answer.contains("rejected"), "{answer}");
     daemon.stop().await
 }

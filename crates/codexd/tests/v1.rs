@@ -1,10 +1,14 @@
 //! The v1 API from outside: a real `codexd`, the double of Codex, and requests by TCP and by the socket.
 #![cfg(unix)]
 
+#[path = "v1/approvals.rs"]
+mod approvals;
 #[path = "common/booted.rs"]
 mod booted;
 #[path = "v1/idempotency.rs"]
 mod idempotency;
+#[path = "v1/interrupt.rs"]
+mod interrupt;
 #[path = "v1/sessions.rs"]
 mod sessions;
 #[path = "v1/tokens.rs"]

@@ -2,6 +2,8 @@
 //!
 //! Each handler says in its `utoipa::path` what it takes and answers, so the router and the OpenAPI document are one list.
 
+mod approvals;
+pub(crate) mod events;
 mod health;
 mod import;
 mod legacy_sessions;
@@ -35,6 +37,11 @@ pub(crate) fn all(document: OpenApi) -> (Router<Api>, OpenApi) {
         .routes(routes!(turns::create, turns::list))
         .routes(routes!(turns::show))
         .routes(routes!(turns::retry))
+        .routes(routes!(turns::interrupt))
+        .routes(routes!(events::everything))
+        .routes(routes!(events::of_session))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::show, approvals::decide))
         .routes(routes!(search::search))
         .routes(routes!(transcript::transcript))
         .routes(routes!(service::agent))

@@ -27,6 +27,7 @@ use crate::{
     Api, Peer,
     error::{Failure, Shape},
     metrics::Connected,
+    routes::events::Stopping,
 };
 
 /// So many connections over the cap are told so; any more are closed.
@@ -165,6 +166,7 @@ impl Connection {
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(self.peer);
+            request.extensions_mut().insert(Stopping(self.stop.clone()));
             Box::pin(self.router.clone().oneshot(request))
         });
         let mut http = http1::Builder::new();

@@ -26,7 +26,11 @@ mod units;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, ValueHint, builder::FalseyValueParser};
+use clap::{
+    Args, ValueHint,
+    builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser},
+};
+use engine::OnExpiry;
 use etcetera::BaseStrategy as _;
 use types::{ApprovalPolicy, Sandbox};
 
@@ -152,6 +156,12 @@ pub(crate) struct ServeArgs {
     /// How long one turn may take, such as 90m or 6h
     #[arg(long, value_name = "TIME", env = "CODEXD_TURN_TIMEOUT", default_value = "6h", value_parser = parse_time)]
     pub(crate) turn_timeout: Duration,
+    /// How long Codex waits for the answer to a question, such as 10m or 24h
+    #[arg(long, value_name = "TIME", env = "CODEXD_APPROVAL_TIMEOUT", default_value = "24h", value_parser = parse_time)]
+    pub(crate) approval_timeout: Duration,
+    /// What a question that nobody answered in time does: cancel interrupts the turn, decline says no and lets it go on
+    #[arg(long, value_name = "WHAT", env = "CODEXD_ON_EXPIRY", default_value = "cancel", value_parser = on_expiry())]
+    pub(crate) on_expiry: OnExpiry,
     /// A token that requests over TCP must carry; it is visible in the process list, prefer --token-file
     #[arg(long, env = "CODEXD_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
@@ -198,3 +208,9 @@ pub(crate) struct ServeArgs {
 
 /// What separates folders in an environment variable.
 const LIST: char = if cfg!(windows) { ';' } else { ':' };
+
+/// Reads what becomes of a question that nobody answers.
+fn on_expiry() -> impl TypedValueParser<Value = OnExpiry> {
+    let words = PossibleValuesParser::new(["cancel", "decline"]);
+    words.map(|word| if word == "decline" { OnExpiry::Decline } else { OnExpiry::Cancel })
+}

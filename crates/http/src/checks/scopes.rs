@@ -8,8 +8,11 @@ use types::{Code, Scope};
 
 use crate::error::Failure;
 
-/// What needs another scope than its method says: a path and what lies below it.
+/// What needs another scope than its method says, reading it as well: a path and what lies below it.
 const SPECIAL: [(&str, Scope); 2] = [("/v1/tokens", Scope::Admin), ("/v1/import", Scope::Admin)];
+
+/// What anybody who may read can read, and who answers it needs a scope for.
+const APPROVALS: &str = "/v1/approvals";
 
 /// The scope that a request needs.
 pub(crate) fn needed(method: &Method, path: &str) -> Scope {
@@ -17,7 +20,11 @@ pub(crate) fn needed(method: &Method, path: &str) -> Scope {
     if let Some((_, scope)) = SPECIAL.into_iter().find(|(top, _)| below(top)) {
         return scope;
     }
-    if matches!(*method, Method::GET | Method::HEAD) { Scope::Read } else { Scope::Run }
+    match *method {
+        Method::GET | Method::HEAD => Scope::Read,
+        _ if below(APPROVALS) => Scope::Approve,
+        _ => Scope::Run,
+    }
 }
 
 /// Refuses what needs a scope that is not among these.
@@ -57,6 +64,12 @@ mod tests {
             ("GET", "/v1/tokens/x/y", Scope::Admin),
             ("POST", "/v1/import", Scope::Admin),
             ("GET", "/v1/import", Scope::Admin),
+            ("GET", "/v1/approvals", Scope::Read),
+            ("HEAD", "/v1/approvals/x", Scope::Read),
+            ("POST", "/v1/approvals/x", Scope::Approve),
+            ("DELETE", "/v1/approvals", Scope::Approve),
+            ("POST", "/v1/approvalsx", Scope::Run),
+            ("POST", "/v1/turns/x/interrupt", Scope::Run),
             ("GET", "/v1/tokensx", Scope::Read),
             ("POST", "/v1/importer", Scope::Run),
         ] {

@@ -1,4 +1,4 @@
-//! Turns: asked for, listed, shown, asked for again; and waiting for their ends.
+//! Turns: asked for, listed, shown, asked for again, interrupted; and waiting for their ends.
 
 use std::{str::FromStr, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
     checks::Caller,
     error::{Failure, REPLAYED},
     metrics::Watch,
-    request::{Asked, Bounded, Id, Input, Query, bad},
+    request::{Asked, Bounded, Empty, Given, Id, Input, Query, bad},
 };
 
 /// How many turns a page has when the request does not say.
@@ -229,6 +229,39 @@ pub(super) async fn retry(
     let work = Work::Retry { turn: turn_id(&id)?, force: asked.body.force.unwrap_or_default() };
     let accepted = api.engine().work(&who.principal, who.origin, work, asked.key).await?;
     begun(&api, &watch, accepted, &wait, |turn| turn).await
+}
+
+/// Interrupt a turn
+///
+/// One that is queued never runs. One that runs stops as soon as Codex does; what waits behind it is held.
+#[utoipa::path(
+    post,
+    path = "/v1/turns/{id}/interrupt",
+    operation_id = "interruptTurn",
+    tag = "turns",
+    params(("id" = String, Path, description = "Its id"), Wait),
+    request_body = Option<Empty>,
+    responses(
+        (status = 200, description = "It; it has ended within `wait`", body = Turn),
+        (status = 202, description = "It, as it is now", body = Turn),
+    ),
+    extensions(("x-codes" = json!([
+        "NO_TURN", "NO_SESSION", "TURN_ENDED", "STORE_FULL", "INTERNAL", "SHUTTING_DOWN"
+    ]))),
+)]
+pub(super) async fn interrupt(
+    State(api): State<Api>,
+    watch: Watch,
+    _: Caller,
+    Id(id): Id,
+    Query(wait): Query<Wait>,
+    _: Given<Empty>,
+) -> Result<(StatusCode, Json<Turn>), Failure> {
+    let turn = api.engine().interrupt(&turn_id(&id)?).await?;
+    let Some(limit) = wait.limit() else { return Ok((StatusCode::ACCEPTED, Json(turn))) };
+    let turn = watch.pause(api.engine().turn_after(&turn.id, limit)).await?;
+    let status = if turn.status.ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(turn)))
 }
 
 impl Wait {

@@ -123,6 +123,8 @@ impl Daemon {
             policy,
             max_inject_chars: 10_000,
             turn_limit: Duration::from_secs(60),
+            approval_limit: Duration::from_secs(60),
+            on_expiry: engine::OnExpiry::Cancel,
             queue_limit: 16,
             awake_limit: 64,
             linger: Duration::from_secs(10),

@@ -1,21 +1,26 @@
 //! A Codex that echoes.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
-use agent::{Answer, Ask, AskError, Capabilities, Message, Outcome, Port, Report, RequestId, Route, What};
+use agent::{
+    Answer, ApprovalRequest, Ask, AskError, Capabilities, Message, Outcome, Port, Reply, Report, RequestId, Route, What,
+};
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 use types::{
-    AgentId, AskId, ChangeKind, FileChange, InputPart, ItemBody, ItemStatus, PlanStep, ThreadId, TurnError,
-    TurnErrorCode,
+    AgentId, ApprovalKind, AskId, ChangeKind, Decision, FileChange, InputPart, ItemBody, ItemStatus, PlanStep,
+    Question, ThreadId, TurnError, TurnErrorCode,
     agent::{AgentInfo, AgentStatus, Backend, Model, Supported},
 };
 
 /// Answers every prompt with `echo: ...`, at once. `fail` fails after a few words, `stop` is interrupted, `hang` ends only
-/// when [`Echo::release`] is called, and `work` does one of everything.
+/// when [`Echo::release`] is called, `work` does one of everything, and `ask` and `question` wait for an answer.
 pub(crate) struct Echo {
     agent: Mutex<AgentId>,
     messages: mpsc::Sender<Message>,
@@ -23,6 +28,8 @@ pub(crate) struct Echo {
     count: AtomicU64,
     released: Arc<Notify>,
     forgetful: AtomicBool,
+    /// What it asked and waits with: the thread and its turn.
+    asked: Mutex<HashMap<RequestId, (ThreadId, String)>>,
 }
 
 impl Echo {
@@ -47,6 +54,7 @@ impl Echo {
             count: AtomicU64::new(0),
             released: Arc::default(),
             forgetful: AtomicBool::new(false),
+            asked: Mutex::default(),
         };
         echo.up().await;
         (Arc::new(echo), inbox)
@@ -145,6 +153,31 @@ fn work() -> Vec<What> {
     ]
 }
 
+/// What Codex asks: may it run a command, or what a person thinks.
+fn question(request: RequestId, prompt: &str) -> ApprovalRequest {
+    let command = prompt == "ask";
+    let (kind, decisions) = match command {
+        true => (ApprovalKind::Command, vec![Decision::Accept, Decision::Decline, Decision::Cancel]),
+        false => (ApprovalKind::UserInput, vec![Decision::Decline, Decision::Cancel]),
+    };
+    let colour = Question {
+        id: "colour".to_owned(),
+        question: "Which colour?".to_owned(),
+        options: vec!["red".to_owned(), "blue".to_owned()],
+    };
+    ApprovalRequest {
+        request,
+        kind,
+        codex_item: None,
+        command: command.then(|| "touch x".to_owned()),
+        cwd: command.then(|| "/work".to_owned()),
+        reason: None,
+        changes: Vec::new(),
+        questions: if command { Vec::new() } else { vec![colour] },
+        decisions,
+    }
+}
+
 /// The port, which needs a handle of its own for turns that end later.
 pub(crate) struct EchoPort(pub(crate) Arc<Echo>);
 
@@ -195,7 +228,17 @@ impl Port for EchoPort {
         }
     }
 
-    fn reply(&self, _: &AgentId, _: RequestId, _: agent::Reply) {}
+    fn reply(&self, _: &AgentId, request: RequestId, reply: Reply) {
+        let (thread, codex_turn) = self.0.asked.lock().unwrap().remove(&request).expect("it is answered once");
+        let outcome = match reply {
+            Reply::Decide(Decision::Cancel) => Outcome::Interrupted,
+            other => {
+                self.0.report(Route::Thread(thread.clone()), message(format!("{other:?}")));
+                Outcome::Completed
+            }
+        };
+        end(&self.0, thread, codex_turn, outcome);
+    }
 
     fn ack(&self, _: &AgentId, _: u64) {}
 
@@ -208,6 +251,7 @@ impl EchoPort {
     fn play(&self, thread: ThreadId, codex_turn: String, prompt: String) {
         let echo = &self.0;
         let say = |what| echo.report(Route::Thread(thread.clone()), what);
+        say(What::TurnStarted { codex_turn: codex_turn.clone() });
         say(item("user", ItemBody::UserMessage { text: prompt.clone(), images: Vec::new() }));
         let outcome = match prompt.as_str() {
             "fail" => {
@@ -223,6 +267,11 @@ impl EchoPort {
                     end(&echo, thread, codex_turn, Outcome::Completed);
                 });
                 return;
+            }
+            "ask" | "question" => {
+                let request = RequestId(codex_turn.clone());
+                echo.asked.lock().unwrap().insert(request.clone(), (thread.clone(), codex_turn));
+                return say(What::Approval(question(request, &prompt)));
             }
             "work" => {
                 work().into_iter().for_each(say);

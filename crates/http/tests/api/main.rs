@@ -2,11 +2,13 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test says what failed by failing")]
 
+mod approvals;
 mod bodies;
 mod checks;
 mod daemon;
 mod double;
 mod idempotency;
+mod interrupt;
 mod legacy;
 mod metrics;
 mod mistakes;

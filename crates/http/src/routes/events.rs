@@ -1,0 +1,207 @@
+//! What happens, as it happens: server-sent events.
+//!
+//! A stream is a reader of the engine's feed with a socket behind it. It takes what is behind its cursor only when the socket
+//! takes more, so a client that does not read holds one piece and nothing else.
+
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderName, header},
+};
+use bytes::Bytes;
+use engine::{DeltaKind, Engine, Reader, Told};
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use types::{ApprovalStatus, EventId, Principal, SessionId};
+use utoipa::IntoParams;
+
+use crate::{
+    Api,
+    checks::Caller,
+    error::Failure,
+    request::{Id, Query, bad},
+};
+
+/// So often a silent stream says that it is alive; what lies between may cut connections that are silent for long.
+const ALIVE: Duration = Duration::from_secs(10);
+
+/// Says to the routes that the daemon is about to stop.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stopping(pub(crate) CancellationToken);
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct From {
+    /// Behind which event it begins; 0 for all of them. The header `Last-Event-ID` says the same and comes first. Without
+    /// either it begins now.
+    #[param(minimum = 0)]
+    after: Option<i64>,
+}
+
+/// Watch everything
+///
+/// `event:` is a name, `data:` one JSON object, `id:` the number of the event where it has one: pass the last one on to go on
+/// without a gap. The first is `server.connected {version, lastId, storeEpoch}`.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    operation_id = "watchEvents",
+    tag = "events",
+    params(From),
+    responses((status = 200, description = "Server-sent events, without an end", body = String, content_type = "text/event-stream")),
+    extensions(("x-codes" = json!(["INTERNAL", "SHUTTING_DOWN"]))),
+)]
+pub(super) async fn everything(
+    State(api): State<Api>,
+    who: Caller,
+    headers: HeaderMap,
+    Query(from): Query<From>,
+    stopping: Option<Extension<Stopping>>,
+) -> Result<([(HeaderName, &'static str); 2], Body), Failure> {
+    watch(&api, who, None, &headers, &from, stopping).await
+}
+
+/// Watch a session
+///
+/// As `/v1/events`, with the events of one session. The numbers are the same.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{id}/events",
+    operation_id = "watchSession",
+    tag = "events",
+    params(
+        ("id" = String, Path, description = "The session's id, or that of any thread that it has had"),
+        From,
+    ),
+    responses((status = 200, description = "Server-sent events, without an end", body = String, content_type = "text/event-stream")),
+    extensions(("x-codes" = json!(["NO_SESSION", "INTERNAL", "SHUTTING_DOWN"]))),
+)]
+pub(super) async fn of_session(
+    State(api): State<Api>,
+    who: Caller,
+    Id(id): Id,
+    headers: HeaderMap,
+    Query(from): Query<From>,
+    stopping: Option<Extension<Stopping>>,
+) -> Result<([(HeaderName, &'static str); 2], Body), Failure> {
+    let session = api.engine().session(&id).await?.id;
+    watch(&api, who, Some(session), &headers, &from, stopping).await
+}
+
+async fn watch(
+    api: &Api,
+    who: Caller,
+    session: Option<SessionId>,
+    headers: &HeaderMap,
+    from: &From,
+    stopping: Option<Extension<Stopping>>,
+) -> Result<([(HeaderName, &'static str); 2], Body), Failure> {
+    let after = match headers.get("last-event-id") {
+        Some(id) => Some(id.to_str().ok().and_then(|id| id.trim().parse().ok()).ok_or_else(|| {
+            bad("the header Last-Event-ID is no number; it is the `id` of the last event that was seen")
+        })?),
+        None => from.after,
+    };
+    if after.is_some_and(|after: i64| after < 0) {
+        return Err(bad("`after` must not be negative"));
+    }
+    let engine = api.engine().clone();
+    let (reader, last) = (engine.follow(session.clone(), after.map(EventId)), engine.last_event());
+    let mut first = VecDeque::new();
+    let about = json!({"version": env!("CARGO_PKG_VERSION"), "lastId": last, "storeEpoch": engine.epoch()});
+    first.push_back(frame("server.connected", &about));
+    if after.is_some_and(|after| after > last.0) {
+        first.push_back(frame("stream.reset", &json!({"lastId": last, "storeEpoch": engine.epoch()})));
+    }
+    for approval in engine.approvals(session.as_ref(), Some(ApprovalStatus::Pending)).await? {
+        let data = json!({"sessionId": approval.session_id, "turnId": approval.turn_id, "approval": approval});
+        first.push_back(frame("approval.pending", &data));
+    }
+    let stopping = stopping.map(|Extension(stopping)| stopping.0).unwrap_or_default();
+    let tail = Tail { engine, reader, who: who.principal, stopping, ready: first, told: VecDeque::new(), over: false };
+    let body = Body::from_stream(stream::unfold(tail, |mut tail| async {
+        tail.next().await.map(|piece| (Ok::<_, Infallible>(piece), tail))
+    }));
+    Ok(([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")], body))
+}
+
+struct Tail {
+    engine: Engine,
+    reader: Reader,
+    who: Principal,
+    stopping: CancellationToken,
+    /// What is written already.
+    ready: VecDeque<Bytes>,
+    /// What is to be written; shared with other readers as far as it can be.
+    told: VecDeque<Told>,
+    over: bool,
+}
+
+impl Tail {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                return Some(piece);
+            }
+            if self.over {
+                return None;
+            }
+            // A token that ended is told nothing more.
+            if !self.engine.policy().grants.hold(&self.who) {
+                return self.end("the token has ended");
+            }
+            if let Some(told) = self.told.pop_front() {
+                return Some(written(&told));
+            }
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return self.end("codexd is stopping"),
+                told = self.reader.next() => match told {
+                    Ok(told) => self.told.extend(told),
+                    Err(error) => {
+                        tracing::warn!(%error, "a stream of events ends");
+                        return self.end("the store can't be read");
+                    }
+                },
+                () = sleep(ALIVE) => return Some(Bytes::from_static(b": alive\n\n")),
+            }
+        }
+    }
+
+    fn end(&mut self, why: &str) -> Option<Bytes> {
+        self.over = true;
+        Some(frame("server.closing", &json!({ "reason": why })))
+    }
+}
+
+fn written(told: &Told) -> Bytes {
+    match told {
+        Told::Event(event) => {
+            Bytes::from(format!("id: {}\nevent: {}\ndata: {}\n\n", event.id.0, event.name, event.data))
+        }
+        Told::Text { session, turn, item, kind, offset, text, snapshot } => {
+            let kind = match kind {
+                DeltaKind::Text => "text",
+                DeltaKind::Reasoning => "reasoning",
+                DeltaKind::Output => "output",
+            };
+            let mut data =
+                json!({"sessionId": session, "turnId": turn, "itemId": item, "kind": kind, "offset": offset});
+            let (name, field) = if *snapshot { ("item.snapshot", "text") } else { ("item.delta", "delta") };
+            data[field] = Value::String(text.clone());
+            frame(name, &data)
+        }
+    }
+}
+
+/// JSON has no line break outside of its strings, and none inside that is not escaped.
+fn frame(name: &str, data: &Value) -> Bytes {
+    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+}
