@@ -37,6 +37,6 @@ pub use error::Error;
 /// For [`Client::request`].
 pub use hyper::{Method, StatusCode};
 pub use v1::{
-    Archived, Changes, Created, Found, Hit, Imported, NewSession, NewToken, NewTurn, OfFile, OnBusy, PageQuery,
-    SessionPage, SessionQuery, Submitted, TokenMade, Tokens, TranscriptFormat, TurnPage,
+    ApprovalQuery, Approvals, Archived, Changes, Created, Found, Hit, Imported, NewSession, NewToken, NewTurn, OfFile,
+    OnBusy, PageQuery, SessionPage, SessionQuery, Submitted, TokenMade, Tokens, TranscriptFormat, TurnPage, Verdict,
 };

@@ -6,8 +6,8 @@ use std::{convert::Infallible, fs, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use client::{
-    Archived, Changes, Client, Error, Method, NewSession, NewTurn, PageQuery, SHORT_LIMIT, SessionQuery,
-    TranscriptFormat,
+    ApprovalQuery, Archived, Changes, Client, Error, Method, NewSession, NewTurn, PageQuery, SHORT_LIMIT, SessionQuery,
+    TranscriptFormat, Verdict,
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
@@ -17,7 +17,7 @@ use tokio::{
     net::TcpListener,
     sync::mpsc,
 };
-use types::{Code, DaemonFile, Sandbox, SessionStatus, Timestamp, TurnStatus};
+use types::{ApprovalStatus, Code, DaemonFile, Decision, Sandbox, SessionStatus, Timestamp, TurnStatus};
 
 /// A request as it arrived: its line, headers and body in one text.
 type Heard = mpsc::UnboundedReceiver<String>;
@@ -179,6 +179,39 @@ async fn each_call_is_one_request() {
     let client = Client::tcp(&script.on_tcp().await, None).unwrap();
     assert_eq!(client.search("a&b ü", Some(3)).await.unwrap().results[0].snippet, "…x…");
     assert_eq!(line(&mut heard).await.0, "GET /v1/search?q=a%26b%20%C3%BC&limit=3");
+}
+
+#[tokio::test]
+async fn approvals_are_listed_seen_and_answered() {
+    const APPROVAL: &str = r#"{"id":"a1","sessionId":"s1","turnId":"u1","kind":"command","command":"ls","decisions":["accept","cancel"],"status":"pending","requestedAt":"2026-01-01T00:00:00.000Z","expiresAt":"2026-01-02T00:00:00.000Z"}"#;
+    let line = async |heard: &mut Heard| {
+        let said = heard.recv().await.unwrap();
+        let mut lines = said.lines();
+        (lines.next().unwrap().to_owned(), lines.next_back().unwrap_or_default().to_owned())
+    };
+    let (script, mut heard) = Script::new(200, &format!(r#"{{"approvals":[{APPROVAL}]}}"#));
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    let which = ApprovalQuery { status: Some(ApprovalStatus::Pending), session: Some("s1".into()) };
+    assert_eq!(client.approvals(&which).await.unwrap().approvals[0].decisions, [Decision::Accept, Decision::Cancel]);
+    assert_eq!(line(&mut heard).await.0, "GET /v1/approvals?status=pending&sessionId=s1");
+    client.approvals(&ApprovalQuery::default()).await.unwrap();
+    assert_eq!(line(&mut heard).await.0, "GET /v1/approvals");
+
+    let (script, mut heard) = Script::new(200, APPROVAL);
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    assert_eq!(client.approval("a/1").await.unwrap().status, ApprovalStatus::Pending);
+    assert_eq!(line(&mut heard).await.0, "GET /v1/approvals/a%2F1");
+    client.decide("a1", &Verdict::Decision(Decision::AcceptForSession)).await.unwrap();
+    let said = ("POST /v1/approvals/a1".to_owned(), r#"{"decision":"acceptForSession"}"#.to_owned());
+    assert_eq!(line(&mut heard).await, said);
+    let answers = [("colour".to_owned(), vec!["red".to_owned()])].into();
+    client.decide("a1", &Verdict::Answers(answers)).await.unwrap();
+    assert_eq!(line(&mut heard).await.1, r#"{"answers":{"colour":["red"]}}"#);
+
+    let (script, mut heard) = Script::new(202, TURN);
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    assert_eq!(client.interrupt("u1", Some(Duration::from_secs(15))).await.unwrap().id.as_str(), "u1");
+    assert_eq!(line(&mut heard).await.0, "POST /v1/turns/u1/interrupt?wait=15");
 }
 
 #[tokio::test]

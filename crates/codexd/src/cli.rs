@@ -13,9 +13,9 @@ use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     commands::{
-        self, codex::CodexCommand, completions::CompletionsArgs, config::ConfigCommand, continue_::ContinueArgs,
-        demo::DemoArgs, import::ImportArgs, man::ManArgs, sessions::SessionsArgs, start::StartArgs,
-        token::TokenCommand, turn::TurnCommand,
+        self, approvals::ApprovalsArgs, codex::CodexCommand, completions::CompletionsArgs, config::ConfigCommand,
+        continue_::ContinueArgs, demo::DemoArgs, import::ImportArgs, interrupt::InterruptArgs, man::ManArgs,
+        sessions::SessionsArgs, start::StartArgs, token::TokenCommand, turn::TurnCommand,
     },
     config::{ConfigArg, Layered, ServeArgs, StoreArg, layered},
     exit,
@@ -52,6 +52,12 @@ enum Command {
     /// Shows a turn, waits for its end, or asks the same again
     #[command(subcommand, after_help = exit::HELP)]
     Turn(TurnCommand),
+    /// Lists, shows and answers what Codex asks before it acts
+    #[command(after_help = exit::HELP)]
+    Approvals(ApprovalsArgs),
+    /// Ends a turn that runs or waits, and waits for its end; a success when it was interrupted or had completed
+    #[command(after_help = exit::HELP)]
+    Interrupt(InterruptArgs),
     /// Tells how the daemon and its Codex are; a success when Codex takes turns
     #[command(after_help = exit::HELP)]
     Status,
@@ -144,6 +150,8 @@ async fn command(args: &[OsString]) -> anyhow::Result<ExitCode> {
         Command::Continue(args) => commands::continue_::run(args, &globals).await?,
         Command::Sessions(args) => commands::sessions::run(args, &globals).await?,
         Command::Turn(command) => commands::turn::run(command, &globals).await?,
+        Command::Approvals(args) => commands::approvals::run(args, &globals).await?,
+        Command::Interrupt(args) => commands::interrupt::run(args, &globals).await?,
         Command::Status => commands::status::run(&globals).await?,
         Command::Token(command) => commands::token::run(command, &globals).await?,
         Command::Codex(command) => commands::codex::run(command, &globals).await?,

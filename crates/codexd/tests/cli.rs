@@ -2,6 +2,8 @@
 //! code.
 #![cfg(unix)]
 
+#[path = "cli/approvals.rs"]
+mod approvals;
 #[path = "cli/cut.rs"]
 mod cut;
 #[path = "cli/described.rs"]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hyper::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::{InputPart, Turn};
@@ -91,6 +92,13 @@ impl Client {
     /// `GET /v1/turns/{id}`: one. With `wait` the answer comes when it has ended, or after that time, at most 600 s.
     pub async fn turn(&self, id: &str, wait: Option<Duration>) -> Result<Reply<Turn>, Error> {
         self.call(Call::get(format!("/v1/turns/{}", escaped(id))).waiting(wait)).await
+    }
+
+    /// `POST /v1/turns/{id}/interrupt`: asks for the end of one that runs or waits. With `wait` the answer comes when it has
+    /// ended, or after that time.
+    pub async fn interrupt(&self, id: &str, wait: Option<Duration>) -> Result<Reply<Turn>, Error> {
+        let path = format!("/v1/turns/{}/interrupt", escaped(id));
+        self.call(Call::new(Method::POST, path).waiting(wait)).await
     }
 
     /// `POST /v1/turns/{id}/retry`: a new turn with the prompt of one that ended. When Codex has that prompt already it is

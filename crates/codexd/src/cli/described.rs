@@ -19,6 +19,17 @@ const MARK: &str =
 /// Each command that does something, and the test that runs it: its file below `tests/`, its name, and the words by which it
 /// is called there.
 const TESTED: &[(&str, &str, &str, &str)] = &[
+    ("approvals", "cli/approvals.rs", "what_codex_asks_is_listed_shown_and_accepted", r#"&["approvals"]"#),
+    (
+        "approvals accept",
+        "cli/approvals.rs",
+        "what_codex_asks_is_listed_shown_and_accepted",
+        r#"&["approvals", "accept"]"#,
+    ),
+    ("approvals answer", "cli/approvals.rs", "questions_are_answered", r#""approvals", "answer""#),
+    ("approvals decline", "cli/approvals.rs", "of_several_one_must_be_named", r#""approvals", "decline""#),
+    ("approvals list", "cli/approvals.rs", "what_codex_asks_is_listed_shown_and_accepted", r#""approvals", "list""#),
+    ("approvals show", "cli/approvals.rs", "what_codex_asks_is_listed_shown_and_accepted", r#""approvals", "show""#),
     ("codex install", "cli/whole.rs", "it_installs_the_real_codex_where_it_then_finds_it", r#""codex", "install""#),
     ("codex which", "cli/whole.rs", "it_installs_the_real_codex_where_it_then_finds_it", r#""codex", "which""#),
     ("completions", "cli/described.rs", "shells_get_their_completions", r#""completions", shell"#),
@@ -28,6 +39,7 @@ const TESTED: &[(&str, &str, &str, &str)] = &[
     ("continue", "cli/start.rs", "a_script_gets_the_answer_and_nothing_else", r#""continue", id"#),
     ("demo", "cli/whole.rs", "the_demo_holds_on_the_real_codex", r#""demo", "--json""#),
     ("import", "cli/import.rs", "a_daemon_does_it_while_it_runs", r#""import", path"#),
+    ("interrupt", "cli/approvals.rs", "a_turn_is_interrupted_by_its_id_or_its_session", r#""interrupt", &session"#),
     ("man", "cli/described.rs", "manual_pages_are_printed_and_written", r#""man", "sessions", "list""#),
     ("serve", "cli/whole.rs", "status_is_no_success_while_codex_is_not_there", r#""serve", "--port""#),
     ("sessions", "cli/sessions.rs", "lists_have_the_newest_first_and_say_when_there_is_more", r#"&["sessions"]"#),

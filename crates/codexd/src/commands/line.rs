@@ -21,6 +21,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A daemon, wherever it is at the moment.
+#[derive(Clone)]
 pub(super) struct Line {
     store: PathBuf,
     client: Client,
@@ -40,6 +41,17 @@ impl Line {
     /// Nothing is tried again after this moment.
     pub(super) const fn until(&mut self, end: Option<Instant>) {
         self.end = end;
+    }
+
+    /// Asks once. What fails is for the caller to judge; the next question goes to whatever daemon is there then.
+    pub(super) async fn once<T>(&mut self, call: impl AsyncFn(&Client) -> Result<T, Error>) -> Result<T, Error> {
+        let answer = call(&self.client).await;
+        if answer.as_ref().is_err_and(Error::is_cut)
+            && let Ok(client) = reach(&self.store)
+        {
+            self.client = client;
+        }
+        answer
     }
 
     /// Asks, and asks again when the connection was cut.

@@ -6,14 +6,17 @@
 //! | `prompt`, `input` | a prompt in all the ways in which it can be given, and what goes with it |
 //! | `resolve` | which session is meant |
 //! | `work`, `wait`, `tell` | asking for a turn, waiting for its end, telling how it ended |
+//! | `asking`, `person`, `leave` | what Codex asks while somebody waits, who answers it, and Ctrl-C |
 //! | `page` | a part of a long answer |
 
+pub(crate) mod approvals;
 pub(crate) mod codex;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod continue_;
 pub(crate) mod demo;
 pub(crate) mod import;
+pub(crate) mod interrupt;
 pub(crate) mod man;
 pub(crate) mod sessions;
 pub(crate) mod start;
@@ -21,9 +24,12 @@ pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod turn;
 
+mod asking;
 mod input;
+mod leave;
 mod line;
 mod page;
+mod person;
 mod prompt;
 mod resolve;
 mod tell;

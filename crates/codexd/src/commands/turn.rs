@@ -1,12 +1,13 @@
 //! `codexd turn`: looking at one turn, waiting for its end, asking the same again.
 
-use std::{pin::pin, time::Instant};
+use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use client::Error;
 use types::{Code, TurnId};
 
 use super::{
+    leave::Wishes,
     line::Line,
     page::PageArgs,
     tell::{declined, reason, tell, verdict},
@@ -17,7 +18,6 @@ use crate::{
     exit::{Exit, Usage},
     globals::Globals,
     output::{self, Output, Spinner},
-    signals,
 };
 
 /// What to do with a turn.
@@ -66,8 +66,8 @@ pub(crate) async fn run(command: TurnCommand, globals: &Globals) -> anyhow::Resu
         TurnCommand::Wait { turn, wait } => {
             let turn = id(&turn)?;
             let began = Instant::now();
-            let leave = pin!(signals::asked_to_end());
-            until_it_ends(&wait, &Output::new(globals.json), &mut Line::open(globals)?, &turn, began, leave).await
+            let mut wishes = Wishes::new()?;
+            until_it_ends(&wait, &Output::new(globals.json), &mut Line::open(globals)?, &turn, began, &mut wishes).await
         }
         TurnCommand::Retry { turn, force, work } => {
             let turn = id(&turn)?;

@@ -1,17 +1,19 @@
 //! Waiting for the end of a turn. The daemon is asked again and again, each time for less than a minute, so that nothing
 //! between here and there takes the silence for death; it answers as soon as the turn has ended.
 
-use std::{
-    io,
-    pin::Pin,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use client::Reply;
-use types::{Turn, TurnId, TurnStatus};
+use types::{Code, Turn, TurnId, TurnStatus};
 
-use super::{line::Line, page::PageArgs, tell::tell};
+use super::{
+    asking::Asking,
+    leave::{Wish, Wishes},
+    line::Line,
+    page::PageArgs,
+    tell::tell,
+};
 use crate::{
     config::parse_time,
     exit::{Exit, Left},
@@ -27,6 +29,9 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// The least time of a round, should a daemon answer without waiting.
 const LEAST: Duration = Duration::from_millis(250);
 
+/// What Codex does while others are to answer it.
+const WAITS: &str = "Codex waits for an answer";
+
 /// How long, and which part of the answer.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WaitArgs {
@@ -37,27 +42,44 @@ pub(crate) struct WaitArgs {
     page: PageArgs,
 }
 
-/// Waits, and tells how it ended. `leave` completes when the person who waits has had enough.
+/// Waits, and tells how it ended. The first Ctrl-C interrupts the turn, the second one only ends the waiting.
 pub(super) async fn until_it_ends(
     args: &WaitArgs,
     output: &Output,
     line: &mut Line,
     turn: &TurnId,
     began: Instant,
-    leave: Pin<&mut impl Future<Output = io::Result<()>>>,
+    wishes: &mut Wishes,
 ) -> anyhow::Result<Exit> {
     line.until(args.timeout.and_then(|timeout| began.checked_add(timeout)));
-    let spinner = Spinner::start("waiting");
-    let last = tokio::select! {
-        last = look(args.timeout, output, line, turn, began, &spinner) => last,
-        signal = leave => {
-            drop(spinner);
-            signal?;
-            let text = format!("no longer waiting; the turn goes on. Come back with: codexd turn wait {turn}");
-            return Err(Left::new(Some(turn.to_string()), text).into());
+    let mut asking = Some(Asking::new(line, output));
+    let last = loop {
+        let wish = tokio::select! {
+            last = look(args.timeout, output, line, turn, began, asking.as_mut()) => break last,
+            wish = wishes.next() => wish,
+        };
+        let stopping = asking.take().map(|mut asking| asking.leave_prompt()).is_none();
+        let left = |what: &str| {
+            let text = format!("no longer waiting; {what}. Come back with: codexd turn wait {turn}");
+            anyhow::Error::new(Left::new(Some(turn.to_string()), text))
+        };
+        match (wish, stopping) {
+            (_, true) => return Err(left("the turn is being interrupted")),
+            (Wish::Leave, false) => return Err(left("the turn goes on")),
+            (Wish::Stop, false) => output.note("interrupting the turn; Ctrl-C once more leaves at once"),
+        }
+        let told = tokio::select! {
+            told = line.once(async |client| client.interrupt(turn.as_str(), None).await) => told,
+            _ = wishes.next() => return Err(left("the turn may go on")),
+        };
+        match told {
+            Err(error) if error.code() != Some(Code::TurnEnded) => {
+                return Err(left(&format!("the turn could not be interrupted ({error}) and may go on")));
+            }
+            // Its end is near, and will be told.
+            _ => {}
         }
     };
-    drop(spinner);
     let last = last.inspect_err(|_| output.note(&format!("come back with: codexd turn wait {turn}")))?;
     if !last.status.ended() {
         let waited = args.timeout.map(|timeout| format!(" after {} s", timeout.as_secs())).unwrap_or_default();
@@ -73,27 +95,43 @@ async fn look(
     line: &mut Line,
     turn: &TurnId,
     began: Instant,
-    spinner: &Spinner,
+    mut asking: Option<&mut Asking>,
 ) -> Result<Reply<Turn>, client::Error> {
+    let mut spinner = Spinner::start("waiting");
     // The first look tells how it stands.
     let mut question = Duration::ZERO;
     let mut told_of_hold = false;
+    let mut running: Option<Turn> = None;
     loop {
         let left = timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
         // Whole seconds go over the wire.
         let wait =
             left.map_or(question, |left| question.min(Duration::from_secs(left.as_millis().div_ceil(1000) as u64)));
         let asked = Instant::now();
-        let reply = line.ask(spinner, async |client| client.turn(turn.as_str(), Some(wait)).await).await?;
+        let end = line.ask(&spinner, async |client| client.turn(turn.as_str(), Some(wait)).await);
+        let reply = match (asking.as_deref_mut(), &running) {
+            (Some(asking), Some(running)) => tokio::select! {
+                reply = end => reply?,
+                news = asking.news(running) => {
+                    drop(spinner);
+                    asking.tell(news, timeout.and_then(|timeout| began.checked_add(timeout)).map(Into::into)).await;
+                    spinner = Spinner::start(if asking.is_open() { WAITS } else { "waiting" });
+                    continue;
+                }
+            },
+            _ => end.await?,
+        };
         if reply.status.ended() || left.is_some_and(|left| left <= asked.elapsed()) {
             return Ok(reply);
         }
-        spinner.say(&state(&reply));
+        let is_open = asking.as_ref().is_some_and(|asking| asking.is_open());
+        spinner.say(if is_open { WAITS.to_owned() } else { state(&reply) }.as_str());
         if reply.held && !told_of_hold {
             told_of_hold = true;
             spinner.suspend(|| output.note(&held(&reply)));
         }
         question = if spinner.is_seen() && reply.status == TurnStatus::Queued { GLANCE } else { QUESTION };
+        running = (reply.status == TurnStatus::Running).then(|| reply.value.clone());
         if asked.elapsed() < wait.min(LEAST) {
             tokio::time::sleep(LEAST).await;
         }

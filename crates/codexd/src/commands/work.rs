@@ -1,6 +1,6 @@
 //! Asking for a turn: what `start`, `continue` and `turn retry` do from the request on.
 
-use std::{pin::pin, time::Instant};
+use std::time::Instant;
 
 use clap::Args;
 use client::{Client, Error};
@@ -8,6 +8,7 @@ use serde_json::json;
 use types::{SessionId, TurnId};
 
 use super::{
+    leave::Wishes,
     line::Line,
     wait::{WaitArgs, until_it_ends},
 };
@@ -15,7 +16,6 @@ use crate::{
     exit::{Exit, Left},
     globals::Globals,
     output::{Output, Spinner},
-    signals,
 };
 
 /// What happens once the turn is on its way.
@@ -49,12 +49,11 @@ pub(super) async fn run(
     let output = Output::new(globals.json);
     let began = Instant::now();
     let key = args.idempotency_key.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-    let mut leave = pin!(signals::asked_to_end());
+    let mut wishes = Wishes::new()?;
     let spinner = Spinner::start("asking codexd");
     let taken = tokio::select! {
         taken = line.ask(&spinner, async |client| ask(client, &key).await) => taken,
-        signal = &mut leave => {
-            signal?;
+        _ = wishes.next() => {
             let again = format!("the same command with `--idempotency-key {key}` starts nothing twice");
             return Err(Left::new(None, format!("no longer waiting; the turn may have begun all the same: {again}")).into());
         }
@@ -81,7 +80,7 @@ pub(super) async fn run(
     }
     // At once: whatever happens to this command, nobody loses them.
     output.note(&format!("session {session} turn {turn}"));
-    until_it_ends(&args.wait, &output, &mut line, &turn, began, leave).await
+    until_it_ends(&args.wait, &output, &mut line, &turn, began, &mut wishes).await
 }
 
 /// A key is a header, so it is plain; the daemon has bounds of its own.

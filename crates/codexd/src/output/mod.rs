@@ -12,6 +12,7 @@
 //!   foreign text is in them is cleaned first, always.
 //! - A reader who has gone (`| head`) ends the output and is no error: the command's result stays what it was.
 
+pub(crate) mod asked;
 mod clean;
 pub(crate) mod items;
 mod progress;
@@ -138,6 +139,11 @@ impl Output {
         let mut stderr = anstream::stderr().lock();
         write!(stderr, "{BOLD}{}{BOLD:#}", clean_line(question))?;
         stderr.flush()
+    }
+
+    /// Our own words on stderr, with their colours, in as many lines as they have. What is foreign in them has been cleaned.
+    pub(crate) fn styled_aside(&self, text: &str) {
+        let _ = write!(anstream::stderr().lock(), "{text}");
     }
 
     /// A remark on stderr for a person who sits there; not for a file, and not for who asked for JSON.

@@ -30,15 +30,15 @@ fn terminal(columns: u16) -> Result<(OwnedFd, OwnedFd)> {
 }
 
 /// A command at a terminal.
-struct Sitting {
-    child: Child,
+pub(crate) struct Sitting {
+    pub(crate) child: Child,
     person: File,
     seen: Arc<Mutex<Vec<u8>>>,
     reading: JoinHandle<()>,
 }
 
 impl Sitting {
-    fn down(lab: &Lab, args: &[&str], columns: u16) -> Result<Self> {
+    pub(crate) fn down(lab: &Lab, args: &[&str], columns: u16) -> Result<Self> {
         let (person, program) = terminal(columns)?;
         let mut command = lab.command(args);
         command.env("TERM", "xterm").env_remove("NO_COLOR");
@@ -60,16 +60,21 @@ impl Sitting {
         Ok(Self { child, person, seen, reading })
     }
 
-    fn types(&mut self, text: &str) -> Result<()> {
+    pub(crate) fn types(&mut self, text: &str) -> Result<()> {
         Ok(self.person.write_all(text.as_bytes())?)
     }
 
-    fn seen(&self) -> String {
+    pub(crate) fn seen(&self) -> String {
         self.seen.lock().map(|seen| String::from_utf8_lossy(&seen).replace("\r\n", "\n")).unwrap_or_default()
     }
 
+    /// Waits until that stands there.
+    pub(crate) async fn sees(&self, text: &str) -> Result<()> {
+        eventually(text, async || self.seen().contains(text).then_some(())).await
+    }
+
     /// Its exit code and all that was seen.
-    async fn end(mut self) -> Result<(Option<i32>, String)> {
+    pub(crate) async fn end(mut self) -> Result<(Option<i32>, String)> {
         let status = self.child.wait().await?;
         (&mut self.reading).await?;
         Ok((status.code(), self.seen()))
@@ -150,7 +155,7 @@ async fn who_waits_at_a_terminal_sees_that_it_goes_on() -> Result<()> {
     eventually("the state of the turn", async || sitting.seen().contains("Codex is working").then_some(())).await?;
     signal("INT", sitting.child.id().context("gone")?).await?;
     let (code, seen) = sitting.end().await?;
-    assert!(code == Some(5) && seen.contains("codexd turn wait"), "{seen:?}");
+    assert!(code == Some(5) && seen.contains("interrupting the turn") && seen.contains("was interrupted"), "{seen:?}");
     let (code, seen) = at_terminal(&lab, &["start", "SAY:done"], 80, "").await?;
     assert!(code == Some(0) && seen.contains("done\n"), "{seen:?}");
     assert!(seen.contains("continue with: codexd continue"), "{seen:?}");

@@ -2,9 +2,13 @@
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
-use testkit::eventually;
+use testkit::{Daemon, Lab, eventually};
+use tokio::process::Child;
 
-use crate::ran::{booted, end, run, signal, spawn, started};
+use crate::{
+    approvals::pending,
+    ran::{booted, end, run, signal, spawn, started},
+};
 
 #[tokio::test]
 async fn an_answer_is_read_in_pages() -> Result<()> {
@@ -49,18 +53,24 @@ async fn when_the_time_is_over_the_turn_goes_on() -> Result<()> {
     daemon.stop().await
 }
 
+/// Starts a turn that never ends by itself and waits until it runs.
+async fn hanging(lab: &Lab, daemon: &Daemon, more: &[&str]) -> Result<(Child, u32)> {
+    let child = spawn(lab.command(&[&["start", "HANG"][..], more].concat()))?;
+    let pid = child.id().context("gone")?;
+    eventually("the turn", async || {
+        let listed = daemon.get("/v1/sessions?status=running").await.ok()?;
+        let running = listed.body["sessions"].as_array()?.len();
+        (running == 1).then_some(())
+    })
+    .await?;
+    Ok((child, pid))
+}
+
 #[tokio::test]
 async fn whoever_stops_waiting_is_told_how_to_come_back() -> Result<()> {
     let (lab, daemon) = booted().await?;
-    for (name, more) in [("INT", &[][..]), ("TERM", &["--json"])] {
-        let child = spawn(lab.command(&[&["start", "HANG"][..], more].concat()))?;
-        let pid = child.id().context("gone")?;
-        eventually("the turn", async || {
-            let listed = daemon.get("/v1/sessions?status=running").await.ok()?;
-            let running = listed.body["sessions"].as_array()?.len();
-            (running == 1).then_some(())
-        })
-        .await?;
+    for (name, more) in [("HUP", &[][..]), ("TERM", &["--json"])] {
+        let (child, pid) = hanging(&lab, &daemon, more).await?;
         signal(name, pid).await?;
         let ran = end(child).await?;
         assert_eq!(ran.code, Some(5), "{ran:?}");
@@ -74,6 +84,29 @@ async fn whoever_stops_waiting_is_told_how_to_come_back() -> Result<()> {
         run(&lab, &["sessions", "delete", &session, "--yes"]).await?.good()?;
     }
     daemon.stop().await
+}
+
+#[tokio::test]
+async fn control_c_interrupts_the_turn() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let (child, pid) = hanging(&lab, &daemon, &["--json"]).await?;
+    signal("INT", pid).await?;
+    let ran = end(child).await?;
+    assert_eq!((ran.code, ran.json()?["status"].as_str()), (Some(5), Some("interrupted")), "{ran:?}");
+    assert!(ran.err.contains("interrupting the turn"), "{}", ran.err);
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn control_c_without_a_daemon_leaves_at_once() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let (child, pid) = hanging(&lab, &daemon, &[]).await?;
+    daemon.kill().await?;
+    signal("INT", pid).await?;
+    let ran = end(child).await?;
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert!(ran.err.contains("could not be interrupted") && ran.err.contains("codexd turn wait"), "{}", ran.err);
+    Ok(())
 }
 
 #[tokio::test]
@@ -97,10 +130,11 @@ async fn what_happened_in_a_turn_can_be_seen() -> Result<()> {
 #[tokio::test]
 async fn what_codex_was_not_allowed_is_said() -> Result<()> {
     let (lab, daemon) = booted().await?;
-    let ran = run(&lab, &["start", "ESCALATE:touch x"]).await?;
+    let (session, turn) = run(&lab, &["start", "ESCALATE:touch x", "--detach"]).await?.ids()?;
+    run(&lab, &["approvals", "decline", &pending(&daemon, &session).await?]).await?.good()?;
+    let ran = run(&lab, &["turn", "wait", &turn]).await?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.err.contains("one request of Codex was declined") && ran.err.contains("--items"), "{}", ran.err);
-    let (session, _) = ran.ids()?;
     let shown = run(&lab, &["sessions", "show", &session]).await?.good()?;
     assert!(shown.contains("one request of Codex was declined"), "{shown}");
     daemon.stop().await
