@@ -2,6 +2,7 @@
 //! between here and there takes the silence for death; it answers as soon as the turn has ended.
 
 use std::{
+    cell::Cell,
     io,
     pin::Pin,
     time::{Duration, Instant},
@@ -37,19 +38,22 @@ pub(crate) struct WaitArgs {
     page: PageArgs,
 }
 
-/// Waits, and tells how it ended. `leave` completes when the person who waits has had enough.
+/// Waits, and tells how it ended. `known`: the daemon has told that there is such a turn. `leave` completes when the person who
+/// waits has had enough.
 pub(super) async fn until_it_ends(
     args: &WaitArgs,
     output: &Output,
     line: &mut Line,
     turn: &TurnId,
+    known: bool,
     began: Instant,
     leave: Pin<&mut impl Future<Output = io::Result<()>>>,
 ) -> anyhow::Result<Exit> {
     line.until(args.timeout.and_then(|timeout| began.checked_add(timeout)));
     let spinner = Spinner::start("waiting");
+    let known = Cell::new(known);
     let last = tokio::select! {
-        last = look(args.timeout, output, line, turn, began, &spinner) => last,
+        last = look(args.timeout, output, line, turn, began, (&spinner, &known)) => last,
         signal = leave => {
             drop(spinner);
             signal?;
@@ -58,7 +62,11 @@ pub(super) async fn until_it_ends(
         }
     };
     drop(spinner);
-    let last = last.inspect_err(|_| output.note(&format!("come back with: codexd turn wait {turn}")))?;
+    let last = last.inspect_err(|_| {
+        if known.get() {
+            output.note(&format!("come back with: codexd turn wait {turn}"));
+        }
+    })?;
     if !last.status.ended() {
         let waited = args.timeout.map(|timeout| format!(" after {} s", timeout.as_secs())).unwrap_or_default();
         output.note(&format!("the turn goes on{waited}; wait again with: codexd turn wait {turn}"));
@@ -66,14 +74,14 @@ pub(super) async fn until_it_ends(
     tell(output, &last, &args.page, false)
 }
 
-/// Asks until the turn has ended or the time is over; the turn as it then is.
+/// Asks until the turn has ended or the time is over; the turn as it then is. Notes when the daemon knows it.
 async fn look(
     timeout: Option<Duration>,
     output: &Output,
     line: &mut Line,
     turn: &TurnId,
     began: Instant,
-    spinner: &Spinner,
+    (spinner, known): (&Spinner, &Cell<bool>),
 ) -> Result<Reply<Turn>, client::Error> {
     // The first look tells how it stands.
     let mut question = Duration::ZERO;
@@ -85,6 +93,7 @@ async fn look(
             left.map_or(question, |left| question.min(Duration::from_secs(left.as_millis().div_ceil(1000) as u64)));
         let asked = Instant::now();
         let reply = line.ask(spinner, async |client| client.turn(turn.as_str(), Some(wait)).await).await?;
+        known.set(true);
         if reply.status.ended() || left.is_some_and(|left| left <= asked.elapsed()) {
             return Ok(reply);
         }

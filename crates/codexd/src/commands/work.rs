@@ -81,7 +81,7 @@ pub(super) async fn run(
     }
     // At once: whatever happens to this command, nobody loses them.
     output.note(&format!("session {session} turn {turn}"));
-    until_it_ends(&args.wait, &output, &mut line, &turn, began, leave).await
+    until_it_ends(&args.wait, &output, &mut line, &turn, true, began, leave).await
 }
 
 /// A key is a header, so it is plain; the daemon has bounds of its own.
