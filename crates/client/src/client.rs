@@ -1,6 +1,10 @@
 //! The handle, and the request without types.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -31,7 +35,7 @@ pub struct Client {
     authorization: Option<HeaderValue>,
     origin: Option<HeaderValue>,
     /// The store whose `daemon.json` named the address: nobody there means that no daemon runs.
-    store_dir: Option<std::path::PathBuf>,
+    store_dir: Option<PathBuf>,
     daemon: Option<DaemonFile>,
 }
 
@@ -121,19 +125,39 @@ impl Client {
         key: Option<&str>,
         limit: Duration,
     ) -> Result<Answer, Error> {
-        let request = self.build(method, path, body, key)?;
-        match timeout(limit, self.address.exchange(request)).await {
-            Ok(answer) => answer.map_err(|error| self.nobody_there(error)),
-            Err(_) => Err(Error::TimedOut { limit }),
+        let once = async |client: &Self| {
+            let request = client.build(method.clone(), path, body.clone(), key)?;
+            timeout(limit, client.address.exchange(request)).await.unwrap_or(Err(Error::TimedOut { limit }))
+        };
+        match once(self).await {
+            Err(error) => match self.without_socket(&error) {
+                Some(way) => match once(&way.client).await {
+                    Ok(answer) if answer.status != StatusCode::UNAUTHORIZED => Ok(answer),
+                    answer => Err(way.closed(answer.is_ok())),
+                },
+                None => Err(self.nobody_there(error)),
+            },
+            answer => answer,
         }
     }
 
     /// Begins to read an answer that may be large. Its head, and each piece of it, may take [`SHORT_LIMIT`].
     pub(crate) async fn download(&self, path: &str) -> Result<Download, Error> {
-        let request = self.build(Method::GET, path, None, None)?;
-        let opened = timeout(SHORT_LIMIT, self.address.open(request)).await;
-        let open =
-            opened.map_err(|_| Error::TimedOut { limit: SHORT_LIMIT })?.map_err(|error| self.nobody_there(error))?;
+        let once = async |client: &Self| {
+            let request = client.build(Method::GET, path, None, None)?;
+            let opened = timeout(SHORT_LIMIT, client.address.open(request)).await;
+            opened.unwrap_or(Err(Error::TimedOut { limit: SHORT_LIMIT }))
+        };
+        let open = match once(self).await {
+            Ok(open) => open,
+            Err(error) => match self.without_socket(&error) {
+                Some(way) => match once(&way.client).await {
+                    Ok(open) if open.response.status() != StatusCode::UNAUTHORIZED => open,
+                    answer => return Err(way.closed(answer.is_ok())),
+                },
+                None => return Err(self.nobody_there(error)),
+            },
+        };
         let status = open.response.status();
         let mut download = Download::new(open, self.address.shown(), SHORT_LIMIT);
         if status.is_success() {
@@ -175,6 +199,25 @@ impl Client {
             .map_err(|error| Error::BadAnswer { call, reason: error.to_string() })
     }
 
+    /// Another way to a daemon that lives and whose socket was removed.
+    #[cfg(unix)]
+    fn without_socket(&self, error: &Error) -> Option<Way> {
+        let Error::Transport { source, .. } = error else { return None };
+        let Address::Socket(socket) = &self.address else { return None };
+        let daemon = self.daemon.as_ref()?;
+        if source.kind() != io::ErrorKind::NotFound || !lives(daemon.pid) {
+            return None;
+        }
+        let address = Address::tcp(daemon.http.as_deref()?).ok()?;
+        Some(Way { client: Self { address, ..self.clone() }, pid: daemon.pid, socket: socket.clone() })
+    }
+
+    /// There are no sockets to remove.
+    #[cfg(not(unix))]
+    fn without_socket(&self, _: &Error) -> Option<Way> {
+        None
+    }
+
     /// A refused connection to where a store's daemon should be means that it is dead.
     fn nobody_there(&self, error: Error) -> Error {
         match (&self.store_dir, &error) {
@@ -186,6 +229,29 @@ impl Client {
             _ => error,
         }
     }
+}
+
+/// The way by TCP to a daemon whose socket is gone.
+#[cfg_attr(not(unix), expect(dead_code, reason = "there are no sockets"))]
+struct Way {
+    client: Client,
+    pid: u32,
+    socket: PathBuf,
+}
+
+impl Way {
+    /// It is closed, too. `by_tcp`: somebody answered there.
+    fn closed(self, by_tcp: bool) -> Error {
+        Error::SocketGone { pid: self.pid, socket: self.socket, by_tcp }
+    }
+}
+
+/// Whether there is such a process.
+#[cfg(unix)]
+fn lives(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    // Another user's is one, too.
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
 /// The best of the ways that a daemon offers.

@@ -21,6 +21,19 @@ pub enum Error {
         /// There is a `daemon.json`, and nobody behind it.
         stale: bool,
     },
+    /// The daemon lives, and the file of its socket was removed. By TCP it wants a token that was not given, or does not answer.
+    #[error(
+        "codexd (pid {pid}) runs, but its socket `{}` is gone{}; it makes a new one within seconds: try again, or restart it",
+        .socket.display(), if *.by_tcp { ", and by TCP it wants a token (in CODEXD_TOKEN)" } else { "" }
+    )]
+    SocketGone {
+        /// Its process.
+        pid: u32,
+        /// Where the socket was.
+        socket: PathBuf,
+        /// It answers by TCP, to who has a token.
+        by_tcp: bool,
+    },
     /// `daemon.json` is there and can't be used.
     #[error("can't use `{}`: {reason}; start codexd again with `codexd serve`", .path.display())]
     DaemonFile {
@@ -100,7 +113,7 @@ impl Error {
     #[must_use]
     pub fn is_cut(&self) -> bool {
         match self {
-            Self::Transport { .. } | Self::TimedOut { .. } | Self::NoDaemon { .. } => true,
+            Self::Transport { .. } | Self::TimedOut { .. } | Self::NoDaemon { .. } | Self::SocketGone { .. } => true,
             _ => self.code() == Some(Code::ShuttingDown),
         }
     }

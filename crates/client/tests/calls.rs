@@ -75,9 +75,16 @@ impl Script {
     }
 }
 
+/// No process has it.
+const NOBODY: u32 = i32::MAX.unsigned_abs();
+
 fn announce(store: &Path, http: Option<&str>, socket: Option<&Path>) {
+    announce_of(NOBODY, store, http, socket);
+}
+
+fn announce_of(pid: u32, store: &Path, http: Option<&str>, socket: Option<&Path>) {
     let file = DaemonFile {
-        pid: 1,
+        pid,
         started_at: Timestamp::from_millis(0),
         version: "2.0.0".into(),
         http: http.map(str::to_owned),
@@ -165,6 +172,8 @@ async fn each_call_is_one_request() {
     let client = Client::tcp(&script.on_tcp().await, None).unwrap();
     client.change_session("s1", &Changes { archived: Some(true), ..Changes::default() }).await.unwrap();
     assert_eq!(line(&mut heard).await, ("PATCH /v1/sessions/s1".to_owned(), r#"{"archived":true}"#.to_owned()));
+    client.change_session("s1", &Changes { cwd: Some("/new".into()), ..Changes::default() }).await.unwrap();
+    assert_eq!(line(&mut heard).await, ("PATCH /v1/sessions/s1".to_owned(), r#"{"cwd":"/new"}"#.to_owned()));
     client.autoname("s1", false).await.unwrap();
     assert_eq!(line(&mut heard).await, ("POST /v1/sessions/s1/autoname".to_owned(), r#"{"force":false}"#.to_owned()));
 
@@ -329,6 +338,42 @@ async fn a_daemon_that_is_not_there_is_told_from_one_that_is_dead() {
         let error = Client::from_store_dir(store.path()).unwrap_err();
         assert!(matches!(error, Error::DaemonFile { .. }), "{error:?}");
     }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_daemon_without_its_socket_is_asked_by_tcp() {
+    let store = tempfile::tempdir().unwrap();
+    let socket = store.path().join("codexd.sock");
+    let own = std::process::id();
+    let (script, mut heard) = Script::new(200, SESSION);
+    let url = script.on_tcp().await;
+    announce_of(own, store.path(), Some(&url), Some(&socket));
+    let client = Client::from_store_dir(store.path()).unwrap();
+    assert_eq!(client.session("s1").await.unwrap().id.as_str(), "s1");
+    let said = heard.recv().await.unwrap();
+    assert!(said.contains(&format!("\"host\": \"{}\"", url.trim_start_matches("http://"))), "{said}");
+    client.transcript("s1", TranscriptFormat::Json).await.unwrap();
+
+    announce(store.path(), Some(&url), Some(&socket));
+    let dead = Client::from_store_dir(store.path()).unwrap().agent().await.unwrap_err();
+    assert!(matches!(dead, Error::NoDaemon { stale: true, .. }), "its process is gone: {dead:?}");
+
+    let (script, _heard) = Script::new(401, r#"{"detail":"this needs a token","code":"UNAUTHORIZED"}"#);
+    announce_of(own, store.path(), Some(&script.on_tcp().await), Some(&socket));
+    let client = Client::from_store_dir(store.path()).unwrap();
+    let refused = client.session("s1").await.unwrap_err();
+    assert!(matches!(&refused, Error::SocketGone { by_tcp: true, .. }) && refused.is_cut(), "{refused:?}");
+    for part in [format!("pid {own}"), socket.display().to_string(), "restart".to_owned(), "token".to_owned()] {
+        assert!(refused.to_string().contains(&part), "{refused}");
+    }
+    let refused = client.transcript("s1", TranscriptFormat::Json).await.unwrap_err();
+    assert!(matches!(&refused, Error::SocketGone { by_tcp: true, .. }), "{refused:?}");
+
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    announce_of(own, store.path(), Some(&format!("http://127.0.0.1:{port}")), Some(&socket));
+    let closed = Client::from_store_dir(store.path()).unwrap().agent().await.unwrap_err();
+    assert!(matches!(closed, Error::SocketGone { by_tcp: false, .. }), "{closed:?}");
 }
 
 #[tokio::test]

@@ -9,7 +9,12 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    CommandFactory as _, Parser, Subcommand,
+    builder::{FalseyValueParser, TypedValueParser as _},
+    error::ErrorKind,
+};
+use serde_json::json;
 
 use crate::{
     commands::{
@@ -17,7 +22,7 @@ use crate::{
         continue_::ContinueArgs, demo::DemoArgs, import::ImportArgs, interrupt::InterruptArgs, man::ManArgs,
         sessions::SessionsArgs, start::StartArgs, token::TokenCommand, turn::TurnCommand,
     },
-    config::{ConfigArg, Layered, ServeArgs, StoreArg, layered},
+    config::{ConfigArg, Layered, ServeArgs, StoreArg, blamed, layered},
     exit,
     globals::Globals,
     output, serve,
@@ -46,7 +51,7 @@ enum Command {
     /// Continues a session with a prompt and prints the answer
     #[command(after_help = exit::HELP)]
     Continue(ContinueArgs),
-    /// Lists, shows, searches, names, archives, deletes and exports sessions
+    /// Lists, shows, searches, names, moves, archives, deletes and exports sessions
     #[command(after_help = exit::HELP)]
     Sessions(SessionsArgs),
     /// Shows a turn, waits for its end, or asks the same again
@@ -58,7 +63,8 @@ enum Command {
     /// Ends a turn that runs or waits, and waits for its end; a success when it was interrupted or had completed
     #[command(after_help = exit::HELP)]
     Interrupt(InterruptArgs),
-    /// Tells how the daemon and its Codex are; a success when Codex takes turns
+    /// Tells how the daemon and its Codex are; a success when Codex takes turns and the store can
+    /// be written
     #[command(after_help = exit::HELP)]
     Status,
     /// Makes, lists and ends the tokens that let programs in by TCP
@@ -122,13 +128,45 @@ pub(crate) async fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let (result, json) = match parse(&args) {
         Ok(Called::OldWay) => (old_way_serves(&args).await, false),
         Ok(Called::Command { json }) => (command(&args).await, json),
-        Err(error) => {
-            // Help is no error, and a reader who has gone needs none.
-            let _ = error.print();
-            return if error.use_stderr() { exit::Exit::Usage } else { exit::Exit::Completed }.into();
-        }
+        Err(error) => return not_parsed(&error, &args),
     };
     result.unwrap_or_else(|error| exit::report(&error, json))
+}
+
+fn not_parsed(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    // A reader who has gone needs no help.
+    if !error.use_stderr() {
+        let _ = error.print();
+        return exit::Exit::Completed.into();
+    }
+    let json = wants_json(args);
+    let blamed = if old_way(args) { blamed::<OldWay>(args) } else { blamed::<Cli>(args) };
+    if let Some(variable) = blamed {
+        return exit::report(&variable.into(), json);
+    }
+    let _ = error.print();
+    if json {
+        output::line(&json!({ "error": in_short(error) }).to_string());
+    }
+    exit::Exit::Usage.into()
+}
+
+/// Whether errors are told to a program, by what can be seen of that in arguments that can't be parsed.
+fn wants_json(args: &[OsString]) -> bool {
+    let flag = args.iter().skip(1).take_while(|arg| *arg != "--").any(|arg| arg == "--json");
+    let variable = || std::env::var_os("CODEXD_JSON");
+    flag || variable().is_some_and(|value| FalseyValueParser::new().parse_ref(&tree(), None, &value).unwrap_or(false))
+}
+
+/// What clap says is wrong, without its usage.
+fn in_short(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "the command is not whole; --help tells what it takes".to_owned();
+    }
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
+    text[..end.unwrap_or(text.len())].trim_end().to_owned()
 }
 
 async fn old_way_serves(args: &[OsString]) -> anyhow::Result<ExitCode> {
@@ -265,7 +303,7 @@ mod tests {
             &["sessions", "--limit", "1", "show", "x"],
             &["turn"],
             &["turn", "show"],
-            &["turn", "show", "x", "--items", "--from", "1"],
+            &["turn", "show", "x", "--items", "--from", "1", "--tail", "1"],
             &["token", "new", "x", "--scope", "everything"],
         ];
         for words in wrong {

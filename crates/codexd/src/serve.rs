@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use agent::locate::{Located, Search, locate};
@@ -47,6 +47,10 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long the last answers may take to be read.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
+
+/// How often the store's folder is looked at, and how long `daemon.json` may be missing from it.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+const GONE_AFTER: Duration = Duration::from_secs(20);
 
 /// How many turns may wait in one session.
 const QUEUE_LIMIT: usize = 16;
@@ -81,6 +85,9 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         store::OpenError::NotWritable { .. } => anyhow::Error::new(BadConfig(error.to_string())),
         error => anyhow::Error::new(error),
     })?;
+    if let Some(warning) = os::open_to_others(&dir) {
+        tracing::warn!("{warning}");
+    }
     let listener = match inherited.tcp {
         Some(listener) => listener,
         None => bind(settings.address).await?,
@@ -140,7 +147,7 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     os::keep_watchdog();
     tokio::select! {
         () = signalled => {}
-        () = gone(&file) => tracing::warn!("the store's folder is gone; stopping"),
+        () = gone(&file, || if let Some(socket) = &socket { keep_socket(socket, &api, &stop, &servers) }) => tracing::warn!("the store's folder is gone; stopping"),
     }
     tracing::info!("stopping; a second signal stops at once");
     let stopping = async {
@@ -224,11 +231,29 @@ fn announce(dir: &Path, address: SocketAddr, socket: Option<&Path>) -> anyhow::R
     Ok((file, listens))
 }
 
-/// Completes when `daemon.json` is not there any more for a while: somebody removed the store, and nobody can find us.
-async fn gone(file: &Path) {
-    let mut missing = 0;
-    while missing < 3 {
-        tokio::time::sleep(Duration::from_secs(10)).await;
-        missing = if file.exists() { 0 } else { missing + 1 };
+/// Completes when `daemon.json` is not there any more for a while: somebody removed the store, and nobody can find us. Until then
+/// `look` is called again and again.
+async fn gone(file: &Path, look: impl Fn()) {
+    let mut missing_since = None;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if file.exists() {
+            missing_since = None;
+            look();
+        } else if missing_since.get_or_insert_with(Instant::now).elapsed() >= GONE_AFTER {
+            return;
+        }
+    }
+}
+
+/// Listens on the store's socket again when somebody has removed it, a cleaner of old files for instance.
+fn keep_socket(socket: &os::Socket, api: &Api, stop: &CancellationToken, servers: &TaskTracker) {
+    if !socket.is_gone() {
+        return;
+    }
+    let path = socket.path().display();
+    match socket.again(api, stop, servers) {
+        Ok(()) => tracing::warn!("the socket {path} was removed; codexd listens on it again"),
+        Err(error) => tracing::warn!("the socket {path} was removed, and can't be made again: {error:#}"),
     }
 }

@@ -32,6 +32,7 @@ const SOCKET_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103
 
 /// The store's socket: its own, or one that a service manager listens on for us.
 pub(super) struct Socket {
+    dir: PathBuf,
     path: PathBuf,
     inherited: Option<UnixListener>,
     ours: bool,
@@ -41,9 +42,9 @@ impl Socket {
     /// Chooses it. Nothing is bound yet; `None` when there can be none.
     pub(super) fn new(dir: &Path, inherited: Option<(UnixListener, PathBuf)>) -> anyhow::Result<Option<Self>> {
         if let Some((listener, path)) = inherited {
-            return Ok(Some(Self { path, inherited: Some(listener), ours: false }));
+            return Ok(Some(Self { dir: dir.to_owned(), path, inherited: Some(listener), ours: false }));
         }
-        Ok(socket_path(dir)?.map(|path| Self { path, inherited: None, ours: true }))
+        Ok(socket_path(dir)?.map(|path| Self { dir: dir.to_owned(), path, inherited: None, ours: true }))
     }
 
     /// Where clients find it.
@@ -57,6 +58,22 @@ impl Socket {
             Some(listener) => listener,
             None => bind(&self.path)?,
         };
+        let (api, stop) = (api.clone(), stop.clone());
+        servers.spawn(async move { api.serve_unix(listener, stop).await });
+        Ok(())
+    }
+
+    /// Whether somebody has removed the file. One of a service manager's is for that to make anew.
+    pub(super) fn is_gone(&self) -> bool {
+        let found = std::fs::symlink_metadata(&self.path);
+        self.ours && found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    }
+
+    /// Listens once more. Who came by the socket that is gone is served on.
+    pub(super) fn again(&self, api: &Api, stop: &CancellationToken, servers: &TaskTracker) -> anyhow::Result<()> {
+        // Its folder may have gone with it.
+        anyhow::ensure!(socket_path(&self.dir)?.as_ref() == Some(&self.path), "its folder is not ours any more");
+        let listener = bind(&self.path)?;
         let (api, stop) = (api.clone(), stop.clone());
         servers.spawn(async move { api.serve_unix(listener, stop).await });
         Ok(())
@@ -107,6 +124,17 @@ fn bind(socket: &Path) -> anyhow::Result<UnixListener> {
     let listener = UnixListener::bind(socket).with_context(|| format!("can't listen on {}", socket.display()))?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// What the operator should hear of a store's folder that others can write to.
+pub(super) fn open_to_others(dir: &Path) -> Option<String> {
+    let mode = std::fs::metadata(dir).ok()?.permissions().mode();
+    (mode & 0o022 != 0).then(|| {
+        format!(
+            "others can write to the store's folder {0}, and so could take the place of its socket and files; run: chmod go-w '{0}'",
+            dir.display()
+        )
+    })
 }
 
 /// Raises the soft limit of open files towards the hard one: the usual 1,024 are fewer than 500 readers and their turns need.

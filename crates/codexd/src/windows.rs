@@ -46,6 +46,16 @@ impl Socket {
         match self.0 {}
     }
 
+    /// Nothing to miss.
+    pub(super) fn is_gone(&self) -> bool {
+        match self.0 {}
+    }
+
+    /// Nothing to serve.
+    pub(super) fn again(&self, _: &Api, _: &CancellationToken, _: &TaskTracker) -> anyhow::Result<()> {
+        match self.0 {}
+    }
+
     /// Nothing to remove.
     pub(super) fn remove(&self) {
         match self.0 {}
@@ -60,6 +70,11 @@ pub(super) async fn tell_stopping() {}
 
 /// Nobody watches.
 pub(super) fn keep_watchdog() {}
+
+/// What the folders of a user inherit keeps others out.
+pub(super) fn open_to_others(_dir: &Path) -> Option<String> {
+    None
+}
 
 /// Windows has no such limit.
 pub(super) fn raise_file_limit() {}

@@ -333,3 +333,80 @@ async fn a_file_that_others_may_write_is_told_of() -> Result<()> {
     assert!(daemon.log().contains("chmod go-w"), "{}", daemon.log());
     daemon.stop().await
 }
+
+#[tokio::test]
+async fn a_variable_that_cannot_be_used_is_named() -> Result<()> {
+    let lab = lab().await?;
+    let serving: [&[&str]; 3] = [&["serve"], &[], &["config", "show"]];
+    let all: [&[&str]; 4] = [&["serve"], &[], &["status"], &["config", "path"]];
+    for (name, value, commands) in [
+        ("CODEXD_PORT", "x", &serving[..]),
+        ("CODEXD_SANDBOX", "foo", &serving),
+        ("CODEXD_STORE_DIR", "", &all),
+        ("CODEXD_CONFIG", "", &all),
+    ] {
+        for args in commands {
+            let mut asked = command(&lab, args);
+            asked.env(name, value);
+            let ran = run(asked).await?;
+            assert_eq!(ran.code, Some(64), "{name} {args:?}: {}", ran.err);
+            assert!(
+                ran.err.contains(&format!("variable {name} ")) && !ran.err.contains("Usage"),
+                "{args:?}: {}",
+                ran.err
+            );
+        }
+    }
+    let mut json = command(&lab, &["--json", "status"]);
+    json.env("CODEXD_STORE_DIR", "");
+    let error: Value = serde_json::from_str(&run(json).await?.out)?;
+    assert!(error["error"].as_str().is_some_and(|text| text.contains("CODEXD_STORE_DIR")), "{error}");
+    // A flag is a flag, and wins.
+    let mut flag = command(&lab, &["serve", "--port", "x"]);
+    flag.env("CODEXD_PORT", "1");
+    assert_eq!(run(flag).await?.code, Some(2));
+    let mut wins = command(&lab, &["config", "show", "--port", "1"]);
+    wins.env("CODEXD_PORT", "x");
+    assert_eq!(run(wins).await?.code, Some(0));
+    let mut both = command(&lab, &["serve", "--nope"]);
+    both.env("CODEXD_PORT", "x");
+    assert_eq!(run(both).await?.code, Some(2), "the flag is wrong, too");
+    Ok(())
+}
+
+#[tokio::test]
+async fn wrong_usage_is_told_to_programs_too() -> Result<()> {
+    let lab = lab().await?;
+    for (args, word) in [
+        (&["--json", "start", "--nope"][..], "--nope"),
+        (&["sessions", "list", "--json", "--limit", "0"], "0"),
+        (&["--json"], "--json"),
+        (&["turn", "--json"], "turn"),
+    ] {
+        let ran = run(command(&lab, args)).await?;
+        assert_eq!(ran.code, Some(2), "{args:?}: {}", ran.err);
+        let error: Value = serde_json::from_str(&ran.out).with_context(|| format!("{args:?}: {}", ran.out))?;
+        let text = error["error"].as_str().context("no error")?;
+        assert!(text.contains(word) && !text.contains("Usage:"), "{args:?}: {text}");
+        assert!(!ran.err.is_empty(), "people are told, too");
+    }
+    let mut variable = command(&lab, &["nonsense"]);
+    variable.env("CODEXD_JSON", "1");
+    assert!(run(variable).await?.out.starts_with("{\"error\""));
+    assert_eq!(run(command(&lab, &["start", "--nope", "--", "--json"])).await?.out, "", "that is a prompt");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_store_that_others_may_write_to_is_told_of() -> Result<()> {
+    let lab = lab().await?;
+    fs::create_dir_all(&lab.store)?;
+    for (mode, told) in [(0o755, false), (0o775, true), (0o702, true)] {
+        fs::set_permissions(&lab.store, fs::Permissions::from_mode(mode))?;
+        let daemon = lab.serve(&fake_codex()?, &[]).await?;
+        let text = format!("chmod go-w '{}'", lab.store.display());
+        assert_eq!(daemon.log().contains(&text), told, "{mode:o}: {}", daemon.log());
+        daemon.stop().await?;
+    }
+    Ok(())
+}

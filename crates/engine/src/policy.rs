@@ -216,11 +216,12 @@ impl Policy {
             Some(wanted) if may_choose => self.check_cwd(who, wanted)?,
             _ => self.default_cwd(who, own.as_deref())?,
         };
-        if let Some(wanted) = asked.cwd.as_ref().filter(|_| !may_choose) {
-            if fs::canonicalize(wanted).ok().as_deref() != Some(cwd.as_path()) {
-                let detail = "this daemon does not let requests choose the folder; it is started with --allow-cwd-override for that";
-                refuse("cwd", Code::CwdForbidden, detail.to_owned())?;
-            }
+        if let Some(wanted) = asked.cwd.as_ref().filter(|_| !may_choose)
+            && fs::canonicalize(wanted).ok().as_deref() != Some(cwd.as_path())
+        {
+            let detail =
+                "this daemon does not let requests choose the folder; it is started with --allow-cwd-override for that";
+            refuse("cwd", Code::CwdForbidden, detail.to_owned())?;
         }
         let mut sandbox = self.sandbox.min(self.widest_sandbox(who));
         if let Some(wanted) = asked.sandbox {
@@ -293,14 +294,6 @@ impl Policy {
         if !cwd.is_absolute() {
             return Err(Refusal::new(Code::BadCwd, format!("the folder {shown} is not absolute")));
         }
-        let grant = self.grants.of(who)?;
-        // Before it is told whether there is such a folder: what lies elsewhere is nobody's business.
-        if *who != Principal::Local && !nearest(cwd).is_some_and(|near| self.within(grant.as_deref(), &near)) {
-            let roots: Vec<String> =
-                self.roots_of(grant.as_deref()).iter().map(|root| root.display().to_string()).collect();
-            let detail = format!("the folder {shown} is outside of the allowed ones: {}", roots.join(", "));
-            return Err(Refusal::new(Code::CwdForbidden, detail));
-        }
         let real = dunce::canonicalize(cwd)
             .map_err(|error| Refusal::new(Code::BadCwd, format!("the folder {shown} can't be used: {error}")))?;
         if !real.is_dir() {
@@ -308,6 +301,13 @@ impl Policy {
         }
         if real.to_str().is_none() {
             return Err(Refusal::new(Code::BadCwd, format!("the name of the folder {shown} is not UTF-8")));
+        }
+        let grant = self.grants.of(who)?;
+        if *who != Principal::Local && !self.within(grant.as_deref(), &real) {
+            let roots: Vec<String> =
+                self.roots_of(grant.as_deref()).iter().map(|root| root.display().to_string()).collect();
+            let detail = format!("the folder {shown} is outside of the allowed ones: {}", roots.join(", "));
+            return Err(Refusal::new(Code::CwdForbidden, detail));
         }
         Ok(real)
     }

@@ -46,6 +46,11 @@ impl Client {
         self.call(Call::get("/v1/agent")).await
     }
 
+    /// `GET /readyz`: refused while Codex takes no turns or the store can't be written.
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.done(Call::get("/readyz")).await
+    }
+
     /// `GET /v1/policy`: what the caller may do.
     pub async fn policy(&self) -> Result<Reply<PolicyInfo>, Error> {
         self.call(Call::get("/v1/policy")).await

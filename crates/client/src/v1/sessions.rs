@@ -140,6 +140,9 @@ pub struct Changes {
     /// Puts the session away, or takes it back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archived: Option<bool>,
+    /// The folder to work in from the next turn on, absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<PathBuf>,
 }
 
 /// How a transcript is written.

@@ -48,6 +48,7 @@ const TESTED: &[(&str, &str, &str, &str)] = &[
     ("sessions delete", "cli/sessions.rs", "deleting_is_said_twice", r#""sessions", "delete""#),
     ("sessions export", "cli/export.rs", "a_transcript_is_written_whole", r#""sessions", "export""#),
     ("sessions list", "cli/sessions.rs", "a_session_is_put_away_and_comes_back", r#""sessions", "list""#),
+    ("sessions move", "cli/sessions.rs", "a_session_moves_to_another_folder", r#""sessions", "move""#),
     ("sessions rename", "cli/sessions.rs", "titles_are_given_and_taken", r#""sessions", "rename""#),
     ("sessions search", "cli/sessions.rs", "a_search_finds_what_was_said", r#""sessions", "search""#),
     ("sessions show", "cli/sessions.rs", "show_tells_what_became_of_each_turn", r#""sessions", "show""#),

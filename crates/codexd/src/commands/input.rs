@@ -78,6 +78,20 @@ fn schema(path: &std::path::Path) -> Result<Value, Usage> {
     }
 }
 
+/// A folder that was named as `what`, else the current one; canonical, as the daemon stands elsewhere.
+pub(super) fn folder(given: Option<PathBuf>, what: &str) -> Result<PathBuf, Usage> {
+    let (what, dir) = match given {
+        Some(dir) => (what, dir),
+        None => {
+            let here = std::env::current_dir();
+            let bad = |error| Usage(format!("the current folder can't be used: {error}; name one with {what}"));
+            ("the current folder", here.map_err(bad)?)
+        }
+    };
+    let real = dunce::canonicalize(&dir);
+    real.map_err(|error| Usage(format!("{what}: the folder `{}` can't be used: {error}", dir.display())))
+}
+
 /// `NAME=VALUE`, as a label is written.
 pub(super) fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

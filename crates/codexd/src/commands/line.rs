@@ -70,7 +70,8 @@ impl Line {
                 }
                 Err(error) => error,
             };
-            let never_there = matches!(error, Error::NoDaemon { .. }) && cut.is_none() && !self.heard;
+            let not_reached = matches!(error, Error::NoDaemon { .. } | Error::SocketGone { .. });
+            let never_there = not_reached && cut.is_none() && !self.heard;
             let since = *cut.get_or_insert_with(Instant::now);
             let over = since.elapsed() >= PATIENCE || self.end.is_some_and(|end| end <= Instant::now());
             if !error.is_cut() || never_there || over {

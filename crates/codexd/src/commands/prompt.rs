@@ -85,6 +85,10 @@ fn text(from: impl Read, place: &str) -> anyhow::Result<String> {
         Ok(prompt) => prompt,
         Err(error) => return usage(format!("the prompt {place} is not UTF-8: {}", error.utf8_error())),
     };
+    // Some editors put a byte order mark before UTF-8; it is no part of the text.
+    if prompt.starts_with('\u{feff}') {
+        prompt.remove(0);
+    }
     // The newline that `echo` and editors add is nobody's.
     if prompt.ends_with('\n') {
         prompt.pop();
@@ -141,6 +145,8 @@ mod tests {
         fs::write(&file, "ü \"quotes\"\n$HOME\n\n").unwrap();
         let path = file.to_str().unwrap();
         assert_eq!(args(&[], Some(path), None).read().unwrap(), "ü \"quotes\"\n$HOME\n");
+        fs::write(&file, "\u{feff}with a mark\u{feff}\n").unwrap();
+        assert_eq!(args(&[], Some(path), None).read().unwrap(), "with a mark\u{feff}");
         fs::write(&file, b"\xff").unwrap();
         assert!(refused(&args(&[], Some(path), None)).contains("not UTF-8"));
         fs::write(&file, "\n").unwrap();

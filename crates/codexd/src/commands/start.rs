@@ -11,10 +11,7 @@ use super::{
     line::Line,
     work::{self, Taken, WorkArgs},
 };
-use crate::{
-    exit::{Exit, Usage},
-    globals::Globals,
-};
+use crate::{exit::Exit, globals::Globals};
 
 /// What a new session is made of.
 #[derive(Debug, Args)]
@@ -47,7 +44,7 @@ pub(crate) async fn run(args: StartArgs, globals: &Globals) -> anyhow::Result<Ex
         prompt,
         input: parts,
         title: args.title,
-        cwd: Some(folder(args.cwd)?),
+        cwd: Some(input::folder(args.cwd, "--cwd")?),
         model: args.input.model,
         effort: args.input.effort,
         output_schema,
@@ -65,18 +62,4 @@ pub(crate) async fn run(args: StartArgs, globals: &Globals) -> anyhow::Result<Ex
         Ok(Taken { session: made.session.id.clone(), turn: turn.id.clone(), replayed: made.replayed })
     })
     .await
-}
-
-/// The folder, canonical: the daemon stands elsewhere.
-fn folder(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    let (what, dir) = match given {
-        Some(dir) => ("--cwd", dir),
-        None => (
-            "the current folder",
-            std::env::current_dir()
-                .map_err(|error| Usage(format!("the current folder can't be used: {error}; name one with --cwd")))?,
-        ),
-    };
-    let real = dunce::canonicalize(&dir);
-    real.map_err(|error| Usage(format!("{what}: the folder `{}` can't be used: {error}", dir.display())).into())
 }

@@ -1,9 +1,9 @@
 //! `codexd status`: the daemon, its Codex, and what the caller may do.
 
-use client::{Archived, SessionQuery};
+use client::{Archived, Error, SessionQuery};
 use serde_json::{Value, json};
 use types::{
-    PolicyInfo, SessionStatus,
+    Code, PolicyInfo, SessionStatus,
     agent::{AgentInfo, AgentStatus, Backend},
 };
 
@@ -17,7 +17,7 @@ use crate::{
 /// The most running sessions that are counted.
 const COUNTED: u32 = 100;
 
-/// Asks and prints. It is a success when Codex takes turns.
+/// Asks and prints. It is a success when Codex takes turns and the store can be written.
 pub(crate) async fn run(globals: &Globals) -> anyhow::Result<Exit> {
     let client = connect(globals)?;
     let agent = client.agent().await?;
@@ -29,7 +29,10 @@ pub(crate) async fn run(globals: &Globals) -> anyhow::Result<Exit> {
         ..SessionQuery::default()
     };
     let running = client.sessions(&which).await?;
-    let exit = if agent.status == AgentStatus::Ready { Exit::Completed } else { Exit::Other };
+    let not_ready =
+        client.ready().await.map_or_else(Some, |_| None).filter(|error| matches!(error, Error::Refused { .. }));
+    let exit = if agent.status == AgentStatus::Ready && not_ready.is_none() { Exit::Completed } else { Exit::Other };
+    let store_problem = not_ready.filter(|error| error.code() == Some(Code::StoreFull)).map(|error| error.to_string());
 
     let output = Output::new(globals.json);
     let daemon = client.daemon();
@@ -38,7 +41,7 @@ pub(crate) async fn run(globals: &Globals) -> anyhow::Result<Exit> {
         let raw = |json: &[u8]| serde_json::from_slice::<Value>(json);
         let whole = json!({
             "daemon": daemon, "store": store, "agent": raw(&agent.json)?, "policy": raw(&policy.json)?,
-            "running": running.sessions.len(),
+            "running": running.sessions.len(), "ready": exit == Exit::Completed, "storeProblem": store_problem,
         });
         output.object(whole.to_string().as_bytes())?;
         return Ok(exit);
@@ -51,8 +54,12 @@ pub(crate) async fn run(globals: &Globals) -> anyhow::Result<Exit> {
         facts.extend(daemon.socket.as_ref().map(|socket| ("socket", socket.display().to_string())));
     }
     facts.push(("store", store.display().to_string()));
-    let more = if running.next_cursor.is_some() { " or more" } else { "" };
-    facts.push(("at work", format!("{}{more} sessions", running.sessions.len())));
+    facts.extend(store_problem.map(|problem| ("problem", format!("{problem}; until it can, no turn is taken"))));
+    let at_work = match running.next_cursor {
+        Some(_) => format!("{} or more sessions", running.sessions.len()),
+        None => output::count(running.sessions.len() as u64, "session"),
+    };
+    facts.push(("at work", at_work));
     facts.extend(of_agent(&agent, &output));
     facts.extend(of_policy(&policy));
     output.styled(&output::table::facts(&facts))?;

@@ -3,9 +3,9 @@
 //! A running daemon makes and ends them, so that they count at once. Without one the store is opened for the moment that it
 //! takes.
 
-use std::{path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use client::{Client, Error, NewToken, TokenMade, Tokens};
 use engine::Grants;
@@ -28,6 +28,7 @@ pub(crate) enum TokenCommand {
     #[command(after_help = crate::exit::HELP)]
     New {
         /// Its name: letters, digits, dots, dashes and underscores
+        #[arg(value_parser = checked_name)]
         name: String,
         /// What its holder may do: read, run, approve, approve-own, admin
         #[arg(long, value_name = "SCOPES", value_delimiter = ',', default_value = "read,run")]
@@ -40,7 +41,7 @@ pub(crate) enum TokenCommand {
         #[arg(long, value_name = "SANDBOX")]
         max_sandbox: Option<Sandbox>,
         /// When it ends, such as 12h or 30d from now [default: never]
-        #[arg(long, value_name = "TIME", value_parser = parse_time)]
+        #[arg(long, value_name = "TIME", value_parser = parse_expiry)]
         expires: Option<Duration>,
     },
     /// Lists the tokens that were made, without what they are
@@ -62,7 +63,19 @@ pub(crate) async fn run(command: TokenCommand, globals: &Globals) -> anyhow::Res
             let roots = root.into_iter().map(folder).collect::<Result<Vec<_>, _>>()?;
             let expires_at = expires.map(from_now);
             let new = NewToken { name, scopes: scope, roots, max_sandbox, expires_at };
-            tell_new(&output, &make(&new, globals).await?)
+            let made = make(&new, globals).await?;
+            match tell_new(&output, &made)? {
+                Ok(()) => Ok(Exit::Completed),
+                // Nobody has it, and nobody could ever get it again.
+                Err(error) => match revoke(&made.grant.name, globals).await {
+                    Ok(()) => bail!("the token can't be printed ({error}), so it was revoked again"),
+                    Err(other) => bail!(
+                        "the token can't be printed ({error}), and not be revoked either ({other:#}); do that with: codexd token \
+                         revoke {}",
+                        made.grant.name
+                    ),
+                },
+            }
         }
         TokenCommand::List => {
             let listed = list(globals).await?;
@@ -157,17 +170,37 @@ fn from_now(time: Duration) -> Timestamp {
     Timestamp::from_millis(Timestamp::now().as_millis().saturating_add(millis))
 }
 
-/// The token alone on stdout, so that a script can keep it; the rest beside it.
-fn tell_new(output: &Output, made: &TokenMade) -> anyhow::Result<Exit> {
+/// The longest name of a token, in characters.
+const NAME_CHARS: usize = 64;
+
+/// The latest end of a token, in days from now.
+const DAYS: u64 = 36_500;
+
+fn checked_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if text.is_empty() || text.chars().count() > NAME_CHARS || !text.chars().all(plain) {
+        return Err(format!("a token's name has 1 to {NAME_CHARS} letters, digits, dots, dashes and underscores"));
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_expiry(text: &str) -> Result<Duration, String> {
+    let time = parse_time(text)?;
+    if time.as_secs() > DAYS * 86_400 {
+        return Err(format!("that is more than {DAYS} days; without --expires a token does not end by itself"));
+    }
+    Ok(time)
+}
+
+/// The token alone on stdout, so that a script can keep it; the rest beside it. Within: whether it went out.
+fn tell_new(output: &Output, made: &TokenMade) -> anyhow::Result<io::Result<()>> {
     if output.json() {
-        output.object(&serde_json::to_vec(made)?)?;
-        return Ok(Exit::Completed);
+        return Ok(output.must_say(&serde_json::to_string(made)?));
     }
     let Grant { name, scopes, expires_at, .. } = &made.grant;
     let end = expires_at.map_or_else(|| "it does not end by itself".to_owned(), |end| format!("it ends at {end}"));
     output.note(&format!("token \"{name}\" for {}; {end}. It is shown this once:", words(scopes)));
-    output.text(&made.token)?;
-    Ok(Exit::Completed)
+    Ok(output.must_say(&made.token))
 }
 
 fn tell_list(output: &Output, tokens: &[Grant]) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use client::Error;
-use types::{Code, TurnId};
+use types::{Code, Item, ItemBody, Turn, TurnId};
 
 use super::{
     leave::Wishes,
@@ -53,7 +53,7 @@ pub(crate) struct ShowArgs {
     /// The turn's id
     turn: String,
     /// Shows everything that happened in the turn: commands, changes of files, warnings, messages
-    #[arg(long, conflicts_with_all = ["from", "limit", "tail"])]
+    #[arg(long)]
     items: bool,
     #[command(flatten)]
     page: PageArgs,
@@ -67,7 +67,16 @@ pub(crate) async fn run(command: TurnCommand, globals: &Globals) -> anyhow::Resu
             let turn = id(&turn)?;
             let began = Instant::now();
             let mut wishes = Wishes::new()?;
-            until_it_ends(&wait, &Output::new(globals.json), &mut Line::open(globals)?, &turn, began, &mut wishes).await
+            until_it_ends(
+                &wait,
+                &Output::new(globals.json),
+                &mut Line::open(globals)?,
+                &turn,
+                false,
+                began,
+                &mut wishes,
+            )
+            .await
         }
         TurnCommand::Retry { turn, force, work } => {
             let turn = id(&turn)?;
@@ -77,11 +86,7 @@ pub(crate) async fn run(command: TurnCommand, globals: &Globals) -> anyhow::Resu
                 Ok(Taken { session: new.session_id.clone(), turn: new.id.clone(), replayed: new.replayed })
             })
             .await;
-            let code = result.as_ref().err().and_then(anyhow::Error::downcast_ref).and_then(Error::code);
-            if code == Some(Code::TurnEnded) && !force {
-                output::note(&format!("here that is: codexd turn retry {turn} --force"));
-            }
-            result
+            result.map_err(|error| if force { error } else { in_words_of_the_cli(error, &turn) })
         }
     }
 }
@@ -114,9 +119,15 @@ async fn show(args: &ShowArgs, globals: &Globals) -> anyhow::Result<Exit> {
     facts.extend(turn.retry_of.as_ref().map(|of| ("retry of", of.to_string())));
     facts.extend(turn.usage.map(|usage| ("tokens", output::items::tokens(&usage))));
     output.styled(&output::table::facts(&facts))?;
-    for item in &turn.items {
+    let answer = turn.items.iter().rposition(|item| is_answer(item, &turn));
+    for (n, item) in turn.items.iter().enumerate() {
         output.heading(&output::items::head(item, &output.time(item.at)))?;
-        output.text(&output::items::body(item))?;
+        let body = output::items::body(item);
+        // Of everything else there is no part to ask for.
+        output.text(if answer == Some(n) { args.page.cut(&body).text } else { &body })?;
+    }
+    if let Some(told) = turn.answer.as_ref().and_then(|answer| args.page.cut(answer).told(turn.id.as_str())) {
+        output.note(&told);
     }
     if let Some(told) = declined(&turn) {
         output.note(&told);
@@ -125,6 +136,26 @@ async fn show(args: &ShowArgs, globals: &Globals) -> anyhow::Result<Exit> {
         output::error(&reason);
     }
     Ok(verdict(&turn))
+}
+
+/// Whether this item is what the turn answered.
+fn is_answer(item: &Item, turn: &Turn) -> bool {
+    matches!((&item.body, &turn.answer), (ItemBody::AgentMessage { text }, Some(answer)) if text == answer)
+}
+
+/// The refusal to send a prompt twice, with the flag instead of the API's field.
+fn in_words_of_the_cli(error: anyhow::Error, turn: &TurnId) -> anyhow::Error {
+    match error.downcast::<Error>() {
+        Ok(Error::Refused { status, code: code @ Some(Code::TurnEnded), retryable, session_id, turn_id, .. }) => {
+            let message = format!(
+                "Codex has recorded the prompt of this turn and would hear it twice; --force sends it all the same: codexd turn \
+                 retry {turn} --force"
+            );
+            Error::Refused { status, code, message, retryable, session_id, turn_id }.into()
+        }
+        Ok(error) => error.into(),
+        Err(error) => error,
+    }
 }
 
 fn id(text: &str) -> Result<TurnId, Usage> {

@@ -1,7 +1,10 @@
 //! Waiting for the end of a turn. The daemon is asked again and again, each time for less than a minute, so that nothing
 //! between here and there takes the silence for death; it answers as soon as the turn has ended.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use client::Reply;
@@ -42,20 +45,23 @@ pub(crate) struct WaitArgs {
     page: PageArgs,
 }
 
-/// Waits, and tells how it ended. The first Ctrl-C interrupts the turn, the second one only ends the waiting.
+/// Waits, and tells how it ended. `known`: the daemon has told that there is such a turn. The first Ctrl-C interrupts the turn,
+/// the second one only ends the waiting.
 pub(super) async fn until_it_ends(
     args: &WaitArgs,
     output: &Output,
     line: &mut Line,
     turn: &TurnId,
+    known: bool,
     began: Instant,
     wishes: &mut Wishes,
 ) -> anyhow::Result<Exit> {
     line.until(args.timeout.and_then(|timeout| began.checked_add(timeout)));
+    let known = Cell::new(known);
     let mut asking = Some(Asking::new(line, output));
     let last = loop {
         let wish = tokio::select! {
-            last = look(args.timeout, output, line, turn, began, asking.as_mut()) => break last,
+            last = look(args.timeout, output, line, turn, began, &known, asking.as_mut()) => break last,
             wish = wishes.next() => wish,
         };
         let stopping = asking.take().map(|mut asking| asking.leave_prompt()).is_none();
@@ -80,7 +86,11 @@ pub(super) async fn until_it_ends(
             _ => {}
         }
     };
-    let last = last.inspect_err(|_| output.note(&format!("come back with: codexd turn wait {turn}")))?;
+    let last = last.inspect_err(|_| {
+        if known.get() {
+            output.note(&format!("come back with: codexd turn wait {turn}"));
+        }
+    })?;
     if !last.status.ended() {
         let waited = args.timeout.map(|timeout| format!(" after {} s", timeout.as_secs())).unwrap_or_default();
         output.note(&format!("the turn goes on{waited}; wait again with: codexd turn wait {turn}"));
@@ -88,13 +98,14 @@ pub(super) async fn until_it_ends(
     tell(output, &last, &args.page, false)
 }
 
-/// Asks until the turn has ended or the time is over; the turn as it then is.
+/// Asks until the turn has ended or the time is over; the turn as it then is. Notes when the daemon knows it.
 async fn look(
     timeout: Option<Duration>,
     output: &Output,
     line: &mut Line,
     turn: &TurnId,
     began: Instant,
+    known: &Cell<bool>,
     mut asking: Option<&mut Asking>,
 ) -> Result<Reply<Turn>, client::Error> {
     let mut spinner = Spinner::start("waiting");
@@ -121,6 +132,7 @@ async fn look(
             },
             _ => end.await?,
         };
+        known.set(true);
         if reply.status.ended() || left.is_some_and(|left| left <= asked.elapsed()) {
             return Ok(reply);
         }

@@ -80,7 +80,7 @@ pub(super) async fn run(
     }
     // At once: whatever happens to this command, nobody loses them.
     output.note(&format!("session {session} turn {turn}"));
-    until_it_ends(&args.wait, &output, &mut line, &turn, began, &mut wishes).await
+    until_it_ends(&args.wait, &output, &mut line, &turn, true, began, &mut wishes).await
 }
 
 /// A key is a header, so it is plain; the daemon has bounds of its own.

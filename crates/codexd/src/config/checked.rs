@@ -28,6 +28,15 @@ impl ServeArgs {
     pub(crate) fn settings(&self, old_way: bool) -> Result<Settings, BadConfig> {
         let mut warnings = self.file_warnings.clone();
         let address = self.address()?;
+        if self.max_connections == 0 {
+            return bad("--max-connections 0 would let nobody in; the least is 1, and without the flag it is 1024");
+        }
+        if let Some(origin) = self.allow_origin.iter().find(|origin| !is_origin(origin)) {
+            return bad(format!(
+                "--allow-origin {origin:?} is no origin; write scheme://host or scheme://host:port, such as \
+                 http://localhost:3000"
+            ));
+        }
         let tokens = self.read_tokens(&mut warnings)?;
         let open = self.no_auth || (old_way && tokens.is_empty());
         if !address.ip().is_loopback() {
@@ -147,6 +156,25 @@ impl ServeArgs {
     }
 }
 
+/// `scheme://host[:port]`, as browsers send it; one slash behind it does no harm.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let host_end = if rest.starts_with('[') { rest.find(']').map(|at| at + 1) } else { rest.find(':') };
+    let (host, port) = rest.split_at(host_end.unwrap_or(rest.len()));
+    let scheme_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    let host_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let plain_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(host_char),
+    };
+    let is_port = |port: &str| port.starts_with(|c: char| c.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(scheme_char)
+        && plain_host
+        && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
 fn checked_token(text: &str, from: &str) -> Result<String, BadConfig> {
     let token = text.trim();
     if token.is_empty() {
@@ -213,10 +241,26 @@ mod tests {
             &["--approval-policy", "never"],
             &["--cwd", "/no/such/folder"],
             &["--allow-root", "/no/such/folder"],
+            &["--max-connections", "0"],
+            &["--allow-origin", "localhost:3000"],
+            &["--allow-origin", "null"],
+            &["--allow-origin", "http://"],
+            &["--allow-origin", "http://a/path"],
+            &["--allow-origin", "http://a:"],
+            &["--allow-origin", "http://a:99999"],
+            &["--allow-origin", "http://u@a"],
+            &["--allow-origin", "http://[x]"],
+            &["--allow-origin", "*"],
         ] {
             assert!(settings(flags, false).is_err(), "{flags:?}");
             assert!(settings(flags, true).is_err(), "{flags:?}");
         }
+        for origin in
+            ["http://localhost:3000", "https://Box.example/", "app://x-y", "http://[::1]:1", "vscode-webview://a_b"]
+        {
+            assert!(settings(&["--allow-origin", origin], false).is_ok(), "{origin}");
+        }
+        assert!(settings(&["--model", ""], false).unwrap().policy.model.is_none());
         assert!(settings(&["--host", "0.0.0.0", "--token", "x"], false).is_ok());
         assert!(settings(&["--approval-policy", "never", "--sandbox", "read-only"], false).is_ok());
     }

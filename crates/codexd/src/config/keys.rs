@@ -130,7 +130,7 @@ fn is_about_the_value(kind: ErrorKind) -> bool {
 }
 
 /// What a parser said, without what clap says around it: that is about flags.
-fn reason(error: &clap::Error) -> String {
+pub(super) fn reason(error: &clap::Error) -> String {
     if let Some(source) = error.source() {
         return source.to_string();
     }

@@ -13,11 +13,12 @@
 //!
 //! A condition between settings belongs into [`checked`]: clap's own (`requires`, `conflicts_with`) don't see the file.
 //!
-//! Whatever is wrong in the file, or with what the settings say together ([`checked`]), ends the program with exit code 64 and
+//! Whatever is wrong in the file, in an environment variable ([`environment`]), or with what the settings say together ([`checked`]), ends the program with exit code 64 and
 //! a sentence that says which flag or line, why, and what to do. Commands that only look for the daemon want nothing but
 //! `store-dir` from the file, and the rest of it can't break them.
 
 mod checked;
+mod environment;
 mod file;
 mod keys;
 mod layers;
@@ -36,6 +37,7 @@ use types::{ApprovalPolicy, Sandbox};
 
 pub(crate) use self::{
     checked::{Settings, confining},
+    environment::blamed,
     layers::{Layered, Origin, Shown, Sources, layered},
     template::template,
     units::{parse_size, parse_time},

@@ -76,7 +76,8 @@ pub(crate) fn body(item: &Item) -> String {
 /// Tokens in one line.
 pub(crate) fn tokens(usage: &Usage) -> String {
     let Usage { input_tokens, cached_input_tokens, output_tokens, reasoning_tokens } = usage;
-    format!("{input_tokens} in ({cached_input_tokens} cached), {output_tokens} out ({reasoning_tokens} thoughts)")
+    let thoughts = if *reasoning_tokens == 0 { String::new() } else { format!(" ({reasoning_tokens} thoughts)") };
+    format!("{input_tokens} in ({cached_input_tokens} cached), {output_tokens} out{thoughts}")
 }
 
 /// A data address can be longer than everything else together.
@@ -109,6 +110,14 @@ mod tests {
         );
         assert_eq!(head(&command, "now"), "command · failed · now");
         assert_eq!(body(&command), "$ make\n(in /w, exit code 2, 12 ms)\nno rule\n[Codex cut the output]");
+    }
+
+    #[test]
+    fn thoughts_are_told_when_there_are_some() {
+        let usage =
+            |reasoning_tokens| Usage { input_tokens: 5, cached_input_tokens: 1, output_tokens: 2, reasoning_tokens };
+        assert_eq!(tokens(&usage(0)), "5 in (1 cached), 2 out");
+        assert_eq!(tokens(&usage(3)), "5 in (1 cached), 2 out (3 thoughts)");
     }
 
     #[test]

@@ -114,6 +114,13 @@ impl Output {
         quiet(write!(io::stdout().lock(), "{}", clean(&String::from_utf8_lossy(held_back))))
     }
 
+    /// Something on stdout that is lost when nobody gets it: a reader who has gone is an error, too.
+    pub(crate) fn must_say(&self, line: &str) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{line}")?;
+        stdout.flush()
+    }
+
     /// Whether somebody could be asked something.
     pub(crate) fn can_ask(&self) -> bool {
         self.stderr_is_terminal && io::stdin().is_terminal()
@@ -178,6 +185,12 @@ pub(crate) fn error(text: &str) {
 /// Writes out what is left, so that a full disk is noticed.
 pub(crate) fn flush() -> io::Result<()> {
     quiet(io::stdout().lock().flush())
+}
+
+/// So many of something, in words.
+pub(crate) fn count(number: impl Into<u64>, of: &str) -> String {
+    let number: u64 = number.into();
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 
 /// How long ago that was, as people say it; long ago is a date.

@@ -35,7 +35,7 @@ impl Stub {
     }
 
     /// The answer to the request of that number; `None` hangs up when it was heard.
-    async fn new(
+    pub(crate) async fn new(
         lab: &Lab,
         answer: impl Fn(usize, &str) -> Option<(u16, String)> + Send + Sync + 'static,
     ) -> Result<Self> {
@@ -132,6 +132,43 @@ async fn a_daemon_that_was_never_there_is_not_waited_for() -> Result<()> {
     let ran = run(&lab, &["start", "x"]).await?;
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(ran.err.contains("without cleaning up"), "{}", ran.err);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_socket_that_was_removed_comes_back() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let socket = lab.store.join("codexd.sock");
+    fs::remove_file(&socket)?;
+    eventually("the socket", async || socket.exists().then_some(())).await?;
+    run(&lab, &["status"]).await?.good()?;
+    assert!(daemon.log().contains("was removed; codexd listens on it again"), "{}", daemon.log());
+    daemon.stop().await?;
+    assert!(!socket.exists(), "the new one is withdrawn as the old one was");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_its_socket_a_daemon_is_asked_by_tcp_or_told_of() -> Result<()> {
+    // A store whose socket stays away: what another daemon listens on is told in it.
+    let lab = Lab::new(CODEXD).await?;
+    fs::create_dir_all(&lab.store)?;
+    let socket = lab.store.join("codexd.sock");
+    for (flag, code) in [(&["--no-auth"][..], 0), (&[], 1)] {
+        let other = Lab::new(CODEXD).await?;
+        let daemon = other.serve(&fake_codex()?, flag).await?;
+        let file = json!({"pid": daemon.pid, "startedAt": "2026-01-01T00:00:00.000Z", "version": "0",
+            "http": daemon.url, "socket": socket});
+        fs::write(lab.store.join("daemon.json"), file.to_string())?;
+        for args in [&["status"][..], &["sessions"]] {
+            let ran = run(&lab, args).await?;
+            assert_eq!(ran.code, Some(code), "{flag:?} {args:?}: {ran:?}");
+            let told = format!("codexd (pid {}) runs, but its socket `{}` is gone", daemon.pid, socket.display());
+            assert_eq!(ran.err.contains(&told), code == 1, "{ran:?}");
+            assert!(!ran.err.contains("trying again"), "{ran:?}");
+        }
+        daemon.stop().await?;
+    }
     Ok(())
 }
 

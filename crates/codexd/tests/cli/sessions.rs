@@ -1,9 +1,11 @@
 //! Sessions: finding, naming, putting away, deleting.
 
+use std::fs;
+
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use crate::ran::{booted, run, started};
+use crate::ran::{booted, end, run, spawn, started};
 
 #[tokio::test]
 async fn lists_have_the_newest_first_and_say_when_there_is_more() -> Result<()> {
@@ -107,7 +109,7 @@ async fn a_search_finds_what_was_said() -> Result<()> {
     assert_eq!(told["results"][0]["session"]["id"], session.as_str());
     let nothing = run(&lab, &["sessions", "search", "unheard-of"]).await?;
     assert_eq!((nothing.code, nothing.out.as_str()), (Some(0), ""));
-    assert!(nothing.err.contains("nothing was found"), "{}", nothing.err);
+    assert!(nothing.err.contains("nothing was found") && nothing.err.contains("archived"), "{}", nothing.err);
     daemon.stop().await
 }
 
@@ -141,6 +143,29 @@ async fn a_session_is_put_away_and_comes_back() -> Result<()> {
     let back = run(&lab, &["sessions", "unarchive", &session, "--json"]).await?.json()?;
     assert_eq!(back.get("archivedAt"), None);
     assert_eq!(run(&lab, &["continue", &session, "SAY:here"]).await?.good()?, "here\n");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_session_moves_to_another_folder() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    let (session, _) = started(&lab, "SAY:x").await?;
+    let new = lab.project.join("new home");
+    fs::create_dir(&new)?;
+    let moved = run(&lab, &["sessions", "move", &session, "new home"]).await?;
+    assert_eq!((moved.code, moved.out.trim_end()), (Some(0), new.to_str().context("path")?), "{moved:?}");
+    let shown = run(&lab, &["sessions", "show", &session, "--json"]).await?.json()?;
+    assert_eq!(shown["cwd"], json!(new));
+    let mut back = lab.command(&["sessions", "move", &session, "--json"]);
+    back.current_dir(&lab.project);
+    let told = end(spawn(back)?).await?.json()?;
+    assert_eq!((&told["id"], &told["cwd"]), (&json!(session), &json!(lab.project)));
+    assert_eq!(run(&lab, &["continue", &session, "SAY:here"]).await?.good()?, "here\n");
+    let nowhere = run(&lab, &["sessions", "move", &session, "nowhere"]).await?;
+    assert!(nowhere.code == Some(2) && nowhere.err.contains("nowhere"), "{nowhere:?}");
+    fs::write(lab.project.join("file"), "")?;
+    let refused = run(&lab, &["sessions", "move", &session, "file"]).await?;
+    assert!(refused.code == Some(1) && refused.out.is_empty(), "the daemon decides which: {refused:?}");
     daemon.stop().await
 }
 

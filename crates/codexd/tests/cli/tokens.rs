@@ -1,5 +1,7 @@
 //! Tokens, with a daemon and without one.
 
+use std::{fs, process::Stdio};
+
 use anyhow::{Context as _, Result};
 use client::Client;
 use serde_json::json;
@@ -44,7 +46,9 @@ async fn without_a_daemon_the_store_itself_is_written() -> Result<()> {
     assert_eq!(listed["tokens"][0]["name"], "later");
     for (args, code) in [
         (&["token", "new", "later"][..], 1),
-        (&["token", "new", "a b"], 1),
+        (&["token", "new", "a b"], 2),
+        (&["token", "new", "x", "--expires", "9999999d"], 2),
+        (&["token", "new", "x", "--expires", "99999999999999999999d"], 2),
         (&["token", "new", "x", "--root", "/no/such/folder"], 2),
         (&["token", "new", "x", "--scope", "all"], 2),
         (&["token", "revoke", "nobody"], 1),
@@ -52,6 +56,9 @@ async fn without_a_daemon_the_store_itself_is_written() -> Result<()> {
         let ran = run(&lab, args).await?;
         assert_eq!(ran.code, Some(code), "{args:?}: {}", ran.err);
     }
+
+    let far = run(&lab, &["token", "new", "x", "--expires", "9999999d"]).await?;
+    assert!(far.err.contains("more than 36500 days"), "{}", far.err);
 
     let daemon = lab.serve(&fake_codex()?, &[]).await?;
     let client = Client::tcp(&daemon.url, Some(token))?;
@@ -61,4 +68,19 @@ async fn without_a_daemon_the_store_itself_is_written() -> Result<()> {
     let listed = run(&lab, &["token", "list", "--json"]).await?.json()?;
     assert_eq!(listed, json!({ "tokens": [] }));
     Ok(())
+}
+
+#[tokio::test]
+async fn a_token_that_nobody_gets_is_revoked_again() -> Result<()> {
+    let (lab, daemon) = booted().await?;
+    for more in [&[][..], &["--json"]] {
+        let mut command = lab.command(&[&["token", "new", "lost"], more].concat());
+        command.stdout(fs::File::options().write(true).open("/dev/full")?).stderr(Stdio::piped());
+        let output = command.spawn()?.wait_with_output().await?;
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && err.contains("revoked again"), "{err}");
+        let listed = run(&lab, &["token", "list", "--json"]).await?.json()?;
+        assert_eq!(listed, json!({ "tokens": [] }));
+    }
+    daemon.stop().await
 }

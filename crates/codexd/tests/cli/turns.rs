@@ -44,6 +44,8 @@ async fn when_the_time_is_over_the_turn_goes_on() -> Result<()> {
     assert!(ran.err.contains(&format!("codexd turn wait {turn}")), "{}", ran.err);
     let still = run(&lab, &["turn", "wait", &turn, "--timeout", "1"]).await?;
     assert_eq!(still.code, Some(6), "{still:?}");
+    let unknown = run(&lab, &["turn", "wait", "nope"]).await?;
+    assert!(unknown.code == Some(1) && !unknown.err.contains("come back"), "{unknown:?}");
     let (_, turn) = run(&lab, &["start", "SLOW:20:20", "--detach"]).await?.ids()?;
     let waited = run(&lab, &["turn", "wait", &turn, "--timeout", "60s"]).await?;
     assert!(waited.code == Some(0) && waited.out.ends_with("19 20\n"), "{waited:?}");
@@ -122,6 +124,9 @@ async fn what_happened_in_a_turn_can_be_seen() -> Result<()> {
     let kinds: Vec<&str> =
         told["items"].as_array().context("no items")?.iter().filter_map(|item| item["kind"].as_str()).collect();
     assert!(kinds.contains(&"commandExecution") && kinds.contains(&"fileChange"), "{kinds:?}");
+    let part = run(&lab, &["turn", "show", &turn, "--items", "--limit", "2"]).await?;
+    assert!(part.out.contains("\ndo\n") && !part.out.contains("\ndone\n"), "{part:?}");
+    assert!(part.out.contains("$ ") && part.err.contains("characters 0 to 2 of 4"), "the rest is whole: {part:?}");
     let plain = run(&lab, &["turn", "show", &turn]).await?;
     assert_eq!((plain.code, plain.out.as_str()), (Some(0), "done\n"));
     daemon.stop().await
@@ -149,7 +154,9 @@ async fn a_turn_that_failed_is_asked_again() -> Result<()> {
     assert!(ran.err.contains(&format!("codexd turn retry {turn}")), "{}", ran.err);
     let refused = run(&lab, &["turn", "retry", &turn, "--json"]).await?;
     assert_eq!(refused.code, Some(1), "Codex has the prompt already: {refused:?}");
+    assert_eq!(refused.json()?["code"], "TURN_ENDED");
     assert!(refused.err.contains(&format!("codexd turn retry {turn} --force")), "{}", refused.err);
+    assert!(!(refused.err + &refused.out).contains("true}"), "the words of the API");
     let again = run(&lab, &["turn", "retry", &turn, "--force", "--json"]).await?;
     let told = again.json()?;
     assert_eq!((again.code, &told["retryOf"], &told["prompt"]), (Some(4), &json!(turn), &json!("FAIL:429")));

@@ -3,10 +3,13 @@
 use std::{fs, process::Stdio};
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{Lab, fake_codex, real_codex};
 
-use crate::ran::{CODEXD, booted, run};
+use crate::{
+    cut::Stub,
+    ran::{CODEXD, booted, run},
+};
 
 #[tokio::test]
 async fn status_tells_the_daemon_its_codex_and_what_one_may() -> Result<()> {
@@ -19,6 +22,8 @@ async fn status_tells_the_daemon_its_codex_and_what_one_may() -> Result<()> {
     run(&lab, &["start", "HANG", "--detach"]).await?.good()?;
     let told = run(&lab, &["status", "--json"]).await?.json()?;
     assert_eq!((&told["agent"]["status"], &told["running"]), (&Value::from("ready"), &Value::from(1)));
+    let one = run(&lab, &["status"]).await?.good()?;
+    assert!(one.contains("1 session\n"), "{one}");
     assert_eq!(
         (told["policy"]["principal"].as_str(), told["daemon"]["pid"].as_u64()),
         (Some("local"), Some(daemon.pid.into()))
@@ -37,6 +42,30 @@ async fn status_is_no_success_while_codex_is_not_there() -> Result<()> {
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert_ne!(ran.json()?["agent"]["status"], "ready");
     daemon.stop().await
+}
+
+#[tokio::test]
+async fn status_is_no_success_while_the_store_takes_nothing() -> Result<()> {
+    let lab = Lab::new(CODEXD).await?;
+    let agent = json!({"status": "ready", "restarts": 0, "supported": {"from": "0", "to": "1"}});
+    let policy = json!({"principal": "local", "scopes": [], "cwd": "/", "roots": [], "chooseCwd": true, "config": [], "sandbox": "read-only",
+        "widestSandbox": "read-only", "approvalPolicy": "never", "widestApprovalPolicy": "never"});
+    let full = json!({"title": "The store is full", "status": 507, "detail": "no room is left", "code": "STORE_FULL"});
+    let _stub = Stub::new(&lab, move |_, request| {
+        let (status, body) = match request.split_whitespace().nth(1) {
+            Some("/v1/agent") => (200, &agent),
+            Some("/v1/policy") => (200, &policy),
+            Some("/readyz") => (507, &full),
+            _ => return Some((200, json!({"sessions": []}).to_string())),
+        };
+        Some((status, body.to_string()))
+    })
+    .await?;
+    let ran = run(&lab, &["status"]).await?;
+    assert!(ran.code == Some(1) && ran.out.contains("no room is left") && ran.out.contains("ready"), "{ran:?}");
+    let ran = run(&lab, &["status", "--json"]).await?;
+    assert_eq!((ran.code, &ran.json()?["storeProblem"]), (Some(1), &json!("no room is left")));
+    Ok(())
 }
 
 #[tokio::test]

@@ -31,6 +31,18 @@ fn only<'a>(unit: &'a BTreeMap<String, Vec<String>>, key: &str) -> Result<&'a st
 }
 
 #[test]
+fn what_is_to_be_copied_is_there() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for name in ["systemd/codex-mcp-bridge.service", "systemd/codex-mcp-bridge.socket"] {
+        let text = std::fs::read_to_string(root.join(name))?;
+        let copied = text.lines().find_map(|line| line.split_once("cp ")?.1.split_whitespace().next());
+        assert_eq!(copied, Some(name));
+        assert!(root.join(name).is_file());
+    }
+    Ok(())
+}
+
+#[test]
 fn the_service_says_what_matters() -> Result<()> {
     let unit = unit("codex-mcp-bridge.service")?;
     let must = [

@@ -99,7 +99,10 @@ impl State {
             }
             Verdict::Answers(answers) => {
                 if open.approval.questions.is_empty() {
-                    return refuse(Code::BadRequest, "nothing is asked that words could answer; give a `decision`".to_owned());
+                    return refuse(
+                        Code::BadRequest,
+                        "nothing is asked that words could answer; give a `decision`".to_owned(),
+                    );
                 }
                 if let Some(question) =
                     open.approval.questions.iter().find(|question| answers.get(&question.id).is_none_or(Vec::is_empty))

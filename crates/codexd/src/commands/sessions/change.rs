@@ -1,16 +1,19 @@
 //! What changes a session: its title, whether it is put away, and its end.
 
-use std::io::{self, BufRead as _};
+use std::{
+    io::{self, BufRead as _},
+    path::PathBuf,
+};
 
 use client::{Changes, Reply};
 use serde_json::json;
 use types::Session;
 
 use crate::{
-    commands::{line::Line, resolve},
+    commands::{input, line::Line, resolve},
     exit::{Exit, Usage},
     globals::Globals,
-    output::{Output, Spinner},
+    output::{self, Output, Spinner},
 };
 
 /// Gives it a title.
@@ -34,6 +37,20 @@ pub(super) async fn autoname(given: &str, force: bool, globals: &Globals) -> any
         return tell(&named, globals, &text);
     }
     tell(&named, globals, &format!("the title is now \"{}\"", named.title))
+}
+
+/// Gives it another folder.
+pub(super) async fn relocate(given: &str, dir: Option<PathBuf>, globals: &Globals) -> anyhow::Result<Exit> {
+    let cwd = Some(input::folder(dir, "DIR")?);
+    let changed = change(given, Changes { cwd, ..Changes::default() }, globals).await?;
+    let output = Output::new(globals.json);
+    if output.json() {
+        output.object(&changed.json)?;
+    } else {
+        output.note(&format!("session {} works from its next turn on in:", changed.id));
+        output.text(&changed.cwd.display().to_string())?;
+    }
+    Ok(Exit::Completed)
 }
 
 /// Puts it away, or takes it back.
@@ -60,8 +77,9 @@ pub(super) async fn delete(given: &str, thread: bool, yes: bool, globals: &Globa
             return Err(Usage("deleting is for good; nobody can be asked here, so say --yes".to_owned()).into());
         }
         let Session { id, title, turn_count, .. } = &session.value;
+        let turns = output::count(*turn_count, "turn");
         let what = if thread { ", and what Codex keeps of it" } else { "" };
-        if !confirmed(&output, &format!("delete session {id} \"{title}\" with its {turn_count} turns{what}? [y/N] "))? {
+        if !confirmed(&output, &format!("delete session {id} \"{title}\" with its {turns}{what}? [y/N] "))? {
             output.note("nothing was deleted");
             return Ok(Exit::Interrupted);
         }

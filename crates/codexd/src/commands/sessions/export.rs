@@ -1,14 +1,14 @@
-//! All of a session, to a file or to standard output. A file gets its name when it is whole: one that broke off never looks
-//! like one that did not.
+//! All of a session, to a file or to standard output. A file gets its content when that is whole: one that broke off never looks
+//! like one that did not. What is no file, such as a pipe or a device, is written as the session comes.
 
-use std::{io::Write as _, path::Path};
+use std::{io, path::Path};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use client::{Download, TranscriptFormat};
+use client::TranscriptFormat;
 use serde_json::json;
-use tempfile::NamedTempFile;
 
+use super::sink::Sink;
 use crate::{
     commands::{line::Line, resolve},
     exit::Exit,
@@ -39,9 +39,15 @@ pub(super) async fn run(
         None if output.json() => TranscriptFormat::Json,
         Some(Format::Markdown) | None => TranscriptFormat::Markdown,
     };
+    let failed = |file: &Path| format!("can't write `{}`", file.display());
+    // Before the session is asked for: a pipe is waited for until somebody reads it.
+    let sink = match file.filter(|file| *file != Path::new("-")) {
+        Some(file) => Sink::open(file).with_context(|| failed(file))?.map(|sink| (sink, file)),
+        None => None,
+    };
     let begin = async |client: &client::Client| client.transcript(session.id.as_str(), format).await;
     let mut download = line.ask(&spinner, begin).await?;
-    let Some(file) = file else {
+    let Some((mut sink, file)) = sink else {
         drop(spinner);
         let mut held_back = Vec::new();
         while let Some(piece) = download.piece().await? {
@@ -50,7 +56,12 @@ pub(super) async fn run(
         output.raw_end(&held_back)?;
         return Ok(Exit::Completed);
     };
-    let bytes = save(&mut download, file).await?;
+    let mut bytes = 0;
+    while let Some(piece) = download.piece().await? {
+        io::Write::write_all(&mut sink, &piece).with_context(|| failed(file))?;
+        bytes += piece.len() as u64;
+    }
+    sink.finish().with_context(|| failed(file))?;
     drop(spinner);
     if output.json() {
         output.object(json!({ "file": file, "bytes": bytes }).to_string().as_bytes())?;
@@ -58,19 +69,4 @@ pub(super) async fn run(
         output.note(&format!("{bytes} bytes are in `{}`", file.display()));
     }
     Ok(Exit::Completed)
-}
-
-/// Beside the file, then in its place.
-async fn save(download: &mut Download, file: &Path) -> anyhow::Result<u64> {
-    let failed = || format!("can't write `{}`", file.display());
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut whole = NamedTempFile::new_in(folder).with_context(failed)?;
-    let mut bytes = 0;
-    while let Some(piece) = download.piece().await? {
-        whole.write_all(&piece).with_context(failed)?;
-        bytes += piece.len() as u64;
-    }
-    whole.as_file().sync_all().with_context(failed)?;
-    whole.persist(file).map_err(|error| error.error).with_context(failed)?;
-    Ok(bytes)
 }

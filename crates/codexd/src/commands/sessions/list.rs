@@ -104,7 +104,9 @@ pub(super) async fn search(words: &str, limit: u32, globals: &Globals) -> anyhow
     }
     let Found { results } = found.value;
     if results.is_empty() {
-        output.note("nothing was found; all words must be in one title or one message");
+        output.note(
+            "nothing was found; all words must be in one title or one message, and archived sessions are not searched",
+        );
     }
     for hit in results {
         let [id, age, status, title] = row(&hit.session, &output);

@@ -4,6 +4,7 @@ mod change;
 mod export;
 mod list;
 mod show;
+mod sink;
 
 use std::path::PathBuf;
 
@@ -64,6 +65,14 @@ enum SessionsCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Changes the folder that a session works in, from its next turn on, and prints it
+    #[command(after_help = crate::exit::HELP)]
+    Move {
+        #[command(flatten)]
+        session: SessionArg,
+        /// The new folder [default: the current folder]
+        dir: Option<PathBuf>,
+    },
     /// Puts a session away: it is kept, left out of lists, and takes no turns
     #[command(after_help = crate::exit::HELP)]
     Archive {
@@ -76,12 +85,13 @@ enum SessionsCommand {
         #[command(flatten)]
         session: SessionArg,
     },
-    /// Deletes a session and its history for good; a turn that runs in it is interrupted
+    /// Deletes a session for good: its turns, all that was said and done in them, and what a search finds of it; a turn that runs
+    /// in it is interrupted
     #[command(after_help = crate::exit::HELP)]
     Delete {
         #[command(flatten)]
         session: SessionArg,
-        /// Also deletes what Codex itself keeps of the conversation
+        /// Also deletes Codex's own record of the conversation, which otherwise stays below CODEX_HOME
         #[arg(long)]
         thread: bool,
         /// Deletes without asking; needed where nobody can be asked
@@ -96,7 +106,8 @@ enum SessionsCommand {
         /// For people, or for programs [default: markdown; json with --json]
         #[arg(long)]
         format: Option<Format>,
-        /// The file to write; it appears when it is whole [default: standard output]
+        /// The file to write; its content is there when it is whole. A pipe or a device is written through, and `-` is standard
+        /// output [default: standard output]
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
@@ -117,6 +128,7 @@ pub(crate) async fn run(args: SessionsArgs, globals: &Globals) -> anyhow::Result
         SessionsCommand::Search { words, limit } => list::search(&words.join(" "), limit, globals).await,
         SessionsCommand::Rename { session, title } => change::rename(&session.session, title.join(" "), globals).await,
         SessionsCommand::Autoname { session, force } => change::autoname(&session.session, force, globals).await,
+        SessionsCommand::Move { session, dir } => change::relocate(&session.session, dir, globals).await,
         SessionsCommand::Archive { session } => change::archive(&session.session, true, globals).await,
         SessionsCommand::Unarchive { session } => change::archive(&session.session, false, globals).await,
         SessionsCommand::Delete { session, thread, yes } => {

@@ -56,7 +56,8 @@ pub(super) async fn run(given: &str, wanted: u32, globals: &Globals) -> anyhow::
     let earlier = session.turn_count.saturating_sub(turns.len() as u64);
     if earlier > 0 && wanted > 0 {
         output.note(&format!(
-            "{earlier} earlier turns are not shown; --turns N shows more, `codexd sessions export {}` all",
+            "{} not shown here; --turns N shows more, `codexd sessions export {}` all",
+            output::count(earlier, "earlier turn"),
             session.id
         ));
     }

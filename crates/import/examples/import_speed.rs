@@ -1,4 +1,4 @@
-//! How long an import takes: `cargo run -p import --example measure [SESSIONS]` writes a store of the first version with
+//! How long an import takes: `cargo run -p import --example import_speed [SESSIONS]` writes a store of the first version with
 //! sessions of ten messages into a temporary folder, imports it twice, and prints both times.
 
 #![allow(clippy::print_stdout, reason = "it is all that it does")]
