@@ -32,6 +32,12 @@ const PAGE: u32 = 256;
 const CACHED: usize = 1_024;
 const CACHED_BYTES: usize = 8 << 20;
 
+/// The longest piece of a text that a reader is given at once, in bytes.
+const PIECE: usize = 4 * 1024;
+
+/// The longest text in progress that is kept, in bytes.
+const TEXT: usize = 1 << 20;
+
 /// The place where things happen; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Feed {
@@ -53,6 +59,8 @@ struct Text {
     kind: DeltaKind,
     /// It only grows.
     text: String,
+    /// It is as long as it may be: the rest comes with the end of the item.
+    full: bool,
 }
 
 /// What is new of a text, for one reader.
@@ -96,10 +104,17 @@ impl Feed {
         let mut texts = self.texts();
         let texts = texts.entry(session.clone()).or_default();
         match texts.iter_mut().find(|text| text.item == *item && text.kind == kind) {
-            Some(text) => text.text.push_str(more),
+            // Once one piece is left out so are those behind it, or a join would be wrong.
+            Some(text) => {
+                text.full |= text.text.len() + more.len() > TEXT;
+                if !text.full {
+                    text.text.push_str(more);
+                }
+            }
             None => {
-                let text = more.to_owned();
-                texts.push(Text { turn: turn.clone(), item: item.clone(), kind, text });
+                let full = more.len() > TEXT;
+                let text = if full { String::new() } else { more.to_owned() };
+                texts.push(Text { turn: turn.clone(), item: item.clone(), kind, text, full });
             }
         }
     }
@@ -115,9 +130,15 @@ impl Feed {
         }
     }
 
-    /// Nothing is in progress in this session.
-    pub(crate) fn quiet(&self, session: &SessionId) {
-        self.texts().remove(session);
+    /// Nothing of this turn is in progress any more.
+    pub(crate) fn quiet(&self, session: &SessionId, turn: &TurnId) {
+        let mut texts = self.texts();
+        if let Some(of_session) = texts.get_mut(session) {
+            of_session.retain(|text| text.turn != *turn);
+            if of_session.is_empty() {
+                texts.remove(session);
+            }
+        }
     }
 
     /// A reader of one session, or of everything, from behind an event.
@@ -139,6 +160,8 @@ impl Feed {
             for text in texts {
                 let offset = offsets.get(&(text.item.clone(), text.kind)).copied().unwrap_or(0);
                 let Some(new) = text.text.get(offset..).filter(|new| !new.is_empty()) else { continue };
+                // What a reader holds while its client does not read is small.
+                let new = &new[..new.floor_char_boundary(PIECE)];
                 pieces.push(Piece {
                     session: session.clone(),
                     turn: text.turn.clone(),
@@ -160,6 +183,11 @@ impl Feed {
     async fn events(&self, session: Option<&SessionId>, after: EventId) -> Result<Vec<Arc<Published>>, StoreError> {
         let last = self.inner.store.last_event();
         let mut cache = self.inner.cache.lock().await;
+        // Nobody watched for long: what lies between is read by whoever wants it.
+        let near = EventId(last.0.saturating_sub(i64::try_from(CACHED).unwrap_or(i64::MAX)));
+        if cache.to < near {
+            *cache = Cache { from: near, to: near, events: VecDeque::new(), bytes: 0 };
+        }
         while after >= cache.from && cache.to < last {
             let events = self.inner.store.published_after(None, cache.to, PAGE).await?;
             if events.is_empty() {

@@ -11,6 +11,7 @@
 //! it is committed again until it is taken, and Codex's lines wait meanwhile.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -326,9 +327,31 @@ impl Living {
         self.write_at = None;
         let mut out = std::mem::take(&mut self.gathered);
         out.seal(&self.id);
+        self.take_texts_away(&mut out);
         if out.batch.is_empty() || self.commit_surely(&out.batch).await {
             self.act(out.effects);
         }
+    }
+
+    /// Before readers can see that something ended, its text in progress goes: what was not told of it comes with the end.
+    fn take_texts_away(&self, out: &mut Output) {
+        let (mut over, mut ended) = (HashSet::new(), HashSet::new());
+        for effect in &out.effects {
+            match effect {
+                Effect::ItemOver(item) => drop(over.insert(item.clone())),
+                Effect::Ended(finished) => drop(ended.insert(finished.turn.clone())),
+                _ => {}
+            }
+        }
+        if over.is_empty() && ended.is_empty() {
+            return;
+        }
+        out.effects.retain(|effect| match effect {
+            Effect::Grew { item, turn, .. } => !over.contains(item) && !ended.contains(turn),
+            _ => true,
+        });
+        over.iter().for_each(|item| self.task.feed.ended(&self.id, item));
+        ended.iter().for_each(|turn| self.task.feed.quiet(&self.id, turn));
     }
 
     /// Commits what can't be refused. False when the store is closed, or when what Codex said contradicts it: then the turn
@@ -360,15 +383,21 @@ impl Living {
         let (batch, failed) = recovery::fail_session(&store, &self.id, &message, at).await?;
         store.commit(batch).await?;
         let up = self.state.agent();
+        let unanswered = self.state.open_questions();
         self.state = self.task.load(&self.id, None).await?;
+        for (agent, request) in unanswered {
+            self.task.port.reply(&agent, request, agent::Reply::Decide(types::Decision::Cancel));
+        }
         self.jobs.abort_all();
         if let Some(up) = up {
             let next_ask = || store.next_ask();
             self.state.handle(Input::AgentUp(up), &now(&next_ask), &mut self.gathered);
         }
         for finished in failed {
+            self.task.feed.quiet(&self.id, &finished.turn);
             self.task.ended.send_replace(Some(Arc::new(finished)));
         }
+        self.task.feed.happened();
         Ok(())
     }
 
@@ -385,7 +414,7 @@ impl Living {
                 Effect::Grew { turn, item, kind, text } => self.task.feed.grew(&self.id, &turn, &item, kind, &text),
                 Effect::ItemOver(item) => self.task.feed.ended(&self.id, &item),
                 Effect::Ended(finished) => {
-                    self.task.feed.quiet(&self.id);
+                    self.task.feed.quiet(&self.id, &finished.turn);
                     self.task.stats.ended(finished.status);
                     self.task.ended.send_replace(Some(Arc::new(finished)));
                 }

@@ -27,7 +27,7 @@ pub struct Published {
 }
 
 /// So much is read at once, in bytes of payload, and then no further event.
-const BUDGET: usize = 256 * 1024;
+const BUDGET: usize = 16 * 1024;
 
 impl Store {
     /// The events behind this one with what they point to, of one session or of all, oldest first: at most `limit`, and fewer
@@ -74,6 +74,10 @@ fn published(conn: &Connection, event: Event) -> Result<Published, StoreError> {
         _ => Map::new(),
     };
     let approval = detail.remove("approvalId");
+    // It points to nothing any more, and is still about that session.
+    let gone = (name == EventName::SessionDeleted)
+        .then(|| detail.get("sessionId").and_then(Value::as_str).and_then(|id| SessionId::parse(id).ok()))
+        .flatten();
     // What can't be read from the thing pointed to.
     data.extend(detail);
     let mut item = None;
@@ -92,7 +96,7 @@ fn published(conn: &Connection, event: Event) -> Result<Published, StoreError> {
         data.insert(what.to_owned(), value);
     }
     let data = Value::Object(data).to_string();
-    Ok(Published { id, name, session: session_id, turn: turn_id, item, data })
+    Ok(Published { id, name, session: session_id.or(gone), turn: turn_id, item, data })
 }
 
 fn session_of(conn: &Connection, id: &SessionId) -> Result<Option<Value>, StoreError> {

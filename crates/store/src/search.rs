@@ -154,8 +154,12 @@ fn list<'a>(conn: &Connection, word: &'a Word) -> Result<Candidates<'a>, StoreEr
         newest(conn, &mut rows)?;
         return Ok(Candidates { word, rows, complete: false });
     }
-    // The index has its terms folded, but for the letters that it doesn't know.
-    let begins = HashSet::from([fold(begin), begin.to_owned()]);
+    // The index has its terms folded, but for the letters that it doesn't know: each of the one or two is one or the other.
+    let mut begins = HashSet::from([String::new()]);
+    for letter in begin.chars() {
+        let letters = [letter.to_string(), fold(&letter.to_string())];
+        begins = begins.iter().flat_map(|begin| letters.iter().map(move |letter| format!("{begin}{letter}"))).collect();
+    }
     let mut complete = true;
     for (table, begin) in
         ["messages_terms", "titles_terms"].iter().flat_map(|table| begins.iter().map(move |b| (table, b)))

@@ -215,6 +215,11 @@ fn any_query_is_answered() {
             Ok(())
         })
         .unwrap();
+    // One letter that the index folds beside one that it doesn't know.
+    runtime.block_on(async {
+        conversation(&store, "mixed", 3, "before𐲀Ϲbehind", "").await;
+        assert!(!store.search("𐲀Ϲ", 10).await.unwrap().is_empty());
+    });
     // Whatever was written is found by itself.
     let runner = &mut proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(100));
     runner

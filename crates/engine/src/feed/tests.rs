@@ -279,3 +279,55 @@ async fn a_reader_of_one_session_falls_behind_while_others_are_busy_and_misses_n
     assert_eq!(new.len(), all.len() + 1);
     assert_eq!(client.events, new);
 }
+
+#[tokio::test]
+async fn the_end_of_one_turn_takes_nothing_from_another() {
+    let mut scene = Scene::new().await;
+    scene.begin().await;
+    scene.grow(0, "hello ");
+    let mut reader = scene.feed.reader(None, scene.store.last_event());
+    reader.next().await.unwrap();
+    scene.feed.quiet(&scene.session, &TurnId::fresh());
+    scene.grow(0, "wonderful world");
+    let told = reader.next().await.unwrap();
+    assert!(matches!(&told[..], [Told::Text { offset: 6, text, .. }] if text == "wonderful world"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_text_that_is_too_long_is_cut_and_stays_exact() {
+    let mut scene = Scene::new().await;
+    let (mut reader, mut client) = (scene.feed.reader(None, EventId(0)), Client::default());
+    scene.begin().await;
+    for _ in 0..5 {
+        scene.grow(0, &"x".repeat(TEXT / 3));
+        scene.grow(0, "y");
+        client.hear(reader.step().await.unwrap());
+    }
+    let told = client.texts.values().next().map_or(0, String::len);
+    assert!(told > 0 && told <= 5 * PIECE, "in small pieces");
+    scene.end(0).await;
+    client.hear(reader.step().await.unwrap());
+    let (item, text) = scene.done.iter().next().unwrap();
+    assert_eq!(client.texts[item], *text, "the rest came with the end");
+}
+
+#[tokio::test]
+async fn who_comes_after_a_long_quiet_time_does_not_read_it_all() {
+    let mut scene = Scene::new().await;
+    for _ in 0..CACHED {
+        scene.begin().await;
+        scene.end(0).await;
+    }
+    let mut reader = scene.feed.reader(None, scene.store.last_event());
+    assert!(reader.step().await.unwrap().is_empty());
+    assert!(scene.feed.inner.cache.lock().await.events.len() <= CACHED);
+    scene.begin().await;
+    assert_eq!(reader.step().await.unwrap().len(), 1);
+    // Who wants all of it gets it all the same.
+    let (mut all, mut client) = (scene.feed.reader(Some(scene.session.clone()), EventId(0)), Client::default());
+    let wanted = scene.everything().await;
+    while client.events.len() < wanted.len() {
+        client.hear(all.step().await.unwrap());
+    }
+    assert_eq!(client.events, wanted);
+}

@@ -11,7 +11,7 @@ use types::{
     Origin, Timestamp,
 };
 
-use super::{Active, Effect, Now, Output, State};
+use super::{Active, Effect, Now, Output, Phase, State};
 use crate::{OnExpiry, Refusal, Verdict};
 
 /// The most questions that one turn may have open.
@@ -34,8 +34,11 @@ impl State {
         let Some(agent) = self.agent.as_ref().map(|agent| agent.id.clone()) else { return };
         let session = self.session.id.clone();
         let limit = self.limits.bounds.approval;
-        let Some(active) = self.active.as_mut().filter(|active| active.open.len() < OPEN && active.stopping.is_none())
-        else {
+        let takes = |active: &&mut Active| {
+            let asked = matches!(active.phase, Phase::Asked | Phase::Running);
+            asked && active.open.len() < OPEN && active.stopping.is_none()
+        };
+        let Some(active) = self.active.as_mut().filter(takes) else {
             // Nothing runs that it could be about, or it is about to stop.
             let reply = Reply::Decide(Decision::Decline);
             out.effects.push(Effect::Reply { agent, request: asked.request, reply });
@@ -85,6 +88,14 @@ impl State {
         let Some(open) = open else {
             return refuse(Code::ApprovalResolved, format!("the approval {id} is not open any more"));
         };
+        let stopping = self.active.as_ref().is_some_and(|active| active.stopping.is_some());
+        let yes = !matches!(verdict, Verdict::Decide(Decision::Decline | Decision::Cancel));
+        if stopping && yes {
+            return refuse(
+                Code::ApprovalResolved,
+                "the turn is being interrupted; nothing is allowed any more".to_owned(),
+            );
+        }
         let (status, reply) = match verdict {
             Verdict::Decide(decision) => {
                 if !open.approval.decisions.contains(&decision) {
@@ -190,6 +201,12 @@ impl State {
         if let Some(reply) = reply {
             out.effects.push(Effect::Reply { agent: open.agent, request: open.request, reply });
         }
+    }
+
+    /// The questions that Codex still waits with.
+    pub(crate) fn open_questions(&self) -> Vec<(AgentId, RequestId)> {
+        let open = self.active.iter().flat_map(|active| active.open.iter());
+        open.map(|open| (open.agent.clone(), open.request.clone())).collect()
     }
 
     fn event_of(&self, name: EventName, approval: &Approval, now: &Now<'_>, out: &mut Output) {

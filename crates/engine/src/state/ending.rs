@@ -167,6 +167,12 @@ impl State {
         self.close_approvals(now, out);
         let Some(active) = self.active.take() else { return };
         self.fresh = None;
+        // A command that Codex was running goes on after an interrupt, unless it is told to end it (measured, 0.153 and later).
+        let cleans = self.agent.as_ref().is_some_and(|up| up.capabilities.clean_terminals);
+        let interrupted = active.stopping.is_some() && active.begun && status == TurnStatus::Interrupted;
+        if let (true, true, Some(thread)) = (cleans && interrupted, self.loaded, self.session.thread_id.clone()) {
+            self.ask(Ask::CleanTerminals { thread }, "clean", now, out);
+        }
         self.close_items(&active, now, out);
         if let Some(ask) = active.ask {
             out.batch.push(Write::SettleAsk(ask));

@@ -1,8 +1,8 @@
 //! What Codex reports while a turn runs: items, tokens, questions, the end.
 
-use agent::{Ask, AskError, Outcome, Report, What};
+use agent::{Ask, AskError, Outcome, Reply, Report, Route, What};
 use store::{TurnChange, Write};
-use types::{Delivery, EventName, Item, ItemBody, ItemId, ItemStatus, TurnErrorCode, TurnKind, TurnStatus};
+use types::{Decision, Delivery, EventName, Item, ItemBody, ItemId, ItemStatus, TurnErrorCode, TurnKind, TurnStatus};
 
 use super::{Active, Effect, Now, OpenItem, Output, Phase, State, Stop};
 
@@ -11,7 +11,7 @@ const WARNINGS: usize = 16;
 
 impl State {
     pub(super) fn report(&mut self, report: Report, now: &Now<'_>, out: &mut Output) {
-        let Report { agent, seq, what, .. } = report;
+        let Report { agent, seq, route, what } = report;
         let before = out.batch.writes.len();
         let current = self.agent.as_ref().is_some_and(|up| up.id == agent);
         match what {
@@ -38,10 +38,23 @@ impl State {
                     tracing::debug!(%id, %error, "an ask that nobody waits for failed");
                 }
             }
+            // What is said of a thread that was given up is about no turn of now; but a question must have an answer.
+            what if self.is_given_up(&route) => {
+                if let What::Approval(asked) = what {
+                    let reply = Reply::Decide(Decision::Decline);
+                    out.effects.push(Effect::Reply { agent: agent.clone(), request: asked.request, reply });
+                }
+            }
             // What a process that is gone said last is still true of the turn that it ran.
             what => self.told(what, current, now, out),
         }
         self.done(&agent, seq, before, out);
+    }
+
+    /// Whether a report is about a thread that the session does not have any more.
+    fn is_given_up(&self, route: &Route) -> bool {
+        let Route::Thread(thread) = route else { return false };
+        self.session.thread_id.as_ref() != Some(thread) && self.fresh.as_ref() != Some(thread)
     }
 
     /// The line is understood. One that meant nothing durable is acknowledged with what comes next, or at once.

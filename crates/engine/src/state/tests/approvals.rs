@@ -170,3 +170,28 @@ fn a_turn_that_is_to_stop_asks_nobody() {
     let out = lab.say(&agent, What::Approval(question(ApprovalKind::Command)));
     assert_eq!(reply(&out), Some(&Reply::Decide(Decision::Decline)), "Codex would wait for ever");
 }
+
+#[test]
+fn what_a_thread_asks_that_was_given_up_is_not_the_question_of_the_next_turn() {
+    let (mut lab, agent) = running("t1");
+    lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
+    let turn = lab.state.active.as_ref().unwrap().job.turn.clone();
+    lab.run(|state, now, out| state.interrupt(&turn, now, out).unwrap());
+    lab.clock = lab.state.wake().unwrap();
+    assert!(ending(&lab.input(Input::Tick)).is_some(), "Codex did not stop: the thread is given up");
+    lab.submit("two").unwrap();
+    let what = What::Approval(question(ApprovalKind::Command));
+    let route = agent::Route::Thread(thread("t1"));
+    let out = lab.input(Input::Report(agent::Report { agent, seq: 9, route, what }));
+    assert_eq!(reply(&out), Some(&Reply::Decide(Decision::Decline)));
+    assert!(!out.batch.writes.iter().any(|write| matches!(write, Write::AddApproval(_))));
+}
+
+#[test]
+fn nothing_is_allowed_while_a_turn_is_stopping() {
+    let (mut lab, _, approval, _) = asking(ApprovalKind::Command);
+    let turn = lab.state.active.as_ref().unwrap().job.turn.clone();
+    lab.run(|state, now, out| state.interrupt(&turn, now, out).unwrap());
+    let late = decide(&mut lab, &approval, Verdict::Decide(Decision::Accept)).unwrap_err();
+    assert_eq!(late.code, Code::ApprovalResolved);
+}
