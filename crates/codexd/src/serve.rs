@@ -52,6 +52,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const GONE_AFTER: Duration = Duration::from_secs(20);
 
+/// What is longer than that is never over: ten years.
+const LONGEST: Duration = Duration::from_secs(315_360_000);
+
 /// How many turns may wait in one session.
 const QUEUE_LIMIT: usize = 16;
 
@@ -102,8 +105,8 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     let options = engine::Options {
         policy: settings.policy,
         max_inject_chars: args.max_inject_chars,
-        turn_limit: args.turn_timeout,
-        approval_limit: args.approval_timeout,
+        turn_limit: args.turn_timeout.min(LONGEST),
+        approval_limit: args.approval_timeout.min(LONGEST),
         on_expiry: args.on_expiry,
         queue_limit: QUEUE_LIMIT,
         awake_limit: AWAKE_LIMIT,

@@ -59,11 +59,12 @@ async fn still_answers(daemon: &Daemon, begun: &Begun) -> Result<()> {
     Ok(())
 }
 
-/// Whether there is a `sleep` with this argument.
+/// Whether there is a `sleep` with this argument. The sandbox around it, which names it too, is there before Codex knows that
+/// the command runs.
 async fn is_running(word: &str) -> bool {
     let listed = tokio::process::Command::new("ps").args(["-A", "-o", "args"]).output().await;
     let text = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    text.lines().any(|line| line.contains("sleep") && line.contains(word))
+    text.lines().any(|line| line.trim_end() == format!("sleep {word}"))
 }
 
 /// Each decision, on a command and on a file that lies where the sandbox does not reach: what Codex does, and what becomes of
@@ -151,7 +152,9 @@ async fn a_turn_is_interrupted_while_it_asks_runs_a_command_or_hears_nothing() -
         .with_context(|| daemon.log())?;
     let reply = interrupt(&daemon, &runs).await?;
     assert_eq!((reply.status, &reply.body["status"]), (200, &json!("interrupted")), "{reply:?}");
-    eventually("the command to end", async || (!is_running(&word).await).then_some(())).await?;
+    eventually("the command to end", async || (!is_running(&word).await).then_some(()))
+        .await
+        .with_context(|| daemon.log())?;
     still_answers(&daemon, &runs).await?;
 
     let heard = lab.model.requests().len();

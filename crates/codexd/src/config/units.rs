@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-/// The longest time that a setting may have, in seconds: ten years.
-const MOST: u64 = 315_360_000;
-
 /// `600s`, `10m`, `24h`, or seconds.
 pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text);
@@ -15,11 +12,8 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
         "d" => 86_400,
         _ => return Err(format!("{text:?} is no time; write seconds, or such as 600s, 10m, 24h")),
     };
-    let seconds = number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(factor))
-        .filter(|seconds| (1..=MOST).contains(seconds));
+    let seconds =
+        number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).filter(|seconds| *seconds > 0);
     seconds
         .map(Duration::from_secs)
         .ok_or_else(|| format!("{text:?} is no time; write seconds, or such as 600s, 10m, 24h"))
