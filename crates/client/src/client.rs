@@ -232,7 +232,6 @@ impl Client {
 }
 
 /// The way by TCP to a daemon whose socket is gone.
-#[cfg_attr(not(unix), expect(dead_code, reason = "there are no sockets"))]
 struct Way {
     client: Client,
     pid: u32,
