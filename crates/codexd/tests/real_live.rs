@@ -144,17 +144,21 @@ async fn a_turn_is_interrupted_while_it_asks_runs_a_command_or_hears_nothing() -
     still_answers(&daemon, &asks).await?;
     assert!(!target.exists());
 
-    // No other process has this word.
-    let word = (1_000_000 + daemon.pid).to_string();
-    let runs = begin(&daemon, &format!("RUN:sleep {word}")).await?;
-    eventually("the command to run", async || is_running(&word).await.then_some(()))
+    // No other process has these words. When the second command runs, Codex has put the first aside and would let it live: it
+    // ends only because Codex is told to end it. The second ends with the turn.
+    let words = [1_000_000 + daemon.pid, 6_000_000 + daemon.pid].map(|word| word.to_string());
+    let runs = begin(&daemon, &format!("RUN:sleep {}\nRUN:sleep {}", words[0], words[1])).await?;
+    eventually("the second command to run", async || is_running(&words[1]).await.then_some(()))
         .await
         .with_context(|| daemon.log())?;
+    assert!(is_running(&words[0]).await);
     let reply = interrupt(&daemon, &runs).await?;
     assert_eq!((reply.status, &reply.body["status"]), (200, &json!("interrupted")), "{reply:?}");
-    eventually("the command to end", async || (!is_running(&word).await).then_some(()))
-        .await
-        .with_context(|| daemon.log())?;
+    for word in &words {
+        eventually("the command to end", async || (!is_running(word).await).then_some(()))
+            .await
+            .with_context(|| daemon.log())?;
+    }
     still_answers(&daemon, &runs).await?;
 
     let heard = lab.model.requests().len();
