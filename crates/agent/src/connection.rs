@@ -24,6 +24,7 @@ pub(crate) enum Command {
     Ask { agent: AgentId, id: AskId, ask: Box<Ask> },
     Reply { agent: AgentId, request: RequestId, reply: Reply },
     Ack { agent: AgentId, seq: u64 },
+    Restart { agent: AgentId, why: String },
 }
 
 /// Why the loop ended.
@@ -64,6 +65,7 @@ impl<T: Transport> Connection<'_, T> {
             tokio::select! {
                 () = self.stop.cancelled() => return End::Stopped,
                 command = self.commands.recv() => match command {
+                    Some(Command::Restart { agent, why }) if agent == *self.agent => return End::Broken(why),
                     Some(command) => self.command(command, &mut out),
                     None => return End::Stopped,
                 },
@@ -97,7 +99,7 @@ impl<T: Transport> Connection<'_, T> {
             Command::Ask { id, .. } => out.answer(id, Err(AskError::Exited { heard: false })),
             Command::Reply { agent, request, reply } if agent == *self.agent => self.adapter.reply(request, reply, out),
             Command::Ack { agent, seq } if agent == *self.agent => self.transport.ack(seq),
-            Command::Reply { .. } | Command::Ack { .. } => {}
+            Command::Reply { .. } | Command::Ack { .. } | Command::Restart { .. } => {}
         }
     }
 

@@ -19,6 +19,8 @@ pub trait Port: Send + Sync + 'static {
     fn reply(&self, agent: &AgentId, request: RequestId, reply: Reply);
     /// What the line `seq` of `agent` meant is committed.
     fn ack(&self, agent: &AgentId, seq: u64);
+    /// Ends this process and starts another one, because of what is said in `why`.
+    fn restart(&self, agent: &AgentId, why: &str);
     /// What is known of the agent now.
     fn info(&self) -> AgentInfo;
 }
@@ -315,6 +317,8 @@ pub enum What {
     },
     /// Tokens of one more request to the model.
     Usage(Usage),
+    /// All that the turn has changed in files so far, as one diff.
+    Diff(String),
     /// Something that the reader should know.
     Warning(String),
     /// The turn ended.
@@ -382,6 +386,8 @@ pub struct ApprovalRequest {
     pub questions: Vec<Question>,
     /// The decisions that can be given. Answers to the questions can be given beside them.
     pub decisions: Vec<Decision>,
+    /// How commands begin that Codex proposes to allow from now on; none where it proposes nothing.
+    pub rule: Vec<String>,
 }
 
 /// The answer to a question of Codex's. What makes no sense for the question is a no.
@@ -414,6 +420,8 @@ pub struct Capabilities {
     pub fork: bool,
     /// It can end commands that outlived their turn ([`Ask::CleanTerminals`]).
     pub clean_terminals: bool,
+    /// A command that runs goes on after an interrupt, and it can't be told to end it.
+    pub leaves_commands: bool,
     /// It knows [`Decision::AcceptForSession`].
     pub approvals_for_session: bool,
 }

@@ -140,6 +140,10 @@ impl Port for Agent {
         let _ = self.commands.send(Command::Ack { agent: agent.clone(), seq });
     }
 
+    fn restart(&self, agent: &AgentId, why: &str) {
+        let _ = self.commands.send(Command::Restart { agent: agent.clone(), why: why.to_owned() });
+    }
+
     fn info(&self) -> AgentInfo {
         self.info.borrow().clone()
     }

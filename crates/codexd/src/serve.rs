@@ -110,6 +110,7 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         on_expiry: args.on_expiry,
         queue_limit: QUEUE_LIMIT,
         awake_limit: AWAKE_LIMIT,
+        stop_grace: args.interrupt_grace.min(LONGEST),
         linger: LINGER,
     };
     let engine = Engine::start(store.clone(), Arc::new(agent.clone()), messages, options).await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use types::{Approval, ApprovalId, ApprovalStatus, Code, Decision, Principal, Scope, SessionId};
 
-use crate::{Engine, Refusal, mail::Mail};
+use crate::{Engine, Refusal, mail::Mail, state::Decider};
 
 /// What becomes of a question that nobody answers in time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum OnExpiry {
 pub enum Verdict {
     /// A decision.
     Decide(Decision),
+    /// Yes, and for the rest of the session to all commands that begin so. It has to be the rule that the approval lists.
+    AllowRule(Vec<String>),
     /// What a person says to its questions, by their ids.
     Answers(BTreeMap<String, Vec<String>>),
 }
@@ -59,8 +61,8 @@ impl Engine {
         if found.status != ApprovalStatus::Pending {
             return Err(resolved(&found));
         }
-        self.may_decide(who, &found).await?;
-        let (id, by) = (id.clone(), who.name());
+        let own = self.may_decide(who, &found).await?;
+        let (id, by) = (id.clone(), Decider { name: who.name(), own });
         let told = self.tell(&found.session_id, |reply| Mail::Decide { id, verdict, by, reply }).await;
         let now = self.approval(&found.id).await?;
         match told {
@@ -69,15 +71,15 @@ impl Engine {
         }
     }
 
-    /// What a token started, the same token does not approve, unless its grant says so.
-    async fn may_decide(&self, who: &Principal, approval: &Approval) -> Result<(), Refusal> {
-        let Some(grant) = self.policy.grants.of(who)? else { return Ok(()) };
+    /// What a token started, the same token does not approve, unless its grant says so. Tells whether it does.
+    async fn may_decide(&self, who: &Principal, approval: &Approval) -> Result<bool, Refusal> {
+        let Some(grant) = self.policy.grants.of(who)? else { return Ok(true) };
         if grant.scopes.contains(&Scope::ApproveOwn) {
-            return Ok(());
+            return Ok(true);
         }
         let turn = self.turn(&approval.turn_id).await?;
         if turn.principal != who.name() {
-            return Ok(());
+            return Ok(false);
         }
         let detail =
             "this token started the turn, so it can't approve what the turn asks; the scope approve-own allows that";

@@ -48,6 +48,8 @@ pub struct Options {
     pub approval_limit: Duration,
     /// What becomes of a question that nobody answers.
     pub on_expiry: OnExpiry,
+    /// How long a turn that is told to stop may take, until Codex is started anew for it or it is given up.
+    pub stop_grace: Duration,
     /// How long a session stays awake when it has nothing to do: somebody who goes on at once finds it ready.
     pub linger: Duration,
 }
@@ -93,6 +95,7 @@ impl Engine {
             linger: options.linger,
             approval: options.approval_limit,
             on_expiry: options.on_expiry,
+            stop_grace: options.stop_grace,
         };
         let hub = Hub {
             store: store.clone(),

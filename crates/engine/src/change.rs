@@ -88,18 +88,29 @@ impl Engine {
     }
 
     /// Stops a turn: one that waits at once, one that runs as soon as Codex stops. What waits behind the one that ran is held.
-    /// Tells the turn as it is then; it may still be running.
+    /// Tells the turn as it is then; it may still be running. When Codex does not stop it in time, Codex is started anew if that ends
+    /// no turn of others, or with `force`.
     ///
     /// # Errors
     /// When there is no such turn, or it has ended.
-    pub async fn interrupt(&self, turn: &TurnId) -> Result<Turn, Refusal> {
+    pub async fn interrupt(&self, turn: &TurnId, force: bool) -> Result<Turn, Refusal> {
         let found = self.turn(turn).await?;
         if found.status.ended() {
             let refusal = Refusal::new(Code::TurnEnded, "the turn has ended").of_session(&found.session_id);
             return Err(Refusal { turn: Some(found.id), ..refusal });
         }
-        self.tell(&found.session_id, |reply| Mail::Interrupt { turn: turn.clone(), reply }).await?;
+        self.tell(&found.session_id, |reply| Mail::Interrupt { turn: turn.clone(), force, reply }).await?;
         self.turn(turn).await
+    }
+
+    /// Lets the turns that are held go on, and tells how the session is then.
+    ///
+    /// # Errors
+    /// When there is no such session, or the store can't be written.
+    pub async fn resume(&self, session: &str) -> Result<Session, Refusal> {
+        let found = self.session(session).await?;
+        self.tell(&found.id, |reply| Mail::Resume { reply }).await?;
+        self.session(found.id.as_str()).await
     }
 
     async fn patched(&self, id: &SessionId, patch: Patch) -> Result<Session, Refusal> {

@@ -5,7 +5,7 @@
 //! answer can come. It never waits for the disk on behalf of a session.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -76,6 +76,12 @@ pub(crate) struct Known {
     sessions: HashMap<ThreadId, SessionId>,
     threads: HashMap<SessionId, Loaded>,
     asks: HashMap<AskId, SessionId>,
+    /// Those of them that make a copy of a thread.
+    forks: HashSet<AskId>,
+    /// The sessions whose turns Codex runs.
+    working: HashSet<SessionId>,
+    /// A process was up before.
+    started: bool,
     /// Who waits for the answer to a query. Their numbers go down from -1: those of asks go up.
     queries: HashMap<AskId, oneshot::Sender<Result<Answer, AskError>>>,
     last_query: i64,
@@ -89,7 +95,7 @@ impl Hub {
             tokio::select! {
                 // What sessions tell comes first: it is what the others are about.
                 biased;
-                Some(note) = internal.recv() => self.internal(note),
+                Some(note) = internal.recv() => self.internal(note).await,
                 message = self.messages.recv() => match message {
                     Some(message) => self.message(message).await,
                     None => break,
@@ -173,11 +179,31 @@ impl Hub {
         }
     }
 
-    fn internal(&mut self, note: Internal) {
+    async fn internal(&mut self, note: Internal) {
         match note {
             Internal::Ask { session, agent, id, ask } => {
+                match &*ask {
+                    Ask::StartTurn(_) | Ask::Compact { .. } => drop(self.known.working.insert(session.clone())),
+                    // Whose the copy is, the session says itself.
+                    Ask::Fork { .. } => drop(self.known.forks.insert(id)),
+                    _ => {}
+                }
                 self.known.asks.insert(id, session);
                 self.port.ask(&agent, id, *ask);
+            }
+            Internal::Loaded { session, loaded } => {
+                self.known.sessions.insert(loaded.thread.clone(), session.clone());
+                self.known.threads.insert(session, loaded);
+            }
+            Internal::Unstoppable { session, agent, force } => {
+                let alone = self.known.working.iter().all(|working| *working == session);
+                if force || alone {
+                    tracing::warn!(%session, "Codex does not stop a turn; it is started anew");
+                    let why = format!("a turn of session {session} had to be stopped, and Codex did not stop it");
+                    self.port.restart(&agent, &why);
+                } else {
+                    self.send(&session, Mail::Input(Input::LeftRunning)).await;
+                }
             }
             Internal::Retire { session, handled, loaded } => {
                 if let Entry::Occupied(slot) = self.known.slots.entry(session)
@@ -185,6 +211,7 @@ impl Hub {
                 {
                     // What the session knows of its thread is truer than what was seen to pass by.
                     let (session, _) = slot.remove_entry();
+                    self.known.working.remove(&session);
                     self.stats.awake.store(self.known.slots.len() as u64, Ordering::Relaxed);
                     match loaded {
                         Some(loaded) => self.known.threads.insert(session, loaded),
@@ -198,7 +225,9 @@ impl Hub {
     async fn message(&mut self, message: Message) {
         match message {
             Message::Up { agent, backend, capabilities } => {
-                self.agent_event(EventName::AgentStarted, None).await;
+                let again = std::mem::replace(&mut self.known.started, true);
+                let name = if again { EventName::AgentRestarted } else { EventName::AgentStarted };
+                self.agent_event(name, None).await;
                 let up = Up { id: agent, backend, capabilities };
                 self.known.agent = Some(up.clone());
                 self.known.hopeless = None;
@@ -210,6 +239,8 @@ impl Hub {
                 }
                 self.known.agent = None;
                 self.known.hopeless = (!retrying).then(|| error.clone());
+                self.known.working.clear();
+                self.known.forks.clear();
                 self.known.sessions.clear();
                 self.known.threads.clear();
                 self.broadcast(|| Input::AgentDown { error: error.clone(), retrying }).await;
@@ -243,12 +274,14 @@ impl Hub {
                 if !goes_on {
                     self.known.asks.remove(id);
                 }
-                if let (Ok(Answer::Thread { thread: Some(thread), .. }), true) = (answer, current) {
+                let fork = self.known.forks.remove(id);
+                if let (Ok(Answer::Thread { thread: Some(thread), .. }), true, false) = (answer, current, fork) {
                     self.loaded(thread.clone(), session.clone());
                 }
             }
             What::Named { thread, .. } if current => self.loaded(thread.clone(), session.clone()),
             What::TurnEnded { .. } => {
+                self.known.working.remove(&session);
                 if let Route::Ask(id) = &report.route {
                     self.known.asks.remove(id);
                 }

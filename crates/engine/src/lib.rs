@@ -25,9 +25,11 @@
 //! it was not heard.
 
 mod approvals;
+mod callers;
 mod calls;
 mod change;
 mod feed;
+mod fork;
 mod grants;
 mod hub;
 mod idempotency;

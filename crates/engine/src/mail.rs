@@ -5,15 +5,18 @@ use std::sync::Arc;
 use agent::Ask;
 use store::{Base, NewSession, NewTurn, Remembered};
 use tokio::sync::{oneshot, watch};
-use types::{AgentId, ApprovalId, AskId, SessionId, ThreadId, TurnId};
+use types::{AgentId, ApprovalId, AskId, Origin, Principal, SessionId, ThreadId, Timestamp, TurnId};
 
 use crate::{
     OnBusy, Refusal, Verdict,
-    state::{Finished, Input, Patch},
+    state::{Decider, Finished, Input, Patch, Steering},
 };
 
 /// The turn that ended last, for whoever waits for one of the session's.
 pub(crate) type Ended = watch::Receiver<Option<Arc<Finished>>>;
+
+/// The turn that took an addition, and something to wait on for its end.
+pub(crate) type SteerReply = oneshot::Sender<Result<(TurnId, Ended), Refusal>>;
 
 pub(crate) type Reply = oneshot::Sender<Result<Ended, Refusal>>;
 
@@ -40,12 +43,29 @@ pub(crate) enum Mail {
     Decide {
         id: ApprovalId,
         verdict: Verdict,
-        by: String,
+        by: Decider,
         reply: Reply,
     },
     /// A turn is to stop. Answered when that is on its way.
     Interrupt {
         turn: TurnId,
+        /// Codex is started anew if it does not stop it, also when that ends turns of others.
+        force: bool,
+        reply: Reply,
+    },
+    /// More words for a turn that runs. Answered when Codex took them, or when they became a turn of their own.
+    Steer {
+        steering: Box<Steering>,
+        reply: SteerReply,
+    },
+    /// Another session is to begin with what this one has. Answered when it is there.
+    Fork {
+        fork: Box<Fork>,
+        remember: Option<Box<Remembered>>,
+        reply: Reply,
+    },
+    /// What was held goes on.
+    Resume {
         reply: Reply,
     },
     /// It is to go. Answered when it has.
@@ -77,13 +97,27 @@ impl Mail {
             | Self::Change { reply, .. }
             | Self::Decide { reply, .. }
             | Self::Interrupt { reply, .. }
+            | Self::Fork { reply, .. }
+            | Self::Resume { reply }
             | Self::Delete { reply, .. }
             | Self::Watch { reply } => {
                 let _ = reply.send(Err(refusal));
             }
+            Self::Steer { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Input(_) | Self::Reload => {}
         }
     }
+}
+
+/// A session to make of another one.
+#[derive(Debug)]
+pub(crate) struct Fork {
+    pub(crate) id: SessionId,
+    /// Its title; that of the other one without.
+    pub(crate) title: Option<String>,
+    pub(crate) principal: Principal,
+    pub(crate) origin: Origin,
+    pub(crate) at: Timestamp,
 }
 
 /// A thread that Codex has loaded, and what it has when no turn says otherwise.
@@ -100,6 +134,17 @@ pub(crate) enum Internal {
         agent: AgentId,
         id: AskId,
         ask: Box<Ask>,
+    },
+    /// Codex has loaded this thread for a session.
+    Loaded {
+        session: SessionId,
+        loaded: Loaded,
+    },
+    /// Codex does not stop the turn of a session. It is started anew when nobody else has a turn there, or with force.
+    Unstoppable {
+        session: SessionId,
+        agent: AgentId,
+        force: bool,
     },
     /// Nothing is left to do. `loaded` is the thread that Codex still has loaded for it.
     Retire {

@@ -23,12 +23,13 @@ use tokio::{
     task::JoinSet,
     time::{sleep, sleep_until},
 };
-use types::{AskId, EventName, SessionId, Timestamp};
+use types::{AskId, EventName, Session, SessionId, Timestamp};
 
 use crate::{
     Policy, Refusal,
+    callers::{Caller, Callers},
     feed::Feed,
-    mail::{Birth, Internal, Loaded, Mail, Reply},
+    mail::{Birth, Internal, Loaded, Mail},
     recovery,
     state::{Bounds, Effect, Finished, Input, Limits, Now, Output, State},
     stats::Stats,
@@ -89,7 +90,7 @@ impl Task {
                     handled: 0,
                     gathered: Output::default(),
                     write_at: None,
-                    leavers: Vec::new(),
+                    callers: Callers::default(),
                     gone: false,
                     worked: false,
                 };
@@ -132,8 +133,8 @@ struct Living {
     /// What is understood and not written down yet, and until when that may be so.
     gathered: Output,
     write_at: Option<Instant>,
-    /// Who waits until the session is gone.
-    leavers: Vec<Reply>,
+    /// Who waits for what comes of it.
+    callers: Callers,
     /// It is gone: nothing is done for it any more.
     gone: bool,
     /// It took a turn: somebody may go on at once.
@@ -196,52 +197,15 @@ impl Living {
         self.write_down().await;
         let before = (self.state.clone(), self.new.clone());
         let mut out = Output::default();
-        let mut replies = Vec::new();
-        let mut leavers = Vec::new();
+        let mut callers = Vec::new();
         let mut accepted = 0_u32;
         for mail in mails {
             if self.gone {
                 mail.refuse(Refusal::no_session(self.id.as_str()));
                 continue;
             }
-            let store = self.task.store.clone();
-            let next_ask = || store.next_ask();
-            let now = now(&next_ask);
             let mut own = Output::default();
-            let (result, reply) = match mail {
-                Mail::Submit { turn, on_busy, remember, reply } => {
-                    if let Some(new) = &self.new {
-                        create(new, now.at, &mut own.batch);
-                    }
-                    let result = self.state.submit(*turn, on_busy, &now, &mut own);
-                    own.batch.writes.extend(remember.map(Write::Remember));
-                    accepted += u32::from(result.is_ok());
-                    (result, reply)
-                }
-                Mail::Begin { remember, reply } => {
-                    if let Some(new) = &self.new {
-                        create(new, now.at, &mut own.batch);
-                        own.batch.writes.extend(remember.map(Write::Remember));
-                    }
-                    (Ok(()), reply)
-                }
-                Mail::Change { patch, reply } => (self.state.change(*patch, &now, &mut own), reply),
-                Mail::Decide { id, verdict, by, reply } => {
-                    (self.state.decide(&id, verdict, &by, &now, &mut own), reply)
-                }
-                Mail::Interrupt { turn, reply } => (self.state.interrupt(&turn, &now, &mut own), reply),
-                Mail::Delete { threads, reply } => match self.state.delete(threads, &now, &mut own) {
-                    Ok(()) => {
-                        out.batch.writes.append(&mut own.batch.writes);
-                        out.effects.append(&mut own.effects);
-                        leavers.push(reply);
-                        continue;
-                    }
-                    Err(refusal) => (Err(refusal), reply),
-                },
-                Mail::Watch { reply } => (Ok(()), reply),
-                Mail::Input(_) | Mail::Reload => continue,
-            };
+            let Some((result, caller)) = self.call(mail, &mut own, &mut accepted) else { continue };
             match result {
                 Ok(()) => {
                     if !own.batch.is_empty() {
@@ -249,31 +213,72 @@ impl Living {
                     }
                     out.batch.writes.append(&mut own.batch.writes);
                     out.effects.append(&mut own.effects);
-                    replies.push(reply);
+                    callers.push(caller);
                 }
-                Err(refusal) => {
-                    let _ = reply.send(Err(refusal));
-                }
+                Err(refusal) => caller.refuse(refusal),
             }
         }
         if let Err(error) = self.task.store.commit(out.batch).await {
             (self.state, self.new) = before;
             let refusal = Refusal::from(error).of_session(&self.id);
-            for reply in replies.into_iter().chain(leavers) {
-                let _ = reply.send(Err(refusal.clone()));
-            }
+            callers.into_iter().for_each(|caller| caller.refuse(refusal.clone()));
             return;
         }
-        self.leavers.append(&mut leavers);
         self.worked |= accepted > 0;
         for _ in 0..accepted {
             self.task.stats.accepted();
         }
         // Before anything is acted on, so that no end is missed.
-        for reply in replies {
-            let _ = reply.send(Ok(self.task.ended.subscribe()));
-        }
+        let ended = self.task.ended.subscribe();
+        callers.into_iter().for_each(|caller| self.callers.stored(caller, &ended));
         self.act(out.effects);
+    }
+
+    /// What one caller asks for, and when it is answered.
+    fn call(&mut self, mail: Mail, own: &mut Output, accepted: &mut u32) -> Option<(Result<(), Refusal>, Caller)> {
+        let store = self.task.store.clone();
+        let next_ask = || store.next_ask();
+        let now = now(&next_ask);
+        Some(match mail {
+            Mail::Submit { turn, on_busy, remember, reply } => {
+                if let Some(new) = &self.new {
+                    create(new, now.at, &mut own.batch);
+                }
+                let id = turn.id.clone();
+                let result = self.state.submit(*turn, on_busy, &now, own);
+                own.batch.writes.extend(remember.map(Write::Remember));
+                *accepted += u32::from(result.is_ok());
+                let opens = result.is_ok() && self.state.opens(&id);
+                (result, if opens { Caller::Opened(id, reply) } else { Caller::Stored(reply) })
+            }
+            Mail::Begin { remember, reply } => {
+                if let Some(new) = &self.new {
+                    create(new, now.at, &mut own.batch);
+                    own.batch.writes.extend(remember.map(Write::Remember));
+                }
+                (Ok(()), Caller::Stored(reply))
+            }
+            Mail::Change { patch, reply } => (self.state.change(*patch, &now, own), Caller::Stored(reply)),
+            Mail::Decide { id, verdict, by, reply } => {
+                (self.state.decide(&id, verdict, &by, &now, own), Caller::Stored(reply))
+            }
+            Mail::Interrupt { turn, force, reply } => {
+                (self.state.interrupt(&turn, force, &now, own), Caller::Stored(reply))
+            }
+            Mail::Steer { steering, reply } => {
+                let item = steering.item.clone();
+                (self.state.steer(*steering, &now, own), Caller::Steered(item, reply))
+            }
+            Mail::Fork { fork, remember, reply } => {
+                let id = fork.id.clone();
+                let of = |session: &Session| fork.of(session, &self.task.policy);
+                (self.state.fork(id.clone(), of, remember, &now, own), Caller::Forked(id, reply))
+            }
+            Mail::Resume { reply } => (self.state.resume(&now, own), Caller::Stored(reply)),
+            Mail::Delete { threads, reply } => (self.state.delete(threads, &now, own), Caller::Left(reply)),
+            Mail::Watch { reply } => (Ok(()), Caller::Stored(reply)),
+            Mail::Input(_) | Mail::Reload => return None,
+        })
     }
 
     async fn inputs(&mut self, mails: Vec<Mail>) {
@@ -389,6 +394,7 @@ impl Living {
             self.task.port.reply(&agent, request, agent::Reply::Decide(types::Decision::Cancel));
         }
         self.jobs.abort_all();
+        self.callers.give_up(&message);
         if let Some(up) = up {
             let next_ask = || store.next_ask();
             self.state.handle(Input::AgentUp(up), &now(&next_ask), &mut self.gathered);
@@ -422,9 +428,21 @@ impl Living {
                     self.gone |= result.is_ok();
                     // Whoever waits for a turn that went with it looks again, and finds none.
                     self.task.ended.send_modify(|_| {});
-                    for reply in self.leavers.drain(..) {
-                        let _ = reply.send(result.clone().map(|()| self.task.ended.subscribe()));
-                    }
+                    self.callers.left(&self.id, result, &self.task.ended.subscribe());
+                }
+                Effect::Steered { item, result } => {
+                    self.callers.steered(&item, result, &self.task.ended.subscribe());
+                }
+                Effect::Forked(session) => self.callers.forked(&session, &self.task.ended.subscribe()),
+                Effect::Opened { turn, result } => {
+                    self.callers.opened(&turn, result, &self.task.ended.subscribe());
+                }
+                Effect::Loaded { session, loaded } => {
+                    let _ = self.task.hub.send(Internal::Loaded { session, loaded });
+                }
+                Effect::Unstoppable { agent, force } => {
+                    let session = self.id.clone();
+                    let _ = self.task.hub.send(Internal::Unstoppable { session, agent, force });
                 }
                 Effect::CheckCwd { turn, principal, images } => {
                     let (policy, cwd) = (self.task.policy.clone(), self.state.session().cwd.clone());

@@ -19,6 +19,7 @@ use crate::{
     mail::{Ended, Mail},
     policy::{Overrides, Strictness},
     prompt::{check_labels, check_prompt, checked_images},
+    state::Steering,
 };
 
 /// A session to make.
@@ -48,6 +49,8 @@ pub enum OnBusy {
     Queue,
     /// The new one is refused.
     Reject,
+    /// What it says is added to the one that runs; when none runs any more it is a turn of its own.
+    Steer,
 }
 
 /// Something that starts work.
@@ -63,6 +66,20 @@ pub enum Work {
         prompt: Box<Prompt>,
         /// What is to be done when it is busy.
         on_busy: OnBusy,
+    },
+    /// More words for a turn that runs.
+    Steer {
+        /// Which one.
+        turn: TurnId,
+        /// The words, and pictures.
+        prompt: Box<Prompt>,
+    },
+    /// Another session is to begin with the history of this one.
+    Fork {
+        /// Which one.
+        session: String,
+        /// The title of the new one; that of the other one without.
+        title: Option<String>,
     },
     /// The conversation of a session is to become shorter.
     Compact {
@@ -137,6 +154,28 @@ impl Engine {
         begun.await.map_err(|_| Refusal::new(Code::Internal, "the request broke off"))?
     }
 
+    /// Adds to a turn that runs; what none takes becomes `otherwise`.
+    async fn steer(
+        &self,
+        who: &Principal,
+        session: SessionId,
+        turn: Option<TurnId>,
+        prompt: Prompt,
+        otherwise: Option<Box<NewTurn>>,
+        key: Option<(IdempotencyKey, [u8; 32])>,
+    ) -> Result<Accepted, Refusal> {
+        let remember = remember(key, &session, turn.as_ref(), Timestamp::now());
+        let item = ItemId::fresh();
+        let steering = Steering { item, turn, prompt, by: who.clone(), otherwise, remember };
+        let (reply, answer) = oneshot::channel();
+        let mail = Mail::Steer { steering: Box::new(steering), reply };
+        let call = Call::Deliver { session: session.clone(), mail };
+        self.calls.send(call).await.map_err(|_| Refusal::shutting_down())?;
+        let (id, ended) = answer.await.map_err(|_| Refusal::shutting_down())??;
+        let turn = Submitted { session: session.clone(), turn: id, ended: Some(ended) };
+        Ok(Accepted { session, turn: Some(turn), ignored: Vec::new(), replayed: false })
+    }
+
     async fn begin(
         &self,
         who: &Principal,
@@ -150,9 +189,23 @@ impl Engine {
             Work::Submit { session, prompt, on_busy } => {
                 check_prompt(&prompt)?;
                 let (id, prompt) = self.look(who, &session, *prompt).await?;
-                let turn = new_turn(&id, TurnKind::Prompt, prompt, None, who, origin);
+                let turn = new_turn(&id, TurnKind::Prompt, prompt.clone(), None, who, origin);
+                if on_busy == OnBusy::Steer {
+                    return self.steer(who, id, None, prompt, Some(Box::new(turn)), key).await;
+                }
                 self.submit(turn, on_busy, key).await
             }
+            Work::Steer { turn, prompt } => {
+                check_prompt(&prompt)?;
+                let found = self.turn(&turn).await?;
+                if found.status.ended() {
+                    let refusal = Refusal::new(Code::TurnEnded, "the turn has ended").of_session(&found.session_id);
+                    return Err(Refusal { turn: Some(turn), ..refusal });
+                }
+                let (id, prompt) = self.look(who, found.session_id.as_str(), *prompt).await?;
+                self.steer(who, id, Some(turn), prompt, None, key).await
+            }
+            Work::Fork { session, title } => self.fork(who, origin, &session, title, key).await,
             Work::Compact { session } => {
                 let (id, prompt) = self.look(who, &session, Prompt::default()).await?;
                 let turn = new_turn(&id, TurnKind::Compact, prompt, None, who, origin);
@@ -238,7 +291,12 @@ impl Engine {
     }
 
     /// Finds the session, and whether this principal may work in its folder with these pictures now.
-    async fn look(&self, who: &Principal, session: &str, prompt: Prompt) -> Result<(SessionId, Prompt), Refusal> {
+    pub(crate) async fn look(
+        &self,
+        who: &Principal,
+        session: &str,
+        prompt: Prompt,
+    ) -> Result<(SessionId, Prompt), Refusal> {
         let Session { id, cwd, .. } = self.session(session).await?;
         let (policy, asker, named) = (self.policy.clone(), who.clone(), id.clone());
         let look = move || {

@@ -91,6 +91,8 @@ impl Port for Witness {
 
     fn ack(&self, _agent: &AgentId, _seq: u64) {}
 
+    fn restart(&self, _: &AgentId, _: &str) {}
+
     fn info(&self) -> AgentInfo {
         AgentInfo {
             status: AgentStatus::Ready,
@@ -136,6 +138,7 @@ async fn engine(root: &Path) -> (Engine, Arc<Witness>, Store) {
         queue_limit: 4,
         awake_limit: 4,
         linger: Duration::from_millis(1),
+        stop_grace: Duration::from_secs(10),
         approval_limit: Duration::from_secs(60),
         on_expiry: engine::OnExpiry::default(),
     };

@@ -8,8 +8,10 @@ mod health;
 mod import;
 mod legacy_sessions;
 mod legacy_turns;
+mod running;
 mod search;
 mod service;
+mod session_work;
 mod sessions;
 mod tokens;
 mod transcript;
@@ -33,11 +35,14 @@ pub(crate) fn all(document: OpenApi) -> (Router<Api>, OpenApi) {
         .routes(routes!(sessions::create, sessions::list))
         .routes(routes!(sessions::show, sessions::change, sessions::delete))
         .routes(routes!(sessions::autoname))
-        .routes(routes!(sessions::compact))
+        .routes(routes!(session_work::compact))
+        .routes(routes!(session_work::resume))
+        .routes(routes!(session_work::fork))
         .routes(routes!(turns::create, turns::list))
         .routes(routes!(turns::show))
         .routes(routes!(turns::retry))
-        .routes(routes!(turns::interrupt))
+        .routes(routes!(running::interrupt))
+        .routes(routes!(running::steer))
         .routes(routes!(events::everything))
         .routes(routes!(events::of_session))
         .routes(routes!(approvals::list))

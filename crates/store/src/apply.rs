@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 use types::{Delivery, EventId, Item, ItemId, ItemStatus, SessionId, TurnId, TurnStatus};
 
 use crate::{
-    Batch, Committed, NewEvent, NewSession, NewTurn, SessionChange, StoreError, TurnChange, Write, approvals,
+    Batch, Committed, NewEvent, NewSession, NewTurn, SessionChange, StoreError, TurnChange, Write, approvals, copies,
     rows::{item_columns, item_status},
     side,
     write::{PendingAsk, first_item},
@@ -22,6 +22,9 @@ pub(crate) fn apply(conn: &Connection, batch: &Batch) -> Result<Committed, Store
                 let changed = conn.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([id.as_str()])?;
                 found(changed, "session", id.as_str())?;
             }
+            Write::CopyTurns { from, to } => copies::turns(conn, session_row(conn, from)?, session_row(conn, to)?)?,
+            Write::Rebind { key, turn } => side::rebind(conn, key, turn)?,
+            Write::Forget(turn) => side::forget(conn, turn)?,
             Write::AddThread { thread, session, backend, at } => {
                 let n = session_row(conn, session)?;
                 add_thread(conn, n, thread.as_str(), Some(backend.as_str()), at.as_millis())?;
@@ -72,9 +75,9 @@ fn create_session(conn: &Connection, new: &NewSession) -> Result<(), StoreError>
     conn.prepare_cached(
         "INSERT INTO sessions (id, title, title_source, title_locked, cwd, model, sandbox, approval_policy, thread_id, \
          backend, forked_from, labels, config, usage, resumed_how, resumed_at, created_at, updated_at, archived_at, \
-         principal, origin, developer_instructions) VALUES (:id, :title, :title_source, :title_locked, :cwd, :model, :sandbox, \
+         principal, origin, developer_instructions, allowed) VALUES (:id, :title, :title_source, :title_locked, :cwd, :model, :sandbox, \
          :approval_policy, :thread_id, :backend, :forked_from, :labels, :config, :usage, :resumed_how, :resumed_at, \
-         :created_at, :updated_at, :archived_at, :principal, :origin, :developer_instructions)",
+         :created_at, :updated_at, :archived_at, :principal, :origin, :developer_instructions, :allowed)",
     )?
     .execute(named_params! {
         ":id": session.id.as_str(),
@@ -99,6 +102,7 @@ fn create_session(conn: &Connection, new: &NewSession) -> Result<(), StoreError>
         ":principal": new.principal.name(),
         ":origin": new.origin.as_str(),
         ":developer_instructions": new.developer_instructions,
+        ":allowed": json(&session.allowed)?,
     })?;
     // A session that is imported or forked begins with a thread.
     if let Some(thread) = &session.thread_id {
@@ -123,7 +127,8 @@ fn update_session(conn: &Connection, id: &SessionId, change: &SessionChange) -> 
          title_locked = coalesce(:locked, title_locked), cwd = coalesce(:cwd, cwd), \
          resumed_how = coalesce(:how, resumed_how), resumed_at = coalesce(:resumed_at, resumed_at), \
          archived_at = iif(:archive, :archived_at, archived_at), labels = coalesce(:labels, labels), \
-         usage = coalesce(:usage, usage), base = iif(:rebase, :base, base), \
+         usage = coalesce(:usage, usage), \
+         allowed = iif(:allow IS NULL, allowed, json_insert(allowed, '$[#]', json(:allow))), base = iif(:rebase, :base, base), \
          updated_at = coalesce(:updated_at, updated_at) WHERE n = :n",
     )?
     .execute(named_params! {
@@ -138,6 +143,7 @@ fn update_session(conn: &Connection, id: &SessionId, change: &SessionChange) -> 
         ":archived_at": change.archived_at.flatten().map(|at| at.as_millis()),
         ":labels": change.labels.as_ref().map(json).transpose()?,
         ":usage": change.usage.as_ref().map(json).transpose()?,
+        ":allow": change.allow.as_ref().map(json).transpose()?,
         ":rebase": change.base.is_some(),
         ":base": change.base.as_ref().and_then(Option::as_ref).map(json).transpose()?,
         ":updated_at": change.updated_at.map(|at| at.as_millis()),

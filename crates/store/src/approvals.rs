@@ -28,6 +28,8 @@ struct Body {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     questions: Vec<Question>,
     decisions: Vec<Decision>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rule: Vec<String>,
 }
 
 pub(crate) const APPROVAL: &str =
@@ -93,6 +95,7 @@ pub(crate) fn approval(row: &Row<'_>) -> rusqlite::Result<Approval> {
         changes: body.changes,
         questions: body.questions,
         decisions: body.decisions,
+        rule: body.rule,
         status: rows::word_at(row, 3)?,
         requested_at: rows::time(row, 5)?,
         expires_at: rows::time(row, 6)?,
@@ -112,6 +115,7 @@ pub(crate) fn add(conn: &Connection, new: &NewApproval) -> Result<(), StoreError
         changes: approval.changes.clone(),
         questions: approval.questions.clone(),
         decisions: approval.decisions.clone(),
+        rule: approval.rule.clone(),
     };
     let changed = conn
         .prepare_cached(

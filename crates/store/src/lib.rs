@@ -32,6 +32,7 @@
 
 mod apply;
 mod approvals;
+mod copies;
 mod error;
 mod migrate;
 mod owner;

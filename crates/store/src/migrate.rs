@@ -11,10 +11,11 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use crate::{OpenError, owner::private_file};
 
 /// All of them, oldest first. A released one is never changed; what it did is on people's disks.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/0001_sessions.sql"),
     include_str!("../migrations/0002_v1.sql"),
     include_str!("../migrations/0003_approvals.sql"),
+    include_str!("../migrations/0004_allowed.sql"),
 ];
 
 /// How long a connection waits for a lock that another program (`sqlite3`, a backup tool) holds.

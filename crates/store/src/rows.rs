@@ -15,7 +15,7 @@ use crate::{Message, PendingAsk, StoredSession, StoredTurn};
 /// What [`session`] reads, from `sessions s`. The unfinished turns are found by their own small index.
 pub(crate) const SESSION: &str = "s.id, s.title, s.title_source, s.title_locked, s.cwd, s.model, s.sandbox, \
     s.approval_policy, s.thread_id, s.backend, s.forked_from, s.labels, s.turn_count, s.resumed_how, s.resumed_at, \
-    s.created_at, s.updated_at, s.archived_at, s.config, s.usage, \
+    s.created_at, s.updated_at, s.archived_at, s.config, s.usage, s.allowed, \
     EXISTS (SELECT 1 FROM turns q WHERE q.session = s.n AND q.status IN ('queued', 'running')), \
     EXISTS (SELECT 1 FROM approvals p WHERE p.session = s.n AND p.status = 'pending')";
 
@@ -51,7 +51,7 @@ pub(crate) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         (Some(how), Some(at)) => Some(Resumed { how: checked(13, word(&how))?, at: Timestamp::from_millis(at) }),
         _ => None,
     };
-    let (busy, waiting): (bool, bool) = (row.get(20)?, row.get(21)?);
+    let (busy, waiting): (bool, bool) = (row.get(21)?, row.get(22)?);
     Ok(Session {
         id: id(row, 0, SessionId::parse)?,
         title: row.get(1)?,
@@ -73,6 +73,7 @@ pub(crate) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         config: json(row, 18)?,
         turn_count: count(row, 12)?,
         usage: optional_json(row, 19)?,
+        allowed: json(row, 20)?,
         resumed,
         created_at: time(row, 15)?,
         updated_at: time(row, 16)?,
@@ -81,14 +82,14 @@ pub(crate) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
 }
 
 pub(crate) fn stored_session(row: &Row<'_>) -> rusqlite::Result<StoredSession> {
-    let agent = optional_id(row, 25, AgentId::parse)?;
-    let seq: Option<i64> = row.get(26)?;
+    let agent = optional_id(row, 26, AgentId::parse)?;
+    let seq: Option<i64> = row.get(27)?;
     Ok(StoredSession {
         session: session(row)?,
-        principal: Principal::from_name(&row.get::<_, String>(22)?),
-        origin: word_at(row, 23)?,
-        developer_instructions: row.get(24)?,
-        base: optional_json(row, 27)?,
+        principal: Principal::from_name(&row.get::<_, String>(23)?),
+        origin: word_at(row, 24)?,
+        developer_instructions: row.get(25)?,
+        base: optional_json(row, 28)?,
         seen: agent.zip(seq.map(i64::cast_unsigned)),
     })
 }

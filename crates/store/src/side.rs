@@ -35,6 +35,21 @@ pub(crate) fn remember(conn: &Connection, new: &Remembered) -> Result<(), StoreE
     Ok(())
 }
 
+/// What a key began is another turn's.
+pub(crate) fn rebind(conn: &Connection, key: &IdempotencyKey, turn: &TurnId) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "UPDATE idempotency SET turn = ?5 WHERE principal = ?1 AND method = ?2 AND path = ?3 AND key = ?4",
+    )?
+    .execute(params![key.principal, key.method, key.path, key.key, turn.as_str()])?;
+    Ok(())
+}
+
+/// The key that began a turn is free again. There are a day's keys at most, and this is rare.
+pub(crate) fn forget(conn: &Connection, turn: &TurnId) -> Result<(), StoreError> {
+    conn.prepare_cached("DELETE FROM idempotency WHERE turn = ?1")?.execute([turn.as_str()])?;
+    Ok(())
+}
+
 /// What came of the request that this key belongs to, if it is not too old at `now`.
 pub(crate) fn remembered(
     conn: &Connection,

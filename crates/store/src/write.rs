@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use types::{
-    AgentId, Approval, ApprovalId, ApprovalStatus, AskId, Delivery, EventId, EventName, Grant, Item, ItemBody, ItemId,
-    Origin, Principal, Resumed, Session, SessionId, ThreadId, Timestamp, TitleSource, TurnError, TurnId, TurnKind,
-    TurnOptions, TurnStatus, Usage, agent::Backend,
+    AgentId, Allowed, Approval, ApprovalId, ApprovalStatus, AskId, Delivery, EventId, EventName, Grant, Item, ItemBody,
+    ItemId, Origin, Principal, Resumed, Session, SessionId, ThreadId, Timestamp, TitleSource, TurnError, TurnId,
+    TurnKind, TurnOptions, TurnStatus, Usage, agent::Backend,
 };
 
 /// Writes that belong together, in order. Either all of them are on disk or none.
@@ -43,6 +43,13 @@ pub enum Write {
     },
     /// A session goes, with everything in it.
     DeleteSession(SessionId),
+    /// The turns of a session that have ended, with their items, once more in another one, under ids of their own.
+    CopyTurns {
+        /// Whose.
+        from: SessionId,
+        /// Where to; it has none yet.
+        to: SessionId,
+    },
     /// A thread that a session has, or had. The newest is its current one.
     AddThread {
         /// Codex's id.
@@ -91,6 +98,15 @@ pub enum Write {
     },
     /// A request that starts work, under a key of the caller's. Refused when the key is taken, and not yet old.
     Remember(Box<Remembered>),
+    /// Work that a key began is another turn's now.
+    Rebind {
+        /// The key.
+        key: IdempotencyKey,
+        /// The turn.
+        turn: TurnId,
+    },
+    /// The key that began this turn is free again, if there was one.
+    Forget(TurnId),
     /// A new grant. Refused when there is one of that name.
     AddGrant {
         /// What it opens.
@@ -150,6 +166,8 @@ pub struct SessionChange {
     pub labels: Option<BTreeMap<String, String>>,
     /// Tokens of all its turns.
     pub usage: Option<Usage>,
+    /// One more thing that is allowed without asking.
+    pub allow: Option<Allowed>,
     /// What its thread goes back to after turns with a model of their own; `Some(None)` once it has.
     pub base: Option<Option<Base>>,
     /// When something last happened in it.

@@ -34,6 +34,9 @@ pub struct Approval {
     pub questions: Vec<Question>,
     /// The decisions that can be given.
     pub decisions: Vec<Decision>,
+    /// How commands begin that Codex proposes to allow from now on. `acceptForSession` can be given for all of those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule: Vec<String>,
     /// What became of it.
     pub status: ApprovalStatus,
     /// When Codex asked.
@@ -46,6 +49,33 @@ pub struct Approval {
     /// When it was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Timestamp>,
+}
+
+/// What a person allowed for the rest of a session: what is the same is not asked again, also when Codex has forgotten it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Allowed {
+    /// What it is about.
+    pub kind: ApprovalKind,
+    /// This command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// In this folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// All commands that begin with these words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule: Vec<String>,
+    /// Changes of these files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// What Codex asked for, in its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who allowed it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// What an approval is about.

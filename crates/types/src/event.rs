@@ -25,6 +25,8 @@ pub enum EventName {
     TurnStarted,
     /// Codex has recorded the prompt.
     TurnDelivered,
+    /// Something was added to a turn while it runs; the detail says what, and who added it.
+    TurnSteered,
     /// The turn ended as it should.
     TurnCompleted,
     /// The turn ended with an error.
@@ -33,6 +35,8 @@ pub enum EventName {
     TurnInterrupted,
     /// Tokens were counted.
     TurnUsage,
+    /// What the turn changed in files, all in one; the detail holds it.
+    TurnDiff,
     /// An item began.
     ItemStarted,
     /// An item ended.
@@ -45,10 +49,14 @@ pub enum EventName {
     AgentStarted,
     /// A Codex process is gone.
     AgentExited,
+    /// Another Codex process is ready, in the place of one that is gone.
+    AgentRestarted,
+    /// A Codex process that was there before this daemon goes on.
+    AgentAttached,
 }
 
 /// Every name with its word; the one table for both directions.
-const NAMES: [(EventName, &str); 19] = [
+const NAMES: [(EventName, &str); 23] = [
     (EventName::SessionCreated, "session.created"),
     (EventName::SessionUpdated, "session.updated"),
     (EventName::SessionArchived, "session.archived"),
@@ -58,16 +66,20 @@ const NAMES: [(EventName, &str); 19] = [
     (EventName::TurnHeld, "turn.held"),
     (EventName::TurnStarted, "turn.started"),
     (EventName::TurnDelivered, "turn.delivered"),
+    (EventName::TurnSteered, "turn.steered"),
     (EventName::TurnCompleted, "turn.completed"),
     (EventName::TurnFailed, "turn.failed"),
     (EventName::TurnInterrupted, "turn.interrupted"),
     (EventName::TurnUsage, "turn.usage"),
+    (EventName::TurnDiff, "turn.diff"),
     (EventName::ItemStarted, "item.started"),
     (EventName::ItemCompleted, "item.completed"),
     (EventName::ApprovalRequested, "approval.requested"),
     (EventName::ApprovalResolved, "approval.resolved"),
     (EventName::AgentStarted, "agent.started"),
     (EventName::AgentExited, "agent.exited"),
+    (EventName::AgentRestarted, "agent.restarted"),
+    (EventName::AgentAttached, "agent.attached"),
 ];
 
 impl EventName {

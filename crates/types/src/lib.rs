@@ -23,7 +23,7 @@ mod turn;
 
 pub mod agent;
 
-pub use approval::{Approval, ApprovalKind, ApprovalStatus, Decision, Question};
+pub use approval::{Allowed, Approval, ApprovalKind, ApprovalStatus, Decision, Question};
 pub use code::Code;
 pub use daemon::DaemonFile;
 pub use event::{Event, EventName};
@@ -35,4 +35,4 @@ pub use principal::{Origin, Principal, Scope};
 pub use session::{Resumed, ResumedHow, Role, Session, SessionStatus, TitleSource};
 pub use timestamp::Timestamp;
 pub use title::{TITLE_CHARS, auto_title, fold_title};
-pub use turn::{Delivery, InputPart, Turn, TurnError, TurnErrorCode, TurnKind, TurnOptions, TurnStatus, Usage};
+pub use turn::{Delivery, InputPart, OnHeld, Turn, TurnError, TurnErrorCode, TurnKind, TurnOptions, TurnStatus, Usage};

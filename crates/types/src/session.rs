@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::{ApprovalPolicy, Sandbox, SessionId, ThreadId, Timestamp, Usage};
+use crate::{Allowed, ApprovalPolicy, Sandbox, SessionId, ThreadId, Timestamp, Usage};
 
 /// A conversation that the bridge owns: its id never changes and its history is on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -53,6 +53,9 @@ pub struct Session {
     /// Tokens of all its turns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// What was allowed in it without asking again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<Allowed>,
     /// How its thread came back the last time that it had to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed: Option<Resumed>,
@@ -86,6 +89,7 @@ impl Session {
             config: Map::new(),
             turn_count: 0,
             usage: None,
+            allowed: Vec::new(),
             resumed: None,
             created_at: at,
             updated_at: at,

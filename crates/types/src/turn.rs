@@ -97,6 +97,9 @@ pub struct TurnOptions {
     /// The JSON Schema of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<serde_json::Value>,
+    /// What becomes of it when another process has its thread.
+    #[serde(default, skip_serializing_if = "OnHeld::is_default")]
+    pub on_held: OnHeld,
 }
 
 impl TurnOptions {
@@ -106,6 +109,12 @@ impl TurnOptions {
         *self == Self::default()
     }
 
+    /// True when there is nothing for Codex besides a text.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.input.is_empty() && self.model.is_none() && self.effort.is_none() && self.output_schema.is_none()
+    }
+
     /// The images of the input: addresses and paths, in order.
     pub fn images(&self) -> impl Iterator<Item = &str> {
         self.input.iter().filter_map(|part| match part {
@@ -113,6 +122,27 @@ impl TurnOptions {
             InputPart::Image { url } => Some(url.as_str()),
             InputPart::LocalImage { path } => Some(path.as_str()),
         })
+    }
+}
+
+/// What becomes of a turn whose thread another Codex process is writing to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnHeld {
+    /// It fails, after some seconds in which that process may have ended.
+    #[default]
+    Fail,
+    /// It waits until that process lets go of the thread.
+    Wait,
+    /// The session goes on with a copy of the thread.
+    Fork,
+}
+
+impl OnHeld {
+    /// Whether it is what holds when nobody says.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

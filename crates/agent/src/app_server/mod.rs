@@ -176,6 +176,7 @@ impl Adapter for AppServer {
             steer: self.second_api,
             fork: true,
             clean_terminals: self.second_api,
+            leaves_commands: false,
             approvals_for_session: true,
         }
     }

@@ -46,6 +46,10 @@ impl AppServer {
                 let note: wire::PlanNote = wire::read(params)?;
                 (note.thread_id, items::plan(note.plan))
             }
+            "turn/diff/updated" => {
+                let note: wire::DiffNote = wire::read(params)?;
+                (note.thread_id, What::Diff(note.diff))
+            }
             "thread/tokenUsage/updated" => {
                 let note: wire::UsageNote = wire::read(params)?;
                 let thread = note.thread_id.clone();

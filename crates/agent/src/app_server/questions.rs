@@ -69,6 +69,7 @@ impl Questions {
             reason: asked.reason(),
             questions: asked.questions(),
             decisions: decisions(kind),
+            rule: asked.proposed_execpolicy_amendment.unwrap_or_default(),
             codex_item: asked.item_id,
             command: asked.command,
             cwd: asked.cwd,

@@ -206,6 +206,13 @@ pub(super) struct DeltaNote {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+pub(super) struct DiffNote {
+    pub(super) thread_id: ThreadId,
+    pub(super) diff: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct PlanNote {
     pub(super) thread_id: ThreadId,
     pub(super) plan: Vec<PlanStep>,

@@ -257,7 +257,13 @@ impl McpServer {
 
 impl Adapter for McpServer {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { interrupt: true, approvals_for_session: true, ..Capabilities::default() }
+        Capabilities {
+            interrupt: true,
+            // 0.98.0 ends a command with its turn; 0.153.4 does not.
+            leaves_commands: self.few_policies,
+            approvals_for_session: true,
+            ..Capabilities::default()
+        }
     }
 
     fn ask(&mut self, id: AskId, ask: Ask, _now: Instant, out: &mut Out) {

@@ -62,6 +62,7 @@ impl Questions {
             reason: text("codex_reason").or_else(|| text("message")),
             changes: changes(params.get("codex_changes")),
             questions: Vec::new(),
+            rule: Vec::new(),
             decisions: match kind {
                 ApprovalKind::Elicitation => vec![Accept, Decline, Cancel],
                 _ => vec![Accept, AcceptForSession, Decline, Cancel],

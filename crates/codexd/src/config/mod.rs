@@ -164,6 +164,9 @@ pub(crate) struct ServeArgs {
     /// What a question that nobody answered in time does: cancel interrupts the turn, decline says no and lets it go on
     #[arg(long, value_name = "WHAT", env = "CODEXD_ON_EXPIRY", default_value = "cancel", value_parser = on_expiry())]
     pub(crate) on_expiry: OnExpiry,
+    /// How long Codex may take to stop a turn that is interrupted, before it is started anew or the turn is given up
+    #[arg(long, value_name = "TIME", env = "CODEXD_INTERRUPT_GRACE", default_value = "10s", value_parser = parse_time)]
+    pub(crate) interrupt_grace: Duration,
     /// A token that requests over TCP must carry; it is visible in the process list, prefer --token-file
     #[arg(long, env = "CODEXD_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,

@@ -1,7 +1,7 @@
 //! What callers ask of a session: a turn, or a change of the session itself. Each is refused whole or done whole.
 
 use store::{NewTurn, SessionChange, TurnChange, Write};
-use types::{Code, EventName, InputPart, TitleSource, TurnId, TurnKind, auto_title};
+use types::{Code, EventName, InputPart, OnHeld, TitleSource, TurnId, TurnKind, TurnOptions, auto_title};
 
 use super::{Job, Now, Output, Patch, State, Stop, Waiting};
 use crate::{OnBusy, Refusal};
@@ -29,20 +29,12 @@ impl State {
             if turn.kind == TurnKind::Compact && !capabilities.compact {
                 return refuse(Code::NotSupported, "this version of Codex can't compact a conversation on request");
             }
-            if !turn.options.is_plain() && !capabilities.turn_options {
+            if !turn.options.is_text() && !capabilities.turn_options {
                 let detail = "this version of Codex takes only text: no images, and no model, effort or outputSchema for one turn";
                 return refuse(Code::NotSupported, detail);
             }
         }
-        let remote = |part: &InputPart| matches!(part, InputPart::Image { url } if !url.starts_with("data:"));
-        if let Some(agent) = &self.agent
-            && !agent.capabilities.remote_images
-            && turn.options.input.iter().any(remote)
-        {
-            let detail =
-                "this version of Codex does not fetch images: send the picture as a data: address, or as a localImage";
-            return refuse(Code::NotSupported, detail);
-        }
+        self.check_images(&turn.options)?;
         if turn.kind == TurnKind::Compact && self.session.turn_count == 0 {
             return refuse(Code::NotSupported, "the session has had no turn: there is nothing to compact");
         }
@@ -54,11 +46,7 @@ impl State {
             return Err(Refusal::new(Code::AgentUnavailable, format!("Codex is not running: {error}"))
                 .of_session(&self.session.id));
         }
-        for waiting in self.queue.iter_mut().filter(|waiting| waiting.held) {
-            waiting.held = false;
-            let change = TurnChange { held: Some(false), ..TurnChange::default() };
-            out.batch.push(Write::UpdateTurn { id: waiting.job.turn.clone(), change: Box::new(change) });
-        }
+        self.let_go(out);
         let mut change = SessionChange { updated_at: Some(now.at), ..SessionChange::default() };
         let continues = self.session.turn_count > 0 || self.session.title.is_empty();
         if self.session.title_source == TitleSource::Auto && !self.session.title_locked && continues {
@@ -71,16 +59,7 @@ impl State {
         }
         self.session.turn_count += 1;
         self.queue.push_back(Waiting {
-            job: Job {
-                turn: turn.id.clone(),
-                kind: turn.kind,
-                prompt_item: turn.prompt_item.clone(),
-                prompt: turn.prompt.clone(),
-                options: turn.options.clone(),
-                at: turn.created_at,
-                principal: turn.principal.clone(),
-                origin: turn.origin,
-            },
+            job: Job::new(&turn),
             held: false,
             stale: self.active.is_some() || waiting > 0,
         });
@@ -90,6 +69,43 @@ impl State {
         self.event(EventName::TurnQueued, Some(&id), None, None, now, out);
         self.start_next(now, out);
         Ok(())
+    }
+
+    /// The turn is on its way to a thread of which it is not known yet whether another process has it: its caller is to wait until
+    /// that is known ([`super::Effect::Opened`]).
+    pub(crate) fn opens(&mut self, turn: &TurnId) -> bool {
+        let known = self.agent.is_some() && self.session.thread_id.is_some() && !self.loaded;
+        let Some(active) = self.active.as_mut().filter(|active| active.job.turn == *turn) else { return false };
+        active.announced = known && active.job.options.on_held == OnHeld::Fail;
+        active.announced
+    }
+
+    /// What was held goes on.
+    pub(crate) fn resume(&mut self, now: &Now<'_>, out: &mut Output) -> Result<(), Refusal> {
+        self.check_open()?;
+        self.let_go(out);
+        self.start_next(now, out);
+        Ok(())
+    }
+
+    fn let_go(&mut self, out: &mut Output) {
+        for waiting in self.queue.iter_mut().filter(|waiting| waiting.held) {
+            waiting.held = false;
+            let change = TurnChange { held: Some(false), ..TurnChange::default() };
+            out.batch.push(Write::UpdateTurn { id: waiting.job.turn.clone(), change: Box::new(change) });
+        }
+    }
+
+    /// Refuses pictures that this Codex would not fetch.
+    pub(super) fn check_images(&self, options: &TurnOptions) -> Result<(), Refusal> {
+        let remote = |part: &InputPart| matches!(part, InputPart::Image { url } if !url.starts_with("data:"));
+        let fetches = self.agent.as_ref().is_none_or(|agent| agent.capabilities.remote_images);
+        if fetches || !options.input.iter().any(remote) {
+            return Ok(());
+        }
+        let detail =
+            "this version of Codex does not fetch images: send the picture as a data: address, or as a localImage";
+        Err(Refusal::new(Code::NotSupported, detail).of_session(&self.session.id))
     }
 
     /// A person changes the session itself.
@@ -141,10 +157,16 @@ impl State {
     }
 
     /// A turn is to stop. One that waits is over at once; the one that runs ends when Codex has stopped.
-    pub(crate) fn interrupt(&mut self, turn: &TurnId, now: &Now<'_>, out: &mut Output) -> Result<(), Refusal> {
+    pub(crate) fn interrupt(
+        &mut self,
+        turn: &TurnId,
+        force: bool,
+        now: &Now<'_>,
+        out: &mut Output,
+    ) -> Result<(), Refusal> {
         self.check_open()?;
         if self.active.as_ref().is_some_and(|active| active.job.turn == *turn) {
-            self.stop(Stop::Asked, now, out);
+            self.stop(Stop::Asked, force, now, out);
             return Ok(());
         }
         let place = self.queue.iter().position(|waiting| waiting.job.turn == *turn);
@@ -157,7 +179,7 @@ impl State {
     }
 
     /// Refuses what comes to a session that is being deleted.
-    fn check_open(&self) -> Result<(), Refusal> {
+    pub(super) fn check_open(&self) -> Result<(), Refusal> {
         if self.leaving.is_some() { Err(Refusal::no_session(self.session.id.as_str())) } else { Ok(()) }
     }
 }

@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 
 use agent::{ApprovalRequest, Reply, RequestId};
 use serde_json::json;
-use store::{NewApproval, Resolution, TurnChange, Write};
+use store::{NewApproval, Resolution, SessionChange, TurnChange, Write};
 use types::{
-    AgentId, Approval, ApprovalId, ApprovalKind, ApprovalStatus, Code, Decision, EventName, FileChange, ItemBody,
-    Origin, Timestamp,
+    AgentId, Allowed, Approval, ApprovalId, ApprovalKind, ApprovalStatus, Code, Decision, EventName, FileChange,
+    ItemBody, Origin, Timestamp,
 };
 
 use super::{Active, Effect, Now, Output, Phase, State};
 use crate::{OnExpiry, Refusal, Verdict};
+
+/// The most that is kept of what a person allowed for the rest of a session; beyond that Codex alone knows it.
+const ALLOWED: usize = 256;
 
 /// The most questions that one turn may have open.
 const OPEN: usize = 64;
@@ -27,6 +30,14 @@ pub(super) struct Open {
     agent: AgentId,
     request: RequestId,
     until: Instant,
+}
+
+/// Who decides.
+#[derive(Debug)]
+pub(crate) struct Decider {
+    pub(crate) name: String,
+    /// Also over what they asked for themselves.
+    pub(crate) own: bool,
 }
 
 impl State {
@@ -45,6 +56,7 @@ impl State {
             return;
         };
         let limit = if active.job.origin == Origin::Mcp { limit.min(MCP_LIMIT) } else { limit };
+        let known = self.session.allowed.iter().any(|allowed| covers(allowed, &asked, &changes_of(active, &asked)));
         let changes = changes_of(active, &asked);
         let approval = Approval {
             id: ApprovalId::fresh(),
@@ -57,6 +69,7 @@ impl State {
             changes,
             questions: asked.questions,
             decisions: asked.decisions,
+            rule: asked.rule,
             status: ApprovalStatus::Pending,
             requested_at: now.at,
             expires_at: Timestamp::from_millis(now.at.as_millis().saturating_add(millis(limit))),
@@ -72,6 +85,11 @@ impl State {
         active.waiting_since.get_or_insert(now.clock);
         active.open.push(Open { approval: approval.clone(), agent, request: asked.request, until: now.clock + limit });
         self.event_of(EventName::ApprovalRequested, &approval, now, out);
+        if known {
+            // Somebody has allowed it for the whole session; a Codex that was started since does not know.
+            let reply = Reply::Decide(Decision::Accept);
+            self.resolve(&approval.id, ApprovalStatus::Accepted, "policy", Some(reply), now, out);
+        }
     }
 
     /// Somebody decided.
@@ -79,7 +97,7 @@ impl State {
         &mut self,
         id: &ApprovalId,
         verdict: Verdict,
-        by: &str,
+        by: &Decider,
         now: &Now<'_>,
         out: &mut Output,
     ) -> Result<(), Refusal> {
@@ -90,6 +108,10 @@ impl State {
         };
         let stopping = self.active.as_ref().is_some_and(|active| active.stopping.is_some());
         let yes = !matches!(verdict, Verdict::Decide(Decision::Decline | Decision::Cancel));
+        if !by.own && self.active.as_ref().is_some_and(|active| active.steerers.contains(&by.name)) {
+            let detail = "this token has added to the turn, so it can't approve what the turn asks; the scope approve-own allows that";
+            return refuse(Code::Forbidden, detail.to_owned());
+        }
         if stopping && yes {
             return refuse(
                 Code::ApprovalResolved,
@@ -107,6 +129,24 @@ impl State {
                     return refuse(Code::BadRequest, detail);
                 }
                 (status_of(decision), Reply::Decide(decision))
+            }
+            Verdict::AllowRule(rule) => {
+                if rule.is_empty() || rule != open.approval.rule {
+                    let detail = "`rule` is not the one that Codex proposes; the approval lists that as `rule`";
+                    return refuse(Code::BadRequest, detail.to_owned());
+                }
+                let allow = Allowed { rule, ..allowed_of(&open.approval, by, now.at) };
+                let allow = Allowed { command: None, cwd: None, ..allow };
+                self.allow(allow, out);
+                self.resolve(
+                    id,
+                    ApprovalStatus::Accepted,
+                    &by.name,
+                    Some(Reply::Decide(Decision::AcceptForSession)),
+                    now,
+                    out,
+                );
+                return Ok(());
             }
             Verdict::Answers(answers) => {
                 if open.approval.questions.is_empty() {
@@ -127,8 +167,21 @@ impl State {
                 (ApprovalStatus::Accepted, Reply::Answers(answers))
             }
         };
-        self.resolve(id, status, by, Some(reply), now, out);
+        if reply == Reply::Decide(Decision::AcceptForSession) {
+            let allow = allowed_of(&open.approval, by, now.at);
+            self.allow(allow, out);
+        }
+        self.resolve(id, status, &by.name, Some(reply), now, out);
         Ok(())
+    }
+
+    fn allow(&mut self, allowed: Allowed, out: &mut Output) {
+        if self.session.allowed.len() >= ALLOWED {
+            return;
+        }
+        self.session.allowed.push(allowed.clone());
+        let change = SessionChange { allow: Some(allowed), ..SessionChange::default() };
+        out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
     }
 
     /// Codex does not wait for it any more.
@@ -232,6 +285,38 @@ fn changes_of(active: &Active, asked: &ApprovalRequest) -> Vec<FileChange> {
     match item.and_then(|item| item.open.as_ref()) {
         Some(ItemBody::FileChange { changes }) => changes.clone(),
         _ => Vec::new(),
+    }
+}
+
+/// What is allowed from now on by a yes for the session.
+fn allowed_of(approval: &Approval, by: &Decider, at: Timestamp) -> Allowed {
+    Allowed {
+        kind: approval.kind,
+        command: approval.command.clone(),
+        cwd: approval.cwd.clone(),
+        rule: Vec::new(),
+        paths: approval.changes.iter().map(|change| change.path.clone()).collect(),
+        reason: (approval.kind == ApprovalKind::Permissions).then(|| approval.reason.clone()).flatten(),
+        by: by.name.clone(),
+        at,
+    }
+}
+
+/// Whether a question is about nothing but what was allowed before.
+fn covers(allowed: &Allowed, asked: &ApprovalRequest, changes: &[FileChange]) -> bool {
+    if allowed.kind != asked.kind {
+        return false;
+    }
+    match allowed.kind {
+        ApprovalKind::Command if !allowed.rule.is_empty() => asked.rule.starts_with(&allowed.rule),
+        ApprovalKind::Command => {
+            asked.command.is_some() && allowed.command == asked.command && allowed.cwd == asked.cwd
+        }
+        ApprovalKind::FileChange => {
+            !changes.is_empty() && changes.iter().all(|change| allowed.paths.contains(&change.path))
+        }
+        ApprovalKind::Permissions => allowed.reason.is_some() && allowed.reason == asked.reason,
+        ApprovalKind::UserInput | ApprovalKind::Elicitation => false,
     }
 }
 

@@ -2,9 +2,12 @@
 
 use agent::{Ask, AskError};
 use store::{SessionChange, TurnChange, Write};
-use types::{Delivery, EventName, TurnError, TurnErrorCode, TurnId, TurnStatus};
+use types::{Code, Delivery, EventName, ItemBody, TurnError, TurnErrorCode, TurnId, TurnStatus};
 
-use super::{Effect, Finished, Job, Now, Output, Phase, STOP_AGAIN, STOP_GRACE, State, Stop, Stopping};
+use super::{
+    Active, Effect, Finished, Job, Now, Output, Phase, RESTART_GRACE, STOP_AGAIN, SWEEPS, State, Stop, Stopping,
+};
+use crate::Refusal;
 
 impl State {
     pub(super) fn agent_down(&mut self, error: &str, retrying: bool, now: &Now<'_>, out: &mut Output) {
@@ -17,10 +20,28 @@ impl State {
             // Its answer is still to come, and says whether it was heard.
             Phase::Asked if active.ask.is_some() => {}
             Phase::Asked | Phase::Running => {
-                let message = format!("Codex ended under the turn: {error}. The session goes on with the next prompt");
-                self.interrupted(TurnErrorCode::AgentExited, message, now, out);
+                let (code, message) = match active.stopping.filter(|stopping| stopping.forced) {
+                    Some(stopping) => {
+                        let (code, why) = stopping.why.told();
+                        (
+                            code,
+                            format!(
+                                "the turn {why}, and Codex, which did not stop it when told to, was started anew for that"
+                            ),
+                        )
+                    }
+                    None => {
+                        let message =
+                            format!("Codex ended under the turn: {error}. The session goes on with the next prompt");
+                        (TurnErrorCode::AgentExited, message)
+                    }
+                };
+                self.interrupted(code, message, now, out);
             }
-            _ => active.phase = Phase::NoAgent,
+            _ => {
+                active.phase = Phase::NoAgent;
+                self.announce(Ok(()), out);
+            }
         }
         self.give_up_if_hopeless(now, out);
     }
@@ -35,7 +56,7 @@ impl State {
     }
 
     pub(super) fn tick(&mut self, now: &Now<'_>, out: &mut Output) {
-        let Some(active) = &mut self.active else { return };
+        let Some(active) = &mut self.active else { return self.sweep(now, out) };
         if let Phase::Resuming { again_at: Some(at), .. } = active.phase
             && at <= now.clock
         {
@@ -43,17 +64,17 @@ impl State {
             return;
         }
         match active.stopping {
+            Some(stopping) if stopping.limit <= now.clock && stopping.forced => self.left_running(now, out),
             Some(stopping) if stopping.limit <= now.clock => {
-                self.abandon_thread(out);
-                let (code, error) = match stopping.why {
-                    Stop::Deadline => (TurnErrorCode::TurnTimeout, "took longer than it may"),
-                    Stop::Asked => (TurnErrorCode::AgentTimeout, "was to stop"),
+                let Some(agent) = self.agent.as_ref().map(|up| up.id.clone()) else {
+                    return self.left_running(now, out);
                 };
-                let message = format!(
-                    "the turn {error}, and Codex did not stop when told to. It may still be at work; the session goes on with a \
-                     new thread"
-                );
-                self.interrupted(code, message, now, out);
+                if let Some(stopping) = &mut active.stopping {
+                    stopping.forced = true;
+                    stopping.again_at = None;
+                    stopping.limit = now.clock + RESTART_GRACE;
+                }
+                out.effects.push(Effect::Unstoppable { agent, force: stopping.force });
             }
             Some(stopping) if stopping.again_at.is_some_and(|at| at <= now.clock) => {
                 if let Some(stopping) = &mut active.stopping {
@@ -63,20 +84,45 @@ impl State {
                 self.tell_to_stop(now, out);
             }
             None if active.waiting_since.is_some() => self.expire(now, out),
-            None if active.deadline <= now.clock => self.stop(Stop::Deadline, now, out),
+            None if active.deadline <= now.clock => self.stop(Stop::Deadline, false, now, out),
             _ => {}
         }
     }
 
-    /// The turn that runs is to stop. One that Codex has not been asked for ends at once.
-    pub(super) fn stop(&mut self, why: Stop, now: &Now<'_>, out: &mut Output) {
+    /// Codex did not stop the turn, and is not started anew for it: others have turns there.
+    pub(super) fn left_running(&mut self, now: &Now<'_>, out: &mut Output) {
+        let Some(stopping) = self.active.as_ref().and_then(|active| active.stopping) else { return };
+        self.abandon_thread(out);
+        let (code, error) = stopping.why.told();
+        let message = format!(
+            "the turn {error}, and Codex did not stop when told to. It may still be at work, since Codex also runs turns of other \
+             sessions and was not started anew; the session goes on with a new thread"
+        );
+        self.interrupted(code, message, now, out);
+    }
+
+    /// Ends what an interrupt may have left, while nothing else of this session runs.
+    fn sweep(&mut self, now: &Now<'_>, out: &mut Output) {
+        while self.sweeps.front().is_some_and(|at| *at <= now.clock) {
+            self.sweeps.pop_front();
+            if let (true, Some(thread)) = (self.loaded, self.session.thread_id.clone()) {
+                self.ask(Ask::CleanTerminals { thread }, "clean", now, out);
+            }
+        }
+    }
+
+    /// The turn that runs is to stop. One that Codex has not been asked for ends at once. With `force` Codex is started anew if it
+    /// does not stop it, also when that ends turns of others.
+    pub(super) fn stop(&mut self, why: Stop, force: bool, now: &Now<'_>, out: &mut Output) {
         let Some(active) = &mut self.active else { return };
-        if active.stopping.is_some() {
+        if let Some(stopping) = &mut active.stopping {
+            stopping.force |= force;
             return;
         }
         let asked = matches!(active.phase, Phase::Asked | Phase::Running);
         if asked {
-            active.stopping = Some(Stopping { why, told: None, again_at: None, limit: now.clock + STOP_GRACE });
+            let limit = now.clock + self.limits.bounds.stop_grace;
+            active.stopping = Some(Stopping { why, told: None, again_at: None, limit, force, forced: false });
             self.tell_to_stop(now, out);
             return;
         }
@@ -150,7 +196,17 @@ impl State {
                 self.interrupted(TurnErrorCode::AgentExited, message, now, out);
             }
             AskError::Held(_) => {
-                let message = format!("{error}; end that process, or try again later");
+                let message = format!(
+                    "{error}; end that process or try again later, or send the prompt with `onHeld`: `wait` waits for it, `fork` goes \
+                     on with a copy of the thread"
+                );
+                let refusal = Refusal::new(Code::ThreadHeld, message.clone()).of_session(&self.session.id);
+                if let Some(active) = self.active.as_ref().filter(|active| active.announced) {
+                    // The caller is refused, so its key is free again.
+                    let turn = active.job.turn.clone();
+                    out.batch.push(Write::Forget(turn.clone()));
+                    self.announce(Err(Refusal { turn: Some(turn), ..refusal }), out);
+                }
                 let error = TurnError { retryable: true, ..TurnError::new(TurnErrorCode::Other, message) };
                 self.end(TurnStatus::Failed, Some(error), now, out);
             }
@@ -165,15 +221,32 @@ impl State {
     /// The turn ends. After a lost one the waiting ones are held, until somebody asks for something again.
     pub(super) fn end(&mut self, status: TurnStatus, error: Option<TurnError>, now: &Now<'_>, out: &mut Output) {
         self.close_approvals(now, out);
-        let Some(active) = self.active.take() else { return };
+        self.announce(Ok(()), out);
+        let Some(mut active) = self.active.take() else { return };
         self.fresh = None;
         // A command that Codex was running goes on after an interrupt, unless it is told to end it (measured, 0.153 and later).
         let cleans = self.agent.as_ref().is_some_and(|up| up.capabilities.clean_terminals);
         let interrupted = active.stopping.is_some() && active.begun && status == TurnStatus::Interrupted;
         if let (true, true, Some(thread)) = (cleans && interrupted, self.loaded, self.session.thread_id.clone()) {
             self.ask(Ask::CleanTerminals { thread }, "clean", now, out);
+            self.sweeps = SWEEPS.iter().map(|after| now.clock + *after).collect();
         }
+        let leaves = self.agent.as_ref().is_some_and(|up| up.capabilities.leaves_commands);
+        let error = match (&error, left_command(&active)) {
+            (None, Some(command)) if leaves && interrupted => Some(TurnError::new(
+                TurnErrorCode::Other,
+                format!(
+                    "the command `{command}` may still be running: this version of Codex does not end it, and can't be told to"
+                ),
+            )),
+            _ => error,
+        };
         self.close_items(&active, now, out);
+        if let Some(diff) = active.diff.take() {
+            let detail = serde_json::json!({ "diff": diff });
+            self.event(EventName::TurnDiff, Some(&active.job.turn), None, Some(detail), now, out);
+        }
+        self.close_steers(&mut active, now, out);
         if let Some(ask) = active.ask {
             out.batch.push(Write::SettleAsk(ask));
         }
@@ -251,4 +324,12 @@ impl State {
             self.event(EventName::TurnHeld, Some(&turn), None, None, now, out);
         }
     }
+}
+
+/// A command that was running when the turn ended.
+fn left_command(active: &Active) -> Option<&str> {
+    active.items.values().find_map(|item| match &item.open {
+        Some(ItemBody::CommandExecution { command, .. }) => Some(command.as_str()),
+        _ => None,
+    })
 }

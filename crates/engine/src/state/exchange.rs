@@ -14,7 +14,7 @@ use types::{
     TurnStatus, agent::Backend,
 };
 
-use crate::{OnExpiry, Policy, Refusal};
+use crate::{OnExpiry, Policy, Refusal, mail::Loaded};
 
 /// Bounds of one session's work.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,8 @@ pub(crate) struct Bounds {
     pub(crate) linger: Duration,
     pub(crate) approval: Duration,
     pub(crate) on_expiry: OnExpiry,
+    /// How long a turn that is told to stop may take.
+    pub(crate) stop_grace: Duration,
 }
 
 /// What the operator sets for every session.
@@ -65,6 +67,7 @@ pub(crate) struct Patch {
 
 /// What can happen to a session.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are reports; a box would be one allocation each")]
 pub(crate) enum Input {
     AgentUp(Up),
     AgentDown {
@@ -82,6 +85,8 @@ pub(crate) enum Input {
         turn: TurnId,
         messages: Result<Vec<Message>, String>,
     },
+    /// Codex is not started anew for the turn that it does not stop.
+    LeftRunning,
     Tick,
 }
 
@@ -122,6 +127,29 @@ pub(crate) enum Effect {
     },
     /// An item is over.
     ItemOver(ItemId),
+    /// An addition was taken by this turn, or was not.
+    Steered {
+        item: ItemId,
+        result: Result<TurnId, Refusal>,
+    },
+    /// The other session is there.
+    Forked(SessionId),
+    /// Codex has loaded a thread for a session.
+    Loaded {
+        session: SessionId,
+        loaded: Loaded,
+    },
+    /// Whether the turn gets its thread is known now.
+    Opened {
+        turn: TurnId,
+        result: Result<(), Refusal>,
+    },
+    /// Codex did not stop the turn.
+    Unstoppable {
+        agent: AgentId,
+        /// Codex is to be started anew whatever else it runs.
+        force: bool,
+    },
     /// The session is gone, or can't go.
     Left(Result<(), Refusal>),
 }

@@ -33,6 +33,10 @@ impl State {
                 None => return refuse(Code::AgentUnavailable, "Codex is not running; nothing was deleted".to_owned()),
             }
         }
+        if self.forking.is_some() {
+            let detail = "a fork of the session is being made; try again in a moment";
+            return Err(Refusal::new(Code::TurnActive, detail).of_session(&self.session.id));
+        }
         self.leaving = Some(Leaving {
             records: threads.is_some(),
             threads: threads.unwrap_or_default().into(),
@@ -40,7 +44,7 @@ impl State {
             gone: false,
         });
         if self.active.is_some() {
-            self.stop(Stop::Asked, now, out);
+            self.stop(Stop::Asked, false, now, out);
         } else {
             self.leave(now, out);
         }
@@ -79,6 +83,8 @@ impl State {
             leaving.gone = true;
         }
         self.queue.clear();
+        self.sweeps.clear();
+        self.late_steers.clear();
         self.loaded = false;
         out.seen = None;
         out.effects.push(Effect::Left(Ok(())));

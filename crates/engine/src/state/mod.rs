@@ -18,118 +18,53 @@ mod asked_for;
 mod asking;
 mod ending;
 mod exchange;
+mod forking;
 mod leaving;
 mod opening;
 mod running;
+mod steering;
+mod turn;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     time::{Duration, Instant},
 };
 
 use agent::{Ask, ThreadSpec};
 use store::{Base, NewEvent, PendingAsk, StoredTurn, Write};
 use types::{
-    AskId, Delivery, EventName, InputPart, ItemBody, ItemId, Origin, Principal, Session, ThreadId, Timestamp,
-    TurnError, TurnErrorCode, TurnId, TurnKind, TurnOptions, TurnStatus, Usage,
+    AskId, EventName, InputPart, ItemId, Principal, Session, ThreadId, TurnError, TurnErrorCode, TurnId, TurnOptions,
+    TurnStatus,
 };
 
 use crate::mail::Loaded;
-use asking::Open;
+pub(crate) use asking::Decider;
 pub use exchange::Finished;
+use forking::Forking;
+use steering::Steer;
+pub(crate) use steering::Steering;
+use turn::{Active, Job, OpenItem, Phase, Stop, Stopping, Waiting};
+
 pub(crate) use exchange::{Bounds, Effect, Input, Limits, Now, Output, Patch, Up};
 
 /// How long another process may hold a thread before the caller is told. A Codex that was killed has been seen to hold one
 /// for some seconds.
 const HELD_PATIENCE: Duration = Duration::from_secs(10);
+const HELD_PATIENCE_FORK: Duration = Duration::from_secs(4);
 const HELD_WAIT: Duration = Duration::from_millis(250);
+const HELD_WAIT_LONG: Duration = Duration::from_secs(2);
 
 /// How often one turn may find its thread not loaded.
 const REOPENINGS: u32 = 3;
 
-/// How long a turn that is told to stop may take, and when it is told again.
-const STOP_GRACE: Duration = Duration::from_secs(10);
+/// Between two tries to tell Codex to stop.
 const STOP_AGAIN: Duration = Duration::from_millis(50);
 
-/// What a turn is, while it waits and while it runs.
-#[derive(Debug, Clone)]
-struct Job {
-    turn: TurnId,
-    kind: TurnKind,
-    prompt_item: ItemId,
-    prompt: String,
-    options: TurnOptions,
-    /// When it was asked for.
-    at: Timestamp,
-    principal: Principal,
-    origin: Origin,
-}
+/// How long it may take until Codex was started anew for a turn that it did not stop.
+const RESTART_GRACE: Duration = Duration::from_secs(15);
 
-/// A turn that waits.
-#[derive(Debug, Clone)]
-struct Waiting {
-    job: Job,
-    held: bool,
-    /// It stood behind another one: its folder may have changed since it was accepted.
-    stale: bool,
-}
-
-/// Where the running turn is.
-#[derive(Debug, Clone, PartialEq)]
-enum Phase {
-    Checking,
-    NoAgent,
-    Resuming { since: Instant, again_at: Option<Instant> },
-    Starting,
-    Recalling,
-    Injecting { messages: Vec<(types::Role, String)> },
-    Asked,
-    Running,
-}
-
-/// The turn that is not waiting any more.
-#[derive(Debug, Clone)]
-struct Active {
-    job: Job,
-    phase: Phase,
-    /// The ask that has no answer yet.
-    ask: Option<AskId>,
-    started: bool,
-    delivery: Delivery,
-    codex_turn: Option<String>,
-    /// Codex has begun it: from then on it can be interrupted.
-    begun: bool,
-    reopened: u32,
-    deadline: Instant,
-    /// It is to stop; by then it must have.
-    stopping: Option<Stopping>,
-    items: HashMap<String, OpenItem>,
-    answered: Option<String>,
-    usage: Option<Usage>,
-    /// What Codex asked and waits with, and since when it waits for a person.
-    open: Vec<Open>,
-    waiting_since: Option<Instant>,
-}
-
-/// A turn that is to stop.
-#[derive(Debug, Clone, Copy)]
-struct Stopping {
-    why: Stop,
-    /// Codex has been told, and this is its number.
-    told: Option<AskId>,
-    /// Codex said that there is nothing to stop, although there is: it is told again then.
-    again_at: Option<Instant>,
-    limit: Instant,
-}
-
-/// Why a turn is to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    /// Its time is up.
-    Deadline,
-    /// Somebody said so.
-    Asked,
-}
+/// When the commands that an interrupt left are looked for again: Codex may have been about to start one.
+const SWEEPS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3)];
 
 /// A session that is on its way out.
 #[derive(Debug, Clone)]
@@ -142,15 +77,6 @@ struct Leaving {
     ask: Option<AskId>,
     /// Its deletion is in the batch: nothing may be written of it any more.
     gone: bool,
-}
-
-/// An item of the running turn.
-#[derive(Debug, Clone)]
-struct OpenItem {
-    id: ItemId,
-    at: Timestamp,
-    /// What it was when it began; `None` once it is complete.
-    open: Option<ItemBody>,
 }
 
 /// See the module.
@@ -172,6 +98,12 @@ pub(crate) struct State {
     active: Option<Active>,
     /// It is being deleted.
     leaving: Option<Leaving>,
+    /// Another session is being made of it.
+    forking: Option<Forking>,
+    /// Additions that Codex was told of, to a turn that has ended.
+    late_steers: Vec<Steer>,
+    /// When Codex is told again to end what an interrupt left.
+    sweeps: VecDeque<Instant>,
     /// What a new or resumed thread was told to have.
     thread_base: Base,
     /// What the thread goes back to after turns with a model or an effort of their own.
@@ -192,20 +124,7 @@ impl State {
     ) -> Self {
         let queue = waiting
             .into_iter()
-            .map(|stored| Waiting {
-                held: stored.turn.held,
-                stale: true,
-                job: Job {
-                    turn: stored.turn.id,
-                    kind: stored.turn.kind,
-                    prompt_item: stored.prompt_item,
-                    prompt: stored.turn.prompt,
-                    options: stored.options,
-                    at: stored.turn.created_at,
-                    principal: Principal::from_name(&stored.turn.principal),
-                    origin: stored.turn.origin,
-                },
-            })
+            .map(|stored| Waiting { held: stored.turn.held, stale: true, job: Job::stored(stored) })
             .collect();
         Self {
             loaded: loaded.is_some_and(|loaded| Some(&loaded.thread) == session.thread_id.as_ref()),
@@ -219,6 +138,9 @@ impl State {
             queue,
             active: None,
             leaving: None,
+            forking: None,
+            late_steers: Vec::new(),
+            sweeps: VecDeque::new(),
             thread_base: loaded.map(|loaded| loaded.base.clone()).unwrap_or_default(),
             base,
             warned: VecDeque::new(),
@@ -243,13 +165,16 @@ impl State {
     /// True when nothing will happen until somebody asks for something.
     pub(crate) fn at_rest(&self) -> bool {
         self.active.is_none()
+            && self.forking.is_none()
+            && self.late_steers.is_empty()
+            && self.sweeps.is_empty()
             && self.leaving.as_ref().is_none_or(|leaving| leaving.gone)
             && self.queue.iter().all(|waiting| waiting.held)
     }
 
     /// When [`Input::Tick`] is due.
     pub(crate) fn wake(&self) -> Option<Instant> {
-        let active = self.active.as_ref()?;
+        let Some(active) = self.active.as_ref() else { return self.sweeps.front().copied() };
         let again = match &active.phase {
             Phase::Resuming { again_at, .. } => *again_at,
             _ => active.stopping.and_then(|stopping| stopping.again_at),
@@ -301,6 +226,7 @@ impl State {
                     }
                 }
             }
+            Input::LeftRunning => self.left_running(now, out),
             Input::Tick => self.tick(now, out),
         }
     }
@@ -324,29 +250,16 @@ impl State {
 
     /// Takes the next waiting turn, unless one runs or the next is held.
     fn start_next(&mut self, now: &Now<'_>, out: &mut Output) {
-        if self.leaving.is_some() || self.active.is_some() || self.queue.front().is_none_or(|waiting| waiting.held) {
+        let busy = self.leaving.is_some() || self.active.is_some() || self.forking.is_some();
+        if busy || self.queue.front().is_none_or(|waiting| waiting.held) {
             return;
         }
         let Some(waiting) = self.queue.pop_front() else { return };
+        // From now on what Codex runs in this thread may be this turn's.
+        self.sweeps.clear();
         let job = waiting.job;
         let effect = check(&job);
-        self.active = Some(Active {
-            job,
-            phase: Phase::Checking,
-            ask: None,
-            started: false,
-            delivery: Delivery::No,
-            codex_turn: None,
-            begun: false,
-            reopened: 0,
-            deadline: now.clock + self.limits.bounds.turn,
-            stopping: None,
-            items: HashMap::new(),
-            answered: None,
-            usage: None,
-            open: Vec::new(),
-            waiting_since: None,
-        });
+        self.active = Some(Active::new(job, now.clock + self.limits.bounds.turn));
         if waiting.stale { out.effects.push(effect) } else { self.open(now, out) }
     }
 

@@ -1,16 +1,20 @@
 //! From a turn that wants to run to a thread that can run it: loaded, else resumed, else a new one that is given the saved
 //! messages. Which one happened is an event.
 
+use std::time::Instant;
+
 use agent::{Answer, Applied, Ask, AskError, ThreadSpec, TurnSpec};
 use serde_json::json;
 use store::{Base, Message, SessionChange, TurnChange, Write};
 use types::{
-    Delivery, EventName, InputPart, Resumed, ResumedHow, Role, ThreadId, TurnErrorCode, TurnKind, TurnOptions,
+    Delivery, EventName, InputPart, OnHeld, Resumed, ResumedHow, Role, ThreadId, TurnErrorCode, TurnKind, TurnOptions,
     TurnStatus,
 };
 
-use super::{Effect, HELD_PATIENCE, HELD_WAIT, Now, Output, Phase, REOPENINGS, State};
-use crate::{policy, replay};
+use super::{
+    Effect, HELD_PATIENCE, HELD_PATIENCE_FORK, HELD_WAIT, HELD_WAIT_LONG, Now, Output, Phase, REOPENINGS, State,
+};
+use crate::{Refusal, mail::Loaded, policy, replay};
 
 impl State {
     /// Brings the active turn a step nearer to Codex, with what is known now.
@@ -25,6 +29,7 @@ impl State {
         };
         if self.agent.is_none() {
             self.enter(Phase::NoAgent, None);
+            self.announce(Ok(()), out);
             self.give_up_if_hopeless(now, out);
             return;
         }
@@ -67,8 +72,23 @@ impl State {
                 self.forget_base(out);
                 self.open(now, out);
             }
-            (Phase::Resuming { since, .. }, Err(AskError::Held(_))) if since + HELD_PATIENCE > now.clock => {
-                self.enter(Phase::Resuming { since, again_at: Some(now.clock + HELD_WAIT) }, None);
+            (Phase::Resuming { since, .. }, Err(AskError::Held(why))) => self.held(since, why, now, out),
+            (Phase::Forking, Ok(Answer::Thread { thread: Some(thread), applied })) => {
+                self.told_base(applied.as_ref());
+                self.forget_base(out);
+                if self.refuse_widened(applied.as_ref(), &self.thread_spec(), now, out) {
+                    return;
+                }
+                self.adopt(thread.clone(), now, out);
+                let loaded = Loaded { thread: thread.clone(), base: self.thread_base.clone() };
+                out.effects.push(Effect::Loaded { session: self.session.id.clone(), loaded });
+                self.resumed(ResumedHow::Forked, now, out);
+                self.start_turn(Some(thread), None, now, out);
+            }
+            (Phase::Forking, Err(AskError::NoRecord(_))) => {
+                self.session.thread_id = None;
+                self.forget_base(out);
+                self.open(now, out);
             }
             (Phase::Starting, Ok(Answer::Thread { thread, applied })) => {
                 self.told_base(applied.as_ref());
@@ -99,6 +119,43 @@ impl State {
             (Phase::Injecting { messages }, Err(AskError::NotSupported)) => self.start_marked(&messages, now, out),
             (_, Err(error)) => self.fail_ask(&error, now, out),
             (phase, Ok(answer)) => tracing::warn!(?phase, ?answer, "an answer that does not fit"),
+        }
+    }
+
+    /// Another process has the thread.
+    fn held(&mut self, since: Instant, why: String, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &self.active else { return };
+        let waited = now.clock.saturating_duration_since(since);
+        let on_held = active.job.options.on_held;
+        // One that was killed has been seen to hold a thread for some seconds: nobody is told of that.
+        let patience = if on_held == OnHeld::Fork { HELD_PATIENCE_FORK } else { HELD_PATIENCE };
+        if waited < patience {
+            return self.enter(Phase::Resuming { since, again_at: Some(now.clock + HELD_WAIT) }, None);
+        }
+        match on_held {
+            OnHeld::Fail => self.fail_ask(&AskError::Held(why), now, out),
+            OnHeld::Wait => {
+                self.announce(Ok(()), out);
+                self.warn(
+                    "another Codex process is using the thread; the turn waits until it lets go".to_owned(),
+                    now,
+                    out,
+                );
+                self.enter(Phase::Resuming { since, again_at: Some(now.clock + HELD_WAIT_LONG) }, None);
+            }
+            OnHeld::Fork => {
+                let Some(thread) = self.session.thread_id.clone() else { return };
+                let ask = self.ask(Ask::Fork { thread, spec: self.thread_spec() }, "fork", now, out);
+                self.enter(Phase::Forking, ask);
+            }
+        }
+    }
+
+    /// Tells the turn's caller, who waits for it, whether it gets its thread.
+    pub(super) fn announce(&mut self, result: Result<(), Refusal>, out: &mut Output) {
+        if let Some(active) = self.active.as_mut().filter(|active| active.announced) {
+            active.announced = false;
+            out.effects.push(Effect::Opened { turn: active.job.turn.clone(), result });
         }
     }
 
@@ -151,6 +208,7 @@ impl State {
             self.event(EventName::TurnStarted, Some(&turn), None, None, now, out);
         }
         out.batch.push(Write::UpdateTurn { id: turn, change: Box::new(change) });
+        self.announce(Ok(()), out);
         let ask = self.ask(ask, "turn", now, out);
         self.enter(Phase::Asked, ask);
         if let Some(active) = &mut self.active {

@@ -21,6 +21,14 @@ impl State {
                     self.thread_removed(answer, now, out);
                     return self.done(&agent, seq, before, out);
                 }
+                if self.forking.as_ref().is_some_and(|forking| forking.ask == id) {
+                    self.fork_made(answer, now, out);
+                    return self.done(&agent, seq, before, out);
+                }
+                if self.is_steer(id) {
+                    self.steer_taken(id, answer, now, out);
+                    return self.done(&agent, seq, before, out);
+                }
                 let Some(active) = &mut self.active else { return self.done(&agent, seq, before, out) };
                 if active.ask == Some(id) {
                     active.ask = None;
@@ -98,6 +106,7 @@ impl State {
                 {
                     active.begun = true;
                     self.tell_to_stop(now, out);
+                    self.tell_steers(now, out);
                 }
             }
             What::ItemStarted { codex_id, body } => self.item_started(codex_id, body, now, out),
@@ -108,6 +117,11 @@ impl State {
                 }
             }
             What::Warning(message) => self.warn(message, now, out),
+            What::Diff(diff) => {
+                if let Some(active) = &mut self.active {
+                    active.diff = Some(diff);
+                }
+            }
             What::Approval(asked) => self.asked_for_approval(asked, now, out),
             What::ApprovalGone { request } => self.approval_gone(&request, now, out),
             What::TurnEnded { codex_turn, outcome, last_message } => {
@@ -128,7 +142,8 @@ impl State {
 
     fn item_started(&mut self, codex_id: String, body: ItemBody, now: &Now<'_>, out: &mut Output) {
         let Some(active) = &mut self.active else { return };
-        if is_first(active, &body) {
+        // A prompt, or what was added to it, is an item of ours since it came.
+        if is_first(active, &body) || matches!(body, ItemBody::UserMessage { .. }) {
             return;
         }
         let id = ItemId::fresh();
@@ -152,6 +167,10 @@ impl State {
             self.delivered(Some(body), now, out);
             return;
         }
+        if matches!(body, ItemBody::UserMessage { .. }) && self.steer_recorded(now, out) {
+            return;
+        }
+        let Some(active) = &mut self.active else { return };
         if let ItemBody::AgentMessage { text } = &body {
             active.answered = Some(text.clone());
         }
@@ -190,7 +209,7 @@ impl State {
         self.event(EventName::ItemCompleted, Some(&turn), Some(&id), None, now, out);
     }
 
-    fn warn(&mut self, message: String, now: &Now<'_>, out: &mut Output) {
+    pub(super) fn warn(&mut self, message: String, now: &Now<'_>, out: &mut Output) {
         let Some(active) = &self.active else { return };
         let turn = active.job.turn.clone();
         if self.warned.contains(&message) {
@@ -270,7 +289,7 @@ impl State {
         }
     }
 
-    fn put_for(&self, turn: &types::TurnId, item: Item, codex_id: Option<String>, out: &mut Output) {
+    pub(super) fn put_for(&self, turn: &types::TurnId, item: Item, codex_id: Option<String>, out: &mut Output) {
         let session = self.session.id.clone();
         out.batch.push(Write::PutItem { session, turn: turn.clone(), item: Box::new(item), codex_id });
     }

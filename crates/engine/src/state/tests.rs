@@ -1,7 +1,10 @@
 //! The machine by itself: what it asks of Codex, in which order, and what is on disk by then.
 
 mod approvals;
+mod forking;
+mod holding;
 mod lab;
+mod steering;
 mod stops;
 mod v1;
 
@@ -267,7 +270,8 @@ fn a_turn_has_a_deadline() {
     let out = lab.say(&agent, ended);
     assert_eq!(ending(&out).unwrap().2, Some(TurnErrorCode::TurnTimeout));
     lab_hung.clock = lab_hung.state.wake().unwrap();
-    let out = lab_hung.input(Input::Tick);
+    assert_eq!(unstoppable(&lab_hung.input(Input::Tick)), Some(false));
+    let out = lab_hung.input(Input::LeftRunning);
     assert_eq!(ending(&out).unwrap(), (TurnStatus::Interrupted, Delivery::Unknown, Some(TurnErrorCode::TurnTimeout)));
     // It may still be at it: what comes next must not be merged into it.
     assert_eq!(lab_hung.state.session.thread_id, None);

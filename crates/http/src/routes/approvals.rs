@@ -39,6 +39,8 @@ pub(super) struct Approvals {
 pub(super) struct Decide {
     /// One of those that the approval lists as `decisions`.
     decision: Option<Word>,
+    /// With `acceptForSession`: for all commands that begin so. It is the `rule` that the approval lists.
+    rule: Option<Vec<String>>,
     /// What a person says to each of the approval's questions, by their ids.
     answers: Option<BTreeMap<String, Vec<String>>>,
 }
@@ -141,6 +143,14 @@ pub(super) async fn decide(
     Given(body): Given<Decide>,
 ) -> Result<Json<Approval>, Failure> {
     let id = approval_id(&id)?;
+    if let Some(rule) = body.rule {
+        return match body.decision.map(Decision::from) {
+            Some(Decision::AcceptForSession) if body.answers.is_none() => {
+                Ok(Json(api.engine().decide(&who.principal, &id, Verdict::AllowRule(rule)).await?))
+            }
+            _ => Err(bad("`rule` goes with the decision `acceptForSession` and nothing else")),
+        };
+    }
     let verdict = match (body.decision, body.answers) {
         (Some(_), Some(_)) => return Err(bad("`decision` and `answers` can't both be given")),
         (None, None) => return Err(bad("`decision` is missing; give one, or `answers` to the questions")),

@@ -19,7 +19,7 @@ use crate::{
     checks::Caller,
     error::Failure,
     metrics::Watch,
-    request::{Asked, Bounded, Empty, Given, Id, Input, Nothing, Query, bad},
+    request::{Asked, Bounded, Given, Id, Input, Nothing, Query, bad},
 };
 
 /// How many sessions a page has when the request does not say.
@@ -350,32 +350,4 @@ pub(super) async fn autoname(
     Given(Autoname { force }): Given<Autoname>,
 ) -> Result<Json<Session>, Failure> {
     Ok(Json(api.engine().autoname(&id, force.unwrap_or_default()).await?))
-}
-
-/// Shorten the conversation of a session, so that it fits the model again
-#[utoipa::path(
-    post,
-    path = "/v1/sessions/{id}/compact",
-    operation_id = "compactSession",
-    tag = "sessions",
-    params(("id" = String, Path, description = "Its id, or that of any thread that it has had"), Wait),
-    request_body = Option<Empty>,
-    responses(
-        (status = 200, description = "The turn; it has ended within `wait`", body = Turn, headers(("location" = String))),
-        (status = 202, description = "The turn that does it", body = Turn, headers(("location" = String))),
-    ),
-    extensions(("x-work" = json!(true)), ("x-codes" = json!([
-        "NO_SESSION", "NO_TURN", "BAD_CWD", "CWD_FORBIDDEN", "NOT_SUPPORTED", "QUEUE_FULL"
-    ]))),
-)]
-pub(super) async fn compact(
-    State(api): State<Api>,
-    watch: Watch,
-    who: Caller,
-    Id(session): Id,
-    Query(wait): Query<Wait>,
-    asked: Asked<Empty>,
-) -> Result<turns::Begun<Turn>, Failure> {
-    let work = api.engine().work(&who.principal, who.origin, Work::Compact { session }, asked.key);
-    turns::begun(&api, &watch, work.await?, &wait, |turn| turn).await
 }

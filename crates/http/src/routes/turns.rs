@@ -1,4 +1,4 @@
-//! Turns: asked for, listed, shown, asked for again, interrupted; and waiting for their ends.
+//! Turns: asked for, listed, shown, asked for again; and waiting for their ends.
 
 use std::{str::FromStr, time::Duration};
 
@@ -11,7 +11,7 @@ use axum::{
 use engine::{Accepted, OnBusy, Prompt, Refusal, Submitted, TurnCursor, Work};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use types::{Code, InputPart, Turn, TurnId};
+use types::{Code, InputPart, OnHeld, Turn, TurnId};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     checks::Caller,
     error::{Failure, REPLAYED},
     metrics::Watch,
-    request::{Asked, Bounded, Empty, Given, Id, Input, Query, bad},
+    request::{Asked, Bounded, Id, Input, Query, bad},
 };
 
 /// How many turns a page has when the request does not say.
@@ -51,6 +51,8 @@ pub(super) struct CreateTurn {
     output_schema: Option<Map<String, Value>>,
     /// What happens when the session has work already; it queues without.
     on_busy: Option<WhenBusy>,
+    /// What happens when another Codex process is using the session's thread; it fails without.
+    on_held: Option<OnHeld>,
 }
 
 impl Input for CreateTurn {}
@@ -63,6 +65,8 @@ enum WhenBusy {
     Queue,
     /// It is refused.
     Reject,
+    /// Its words are added to the turn that runs, which is answered; when none runs it is a turn of its own.
+    Steer,
 }
 
 /// A turn that is begun.
@@ -128,10 +132,12 @@ impl Input for Retry {
     request_body = CreateTurn,
     responses(
         (status = 200, description = "The turn; it has ended within `wait`", body = TurnBegun, headers(("location" = String))),
-        (status = 202, description = "The turn", body = TurnBegun, headers(("location" = String))),
+        (status = 202, description = "The turn, or the one that its words were added to", body = TurnBegun,
+            headers(("location" = String))),
     ),
     extensions(("x-work" = json!(true)), ("x-codes" = json!([
-        "NO_SESSION", "NO_TURN", "BAD_CWD", "CWD_FORBIDDEN", "TURN_ACTIVE", "NOT_SUPPORTED", "INPUT_TOO_LARGE", "QUEUE_FULL"
+        "NO_SESSION", "NO_TURN", "BAD_CWD", "CWD_FORBIDDEN", "SANDBOX_FORBIDDEN", "APPROVAL_POLICY_FORBIDDEN", "TURN_ACTIVE",
+        "TURN_ENDED", "THREAD_HELD", "NOT_SUPPORTED", "INPUT_TOO_LARGE", "QUEUE_FULL", "AGENT_ERROR", "AGENT_TIMEOUT"
     ]))),
 )]
 pub(super) async fn create(
@@ -146,10 +152,12 @@ pub(super) async fn create(
     let words =
         Words { prompt: body.prompt, input: body.input, effort: body.effort, output_schema: body.output_schema };
     let prompt = words.prompt(named("model", body.model)?)?;
-    let prompt = prompt.ok_or_else(|| bad("`prompt` is missing; it must be a string, or give `input` instead"))?;
+    let mut prompt = prompt.ok_or_else(|| bad("`prompt` is missing; it must be a string, or give `input` instead"))?;
+    prompt.options.on_held = body.on_held.unwrap_or_default();
     let on_busy = match body.on_busy {
         None | Some(WhenBusy::Queue) => OnBusy::Queue,
         Some(WhenBusy::Reject) => OnBusy::Reject,
+        Some(WhenBusy::Steer) => OnBusy::Steer,
     };
     let work = Work::Submit { session, prompt: Box::new(prompt), on_busy };
     let accepted = api.engine().work(&who.principal, who.origin, work, asked.key).await?;
@@ -215,7 +223,8 @@ pub(super) async fn show(
         (status = 202, description = "The new turn", body = Turn, headers(("location" = String))),
     ),
     extensions(("x-work" = json!(true)), ("x-codes" = json!([
-        "NO_TURN", "NO_SESSION", "BAD_CWD", "CWD_FORBIDDEN", "TURN_ACTIVE", "TURN_ENDED", "NOT_SUPPORTED", "QUEUE_FULL"
+        "NO_TURN", "NO_SESSION", "BAD_CWD", "CWD_FORBIDDEN", "TURN_ACTIVE", "TURN_ENDED", "THREAD_HELD", "NOT_SUPPORTED",
+        "QUEUE_FULL"
     ]))),
 )]
 pub(super) async fn retry(
@@ -231,41 +240,8 @@ pub(super) async fn retry(
     begun(&api, &watch, accepted, &wait, |turn| turn).await
 }
 
-/// Interrupt a turn
-///
-/// One that is queued never runs. One that runs stops as soon as Codex does; what waits behind it is held.
-#[utoipa::path(
-    post,
-    path = "/v1/turns/{id}/interrupt",
-    operation_id = "interruptTurn",
-    tag = "turns",
-    params(("id" = String, Path, description = "Its id"), Wait),
-    request_body = Option<Empty>,
-    responses(
-        (status = 200, description = "It; it has ended within `wait`", body = Turn),
-        (status = 202, description = "It, as it is now", body = Turn),
-    ),
-    extensions(("x-codes" = json!([
-        "NO_TURN", "NO_SESSION", "TURN_ENDED", "STORE_FULL", "INTERNAL", "SHUTTING_DOWN"
-    ]))),
-)]
-pub(super) async fn interrupt(
-    State(api): State<Api>,
-    watch: Watch,
-    _: Caller,
-    Id(id): Id,
-    Query(wait): Query<Wait>,
-    _: Given<Empty>,
-) -> Result<(StatusCode, Json<Turn>), Failure> {
-    let turn = api.engine().interrupt(&turn_id(&id)?).await?;
-    let Some(limit) = wait.limit() else { return Ok((StatusCode::ACCEPTED, Json(turn))) };
-    let turn = watch.pause(api.engine().turn_after(&turn.id, limit)).await?;
-    let status = if turn.status.ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(turn)))
-}
-
 impl Wait {
-    fn limit(&self) -> Option<Duration> {
+    pub(super) fn limit(&self) -> Option<Duration> {
         self.wait.map(|seconds| Duration::from_secs(u32::from(seconds).into()))
     }
 }
@@ -315,7 +291,7 @@ pub(super) fn cursor<T: FromStr>(text: Option<&str>) -> Result<Option<T>, Failur
     text.map(read).transpose()
 }
 
-fn turn_id(text: &str) -> Result<TurnId, Failure> {
+pub(super) fn turn_id(text: &str) -> Result<TurnId, Failure> {
     let shown = || text.chars().take(64).collect::<String>();
     TurnId::parse(text).map_err(|_| Failure::new(Code::NoTurn, format!("there is no turn {:?}", shown())))
 }

@@ -166,6 +166,7 @@ fn question(request: RequestId, prompt: &str) -> ApprovalRequest {
         options: vec!["red".to_owned(), "blue".to_owned()],
     };
     ApprovalRequest {
+        rule: Vec::new(),
         request,
         kind,
         codex_item: None,
@@ -241,6 +242,8 @@ impl Port for EchoPort {
     }
 
     fn ack(&self, _: &AgentId, _: u64) {}
+
+    fn restart(&self, _: &AgentId, _: &str) {}
 
     fn info(&self) -> AgentInfo {
         self.0.info.lock().unwrap().clone()

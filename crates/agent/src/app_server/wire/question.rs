@@ -34,6 +34,9 @@ pub(crate) struct Question {
     url: Option<String>,
     requested_schema: Value,
     permissions: Value,
+    /// How commands begin that would be allowed from now on.
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) proposed_execpolicy_amendment: Option<Vec<String>>,
     #[serde(deserialize_with = "lenient")]
     questions: Option<Vec<Asked>>,
 }

@@ -17,7 +17,7 @@ fn question(kind: ApprovalKind) -> ApprovalRequest {
     };
     let mut decisions = vec![Decision::Decline, Decision::Cancel];
     if !user_input {
-        decisions.insert(0, Decision::Accept);
+        decisions.splice(0..0, [Decision::Accept, Decision::AcceptForSession]);
     }
     ApprovalRequest {
         request: RequestId("7".into()),
@@ -29,6 +29,7 @@ fn question(kind: ApprovalKind) -> ApprovalRequest {
         changes: Vec::new(),
         questions,
         decisions,
+        rule: vec!["touch".into()],
     }
 }
 
@@ -45,8 +46,12 @@ fn asking(kind: ApprovalKind) -> (Lab, AgentId, Approval, Output) {
 }
 
 fn decide(lab: &mut Lab, approval: &Approval, verdict: Verdict) -> Result<Output, Refusal> {
+    decide_as(lab, approval, verdict, &Decider { name: "local".into(), own: true })
+}
+
+fn decide_as(lab: &mut Lab, approval: &Approval, verdict: Verdict, by: &Decider) -> Result<Output, Refusal> {
     let mut result = Ok(());
-    let out = lab.run(|state, now, out| result = state.decide(&approval.id, verdict, "local", now, out));
+    let out = lab.run(|state, now, out| result = state.decide(&approval.id, verdict, by, now, out));
     result.map(|()| out)
 }
 
@@ -166,7 +171,7 @@ fn a_turn_that_is_to_stop_asks_nobody() {
     let (mut lab, agent) = running("t1");
     lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
     let turn = lab.state.active.as_ref().unwrap().job.turn.clone();
-    lab.run(|state, now, out| state.interrupt(&turn, now, out).unwrap());
+    lab.run(|state, now, out| state.interrupt(&turn, false, now, out).unwrap());
     let out = lab.say(&agent, What::Approval(question(ApprovalKind::Command)));
     assert_eq!(reply(&out), Some(&Reply::Decide(Decision::Decline)), "Codex would wait for ever");
 }
@@ -176,9 +181,10 @@ fn what_a_thread_asks_that_was_given_up_is_not_the_question_of_the_next_turn() {
     let (mut lab, agent) = running("t1");
     lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
     let turn = lab.state.active.as_ref().unwrap().job.turn.clone();
-    lab.run(|state, now, out| state.interrupt(&turn, now, out).unwrap());
+    lab.run(|state, now, out| state.interrupt(&turn, false, now, out).unwrap());
     lab.clock = lab.state.wake().unwrap();
-    assert!(ending(&lab.input(Input::Tick)).is_some(), "Codex did not stop: the thread is given up");
+    assert!(unstoppable(&lab.input(Input::Tick)).is_some(), "Codex did not stop");
+    assert!(ending(&lab.input(Input::LeftRunning)).is_some(), "and is not started anew: the thread is given up");
     lab.submit("two").unwrap();
     let what = What::Approval(question(ApprovalKind::Command));
     let route = agent::Route::Thread(thread("t1"));
@@ -191,7 +197,53 @@ fn what_a_thread_asks_that_was_given_up_is_not_the_question_of_the_next_turn() {
 fn nothing_is_allowed_while_a_turn_is_stopping() {
     let (mut lab, _, approval, _) = asking(ApprovalKind::Command);
     let turn = lab.state.active.as_ref().unwrap().job.turn.clone();
-    lab.run(|state, now, out| state.interrupt(&turn, now, out).unwrap());
+    lab.run(|state, now, out| state.interrupt(&turn, false, now, out).unwrap());
     let late = decide(&mut lab, &approval, Verdict::Decide(Decision::Accept)).unwrap_err();
     assert_eq!(late.code, Code::ApprovalResolved);
+}
+
+#[test]
+fn what_was_allowed_for_the_session_is_not_asked_again_by_a_codex_that_forgot() {
+    let (mut lab, agent, approval, _) = asking(ApprovalKind::Command);
+    let out = decide(&mut lab, &approval, Verdict::Decide(Decision::AcceptForSession)).unwrap();
+    let kept = |write: &Write| matches!(write, Write::UpdateSession { change, .. } if change.allow.is_some());
+    assert!(out.batch.writes.iter().any(kept), "it is kept with the session");
+    assert_eq!(reply(&out), Some(&Reply::Decide(Decision::AcceptForSession)));
+    let out = lab.say(&agent, What::Approval(question(ApprovalKind::Command)));
+    assert_eq!(resolved(&out), Some((ApprovalStatus::Accepted, "policy")));
+    assert_eq!(reply(&out), Some(&Reply::Decide(Decision::Accept)));
+    let other = ApprovalRequest { command: Some("touch y".into()), ..question(ApprovalKind::Command) };
+    assert_eq!(reply(&lab.say(&agent, What::Approval(other))), None, "another command is another question");
+    let elsewhere = ApprovalRequest { cwd: Some("/".into()), ..question(ApprovalKind::Command) };
+    assert_eq!(reply(&lab.say(&agent, What::Approval(elsewhere))), None, "and so is another folder");
+}
+
+#[test]
+fn a_rule_allows_the_commands_that_begin_so() {
+    let (mut lab, agent, approval, _) = asking(ApprovalKind::Command);
+    let wrong = decide(&mut lab, &approval, Verdict::AllowRule(vec!["rm".into()])).unwrap_err();
+    assert_eq!(wrong.code, Code::BadRequest, "only what Codex proposes");
+    decide(&mut lab, &approval, Verdict::AllowRule(vec!["touch".into()])).unwrap();
+    assert_eq!(lab.state.session().allowed[0].rule, ["touch"]);
+    let with = |command: &str, rule: &[&str]| ApprovalRequest {
+        command: Some(command.into()),
+        rule: rule.iter().map(|word| (*word).to_owned()).collect(),
+        ..question(ApprovalKind::Command)
+    };
+    let out = lab.say(&agent, What::Approval(with("touch y", &["touch", "y"])));
+    assert_eq!(resolved(&out), Some((ApprovalStatus::Accepted, "policy")));
+    for (command, rule) in [("rm y", vec!["rm", "y"]), ("touch y; rm x", vec![])] {
+        assert_eq!(reply(&lab.say(&agent, What::Approval(with(command, &rule)))), None, "{command}");
+    }
+}
+
+#[test]
+fn who_added_to_a_turn_does_not_approve_what_it_asks() {
+    let (mut lab, _, approval, _) = asking(ApprovalKind::Command);
+    let by = Principal::Local;
+    lab.steer(None, "more", by.clone(), None).unwrap();
+    let yes = || Verdict::Decide(Decision::Accept);
+    let refused = decide_as(&mut lab, &approval, yes(), &Decider { name: by.name(), own: false }).unwrap_err();
+    assert_eq!(refused.code, Code::Forbidden);
+    decide_as(&mut lab, &approval, yes(), &Decider { name: "token:other".into(), own: false }).unwrap();
 }

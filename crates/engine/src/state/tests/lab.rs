@@ -3,7 +3,8 @@
 use std::{cell::Cell, sync::Arc};
 
 use agent::{Answer, Applied, AskError, Capabilities, Outcome, Report, Route, What};
-use types::{AgentId, ApprovalPolicy, ItemStatus, Origin, Sandbox, SessionId, TurnStatus, agent::Backend};
+use types::{AgentId, ApprovalPolicy, Origin, Sandbox, SessionId, agent::Backend};
+pub(super) use types::{Delivery, ItemBody, ItemStatus, Timestamp, TurnKind, TurnStatus, Usage};
 
 use super::super::*;
 use store::NewTurn;
@@ -29,6 +30,8 @@ pub(super) fn up(id: &AgentId, inject: bool) -> Input {
         compact: true,
         delete: true,
         turn_options: true,
+        steer: inject,
+        fork: true,
         ..Capabilities::default()
     };
     Input::AgentUp(Up { id: id.clone(), backend: Backend::AppServer, capabilities })
@@ -60,6 +63,7 @@ impl Lab {
             inject_chars: 1000,
             awake: 8,
             linger: Duration::from_secs(1),
+            stop_grace: Duration::from_secs(10),
             approval: Duration::from_secs(1000),
             on_expiry: OnExpiry::Cancel,
         };
@@ -115,6 +119,43 @@ impl Lab {
         self.submit_turn(TurnKind::Prompt, prompt, TurnOptions::default(), OnBusy::Queue, principal).unwrap();
     }
 
+    /// From now on Codex can end commands that outlived their turn.
+    pub(super) fn can_clean(&mut self) {
+        self.state.agent.as_mut().unwrap().capabilities.clean_terminals = true;
+    }
+
+    /// More words for a turn, and what becomes of them when none takes them.
+    pub(super) fn steer(
+        &mut self,
+        turn: Option<&TurnId>,
+        prompt: &str,
+        by: Principal,
+        otherwise: Option<&str>,
+    ) -> Result<Output, Refusal> {
+        let otherwise = otherwise.map(|prompt| Box::new(self.new_turn(TurnKind::Prompt, prompt, by.clone())));
+        let prompt = crate::Prompt::from(prompt.to_owned());
+        let (item, turn) = (ItemId::fresh(), turn.cloned());
+        let steering = Steering { item, turn, prompt, by, otherwise, remember: None };
+        let mut result = Ok(());
+        let out = self.run(|state, now, out| result = state.steer(steering, now, out));
+        result.map(|()| out)
+    }
+
+    fn new_turn(&self, kind: TurnKind, prompt: &str, principal: Principal) -> NewTurn {
+        NewTurn {
+            id: TurnId::fresh(),
+            session: self.state.session.id.clone(),
+            prompt_item: ItemId::fresh(),
+            kind,
+            prompt: prompt.to_owned(),
+            options: TurnOptions::default(),
+            retry_of: None,
+            principal,
+            origin: Origin::Http,
+            created_at: Timestamp::from_millis(1),
+        }
+    }
+
     fn submit_turn(
         &mut self,
         kind: TurnKind,
@@ -123,18 +164,7 @@ impl Lab {
         on_busy: OnBusy,
         principal: Principal,
     ) -> Result<(TurnId, Output), Refusal> {
-        let turn = NewTurn {
-            id: TurnId::fresh(),
-            session: self.state.session.id.clone(),
-            prompt_item: ItemId::fresh(),
-            kind,
-            prompt: prompt.to_owned(),
-            options,
-            retry_of: None,
-            principal,
-            origin: Origin::Http,
-            created_at: Timestamp::from_millis(1),
-        };
+        let turn = NewTurn { options, ..self.new_turn(kind, prompt, principal) };
         let id = turn.id.clone();
         let mut result = Ok(());
         let out = self.run(|state, now, out| result = state.submit(turn, on_busy, now, out));
@@ -195,4 +225,39 @@ pub(super) fn running(name: &str) -> (Lab, AgentId) {
     lab.answer(&agent, Ok(loaded(name)));
     lab.answer(&agent, Ok(Answer::Turn { codex_turn: "c".into() }));
     (lab, agent)
+}
+
+/// Codex did not stop the turn; and whether it is to be started anew whatever else it runs.
+pub(super) fn unstoppable(out: &Output) -> Option<bool> {
+    out.effects.iter().find_map(|effect| match effect {
+        Effect::Unstoppable { force, .. } => Some(*force),
+        _ => None,
+    })
+}
+
+/// What became of an addition.
+pub(super) fn steered(out: &Output) -> Option<&Result<TurnId, Refusal>> {
+    out.effects.iter().find_map(|effect| match effect {
+        Effect::Steered { result, .. } => Some(result),
+        _ => None,
+    })
+}
+
+/// How items stand in the batch: their texts, and what they are now.
+pub(super) fn messages(out: &Output) -> Vec<(&str, ItemStatus)> {
+    let mut found = Vec::new();
+    for write in &out.batch.writes {
+        if let Write::PutItem { item, .. } = write
+            && let ItemBody::UserMessage { text, .. } = &item.body
+        {
+            found.push((text.as_str(), item.status));
+        }
+    }
+    found
+}
+
+/// The names of the batch's events.
+pub(super) fn events(out: &Output) -> Vec<EventName> {
+    let name = |write: &Write| if let Write::AddEvent(event) = write { Some(event.name) } else { None };
+    out.batch.writes.iter().filter_map(name).collect()
 }

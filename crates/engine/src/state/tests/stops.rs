@@ -103,7 +103,7 @@ fn a_turn_that_was_stopped_is_not_given_to_the_next_codex() {
     lab.input(up(&agent, true));
     let (turn, _) = lab.submit("one").unwrap();
     lab.answer(&agent, Ok(loaded("t1")));
-    lab.run(|state, now, out| state.interrupt(&turn, now, out).unwrap());
+    lab.run(|state, now, out| state.interrupt(&turn, false, now, out).unwrap());
     let out = lab.say(&agent, What::Answer(AskId(2), Err(AskError::Exited { heard: false })));
     assert_eq!(ending(&out), Some((TurnStatus::Interrupted, Delivery::No, None)));
     lab.input(Input::AgentDown { error: "x".into(), retrying: true });
@@ -208,7 +208,7 @@ fn a_prompt_that_was_recorded_after_it_was_to_stop_still_counts() {
     let (mut lab, agent) = running("t1");
     lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
     let turn = lab.state.active.as_ref().unwrap().job.turn.clone();
-    lab.run(|state, now, out| state.interrupt(&turn, now, out).unwrap());
+    lab.run(|state, now, out| state.interrupt(&turn, false, now, out).unwrap());
     let body = ItemBody::UserMessage { text: "?".into(), images: vec![] };
     lab.say(&agent, What::ItemCompleted { codex_id: "u".into(), status: ItemStatus::Completed, body });
     let end = What::TurnEnded { codex_turn: Some("c".into()), outcome: Outcome::Interrupted, last_message: None };

@@ -208,7 +208,7 @@ fn tokens_are_summed_over_the_turns() {
 
 fn interrupt(lab: &mut Lab, turn: &TurnId) -> Result<Output, Code> {
     let mut result = Ok(());
-    let out = lab.run(|state, now, out| result = state.interrupt(turn, now, out));
+    let out = lab.run(|state, now, out| result = state.interrupt(turn, false, now, out));
     result.map(|()| out).map_err(|refusal| refusal.code)
 }
 
