@@ -5,12 +5,16 @@
 mod approvals;
 #[path = "common/booted.rs"]
 mod booted;
+#[path = "v1/forks.rs"]
+mod forks;
 #[path = "v1/idempotency.rs"]
 mod idempotency;
 #[path = "v1/interrupt.rs"]
 mod interrupt;
 #[path = "v1/sessions.rs"]
 mod sessions;
+#[path = "v1/steer.rs"]
+mod steer;
 #[path = "v1/tokens.rs"]
 mod tokens;
 #[path = "v1/turns.rs"]

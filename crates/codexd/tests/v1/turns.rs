@@ -64,7 +64,8 @@ async fn what_is_said_with_one_turn_reaches_codex_and_holds_for_no_other() -> Re
         (json!({"input": [{"type": "audio", "url": "x"}]}), "BAD_REQUEST"),
         (json!({"input": [{"type": "image", "url": "file:///etc/passwd"}]}), "BAD_REQUEST"),
         (json!({"input": [{"type": "localImage", "path": "/no/such.png"}]}), "BAD_REQUEST"),
-        (json!({"prompt": "x", "onBusy": "steer"}), "BAD_REQUEST"),
+        (json!({"prompt": "x", "onBusy": "shout"}), "BAD_REQUEST"),
+        (json!({"prompt": "x", "onHeld": "shout"}), "BAD_REQUEST"),
         (json!({"prompt": "x", "outputSchema": "x"}), "BAD_REQUEST"),
         (json!({"promt": "x"}), "BAD_REQUEST"),
     ] {

@@ -50,7 +50,7 @@ async fn mistakes_interrupt_nothing() {
     let daemon = Daemon::open().await;
     let made = daemon.post("/v1/sessions", json!({"prompt": "hang"})).await.with(201);
     let path = interrupt(&made["turn"]);
-    assert_eq!(daemon.post(&path, json!({"force": true})).await.refused(), (400, "BAD_REQUEST"));
+    assert_eq!(daemon.post(&path, json!({"sure": true})).await.refused(), (400, "BAD_REQUEST"));
     for query in ["wait=601", "wait=x", "force=true"] {
         assert_eq!(daemon.post_nothing(&format!("{path}?{query}")).await.refused(), (400, "BAD_REQUEST"), "{query}");
     }

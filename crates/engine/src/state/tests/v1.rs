@@ -162,7 +162,8 @@ fn a_session_goes_also_when_codex_does_not_stop() {
     lab.say(&agent, What::TurnStarted { codex_turn: "c".into() });
     lab.run(|state, now, out| state.delete(None, now, out).unwrap());
     lab.clock = lab.state.wake().unwrap();
-    assert!(deleted(&lab.input(Input::Tick)));
+    assert_eq!(unstoppable(&lab.input(Input::Tick)), Some(false));
+    assert!(deleted(&lab.input(Input::LeftRunning)));
 }
 
 #[test]
