@@ -129,9 +129,9 @@ async fn a_thread_that_another_process_has_is_refused_waited_for_or_copied() -> 
     let held = submit(&daemon, &session, json!({"prompt": "SAY:no"})).await?;
     assert_eq!((held.status, &held.body["code"]), (409, &json!("THREAD_HELD")), "{held:?}\n{}", daemon.log());
     assert!(held.body["detail"].as_str().is_some_and(|detail| detail.contains("onHeld")), "{held:?}");
-    let waiting =
-        daemon.post(&format!("/v1/sessions/{session}/turns"), json!({"prompt": "SAY:waited", "onHeld": "wait"}));
-    let waiting = waiting.await?.body["turn"]["id"].as_str().context("no turn")?.to_owned();
+    let path = format!("/v1/sessions/{session}/turns");
+    let waiting = daemon.post(&path, json!({"prompt": "SAY:waited", "onHeld": "wait"})).await?;
+    let waiting = waiting.body["turn"]["id"].as_str().context("no turn")?.to_owned();
     eventually("the turn to say that it waits", async || {
         let turn = daemon.get(&format!("/v1/turns/{waiting}")).await.ok()?.body;
         turn["items"].as_array()?.iter().any(|item| item["kind"] == "warning").then_some(())
@@ -193,7 +193,7 @@ async fn what_was_allowed_for_the_session_outlives_the_codex_that_heard_it() -> 
 #[tokio::test]
 async fn a_codex_that_does_not_stop_a_turn_is_started_anew() -> Result<()> {
     let lab = Lab::new(CODEXD).await?;
-    let daemon = lab.serve(&real_codex()?, &["--interrupt-grace", "500ms"]).await?;
+    let daemon = lab.serve(&real_codex()?, &["--interrupt-grace", "1s"]).await?;
     let (session, turn) = begin(&daemon, "HANG").await?;
     let (other, others) = begin(&daemon, "HANG").await?;
     lab.model.wait_for_requests(2).await;
