@@ -197,7 +197,7 @@ impl Hub {
 
     async fn message(&mut self, message: Message) {
         match message {
-            Message::Up { agent, backend, capabilities } => {
+            Message::Up { agent, backend, capabilities, attached: _ } => {
                 self.agent_event(EventName::AgentStarted, None).await;
                 let up = Up { id: agent, backend, capabilities };
                 self.known.agent = Some(up.clone());
