@@ -95,6 +95,8 @@ pub(super) struct Desk {
     reason: Option<String>,
     /// A client asked for the end.
     told_to: bool,
+    /// A client asked for the end once no turn runs.
+    drain: bool,
     journal: Journal,
     tags: Tags,
     busy: HashSet<String>,
@@ -158,6 +160,7 @@ impl Desk {
             life: Life::Runs,
             reason: None,
             told_to: false,
+            drain: false,
             tags: Tags::default(),
             busy: HashSet::new(),
             note: None,
@@ -256,7 +259,12 @@ impl Desk {
                     self.reaped = now;
                     self.reap();
                 }
-                self.mind_being_alone(now);
+                if self.drain && self.busy.is_empty() {
+                    self.told_to = true;
+                    self.stop(STOP_GRACE);
+                } else {
+                    self.mind_being_alone(now);
+                }
             }
             Life::Stopping(at) if now >= *at => {
                 *at = now + SWEEP_LIMIT;
@@ -445,6 +453,8 @@ impl Desk {
                 if !bool::from(hello.secret.as_bytes().ct_eq(self.secret.as_bytes())) {
                     Err("wrong secret".to_owned())
                 } else if hello.protocol.0 > PROTOCOL || hello.protocol.1 < OLDEST {
+                    // Whoever comes and can't speak to this host will start another one.
+                    self.drain = true;
                     Err(format!("this host speaks the protocols {OLDEST} to {PROTOCOL}"))
                 } else {
                     Ok(hello.protocol.1.min(PROTOCOL))
