@@ -57,9 +57,9 @@ pub(crate) fn reply_tag(id: &str) -> String {
         return format!("r:{id}");
     }
     // FNV-1a: the same in every version. Codex's own ids are small numbers.
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     format!("r:#{hash:016x}")
 }
 

@@ -147,14 +147,12 @@ impl<T: Transport> Connection<'_, T> {
         true
     }
 
-    /// What the engine has committed, or answered, is handed over before we leave.
+    /// What the engine has told us is handed over before we leave. It is all on disk.
     fn last_commands(&mut self) {
         while let Ok(command) = self.commands.try_recv() {
-            if !matches!(command, Command::Ask { .. }) {
-                let mut out = Out::default();
-                self.command(command, &mut out);
-                out.lines.into_iter().for_each(|line| self.transport.send(line));
-            }
+            let mut out = Out::default();
+            self.command(command, &mut out);
+            out.lines.into_iter().for_each(|line| self.transport.send(line));
         }
     }
 

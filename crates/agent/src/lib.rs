@@ -45,8 +45,8 @@ mod version;
 mod words;
 
 pub use domain::{
-    Answer, Applied, ApprovalRequest, Ask, AskError, AskKind, Capabilities, DeltaKind, Message, Outcome, PendingAsk, Port,
-    Reply, Report, RequestId, Route, ThreadSpec, TurnSpec, What,
+    Answer, Applied, ApprovalRequest, Ask, AskError, AskKind, Capabilities, DeltaKind, Message, Outcome, PendingAsk,
+    Port, Reply, Report, RequestId, Route, ThreadSpec, TurnSpec, What,
 };
 pub use hosts::HostOptions;
 pub use supervisor::{Agent, Options};

@@ -60,14 +60,7 @@ impl<K> Rpc<K> {
     }
 
     /// A new request; it goes out as soon as there is room.
-    pub(crate) fn call(
-        &mut self,
-        id: AskId,
-        kind: K,
-        line: Vec<u8>,
-        deadline: Option<Instant>,
-        out: &mut Vec<Line>,
-    ) {
+    pub(crate) fn call(&mut self, id: AskId, kind: K, line: Vec<u8>, deadline: Option<Instant>, out: &mut Vec<Line>) {
         self.pending.insert(id, Pending { kind, line: Some(line), deadline, tries: 0, state: State::Waiting });
         self.waiting.push_back(id);
         self.fill(out);

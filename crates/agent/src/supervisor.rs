@@ -144,8 +144,8 @@ impl Agent {
         (Self { commands, info, stop, leave, tasks }, outbox)
     }
 
-    /// Lets Codex and its host go on without this process, for the next one to attach to. What was acknowledged or answered before is handed
-    /// over first; nothing is reported any more, and no [`Message::Down`] comes: the messages just end. Where Codex has no host this is
+    /// Lets Codex and its host go on without this process, for the next one to attach to. What was asked, answered or acknowledged before is
+    /// handed over first; nothing is reported any more, and no [`Message::Down`] comes: the messages just end. Where Codex has no host this is
     /// [`Agent::stop`].
     pub async fn leave(&self) {
         self.leave.cancel();

@@ -14,7 +14,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, WaitOptions, WaitStatus, waitpid},
+    process::{Pid, WaitOptions, WaitStatus, wait, waitpid},
 };
 use subtle::ConstantTimeEq as _;
 
@@ -181,13 +181,13 @@ impl Desk {
     pub(super) fn run(mut self) {
         loop {
             self.pass_time();
+            self.give_client();
             if self.is_done() {
                 break;
             }
             for source in self.wait() {
                 self.serve(source);
             }
-            self.give_client();
         }
         let _ = std::fs::remove_file(&self.socket);
         self.folder.remove();
@@ -403,7 +403,7 @@ impl Desk {
 
     /// Waits for what has ended: orphans that came to the host.
     fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             let codex = u32::try_from(pid.as_raw_pid()) == Ok(self.codex.pid);
             if codex && matches!(self.life, Life::Runs | Life::Stopping(_)) {
                 kill_group(self.codex.pid);

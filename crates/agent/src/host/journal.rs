@@ -81,8 +81,10 @@ impl Journal {
 
     /// Whether one more line is taken. When not, Codex is not read.
     pub(super) fn has_room(&self) -> bool {
-        let disk = self.files < self.bounds.files && self.full.is_none_or(|since| since.elapsed() > DISK_REST);
-        self.memory < self.bounds.memory || disk
+        match self.full {
+            Some(since) if since.elapsed() <= DISK_REST => self.memory < self.bounds.memory,
+            _ => self.files < self.bounds.files,
+        }
     }
 
     /// When to look again whether there is room, though nothing was acknowledged.
@@ -129,7 +131,7 @@ impl Journal {
     }
 
     fn remember(&mut self, line: &[u8], size: u64) {
-        let fits = |chunk: &Chunk| chunk.bytes + size <= MEMORY_CHUNK;
+        let fits = |chunk: &Chunk| chunk.bytes + size <= MEMORY_CHUNK && chunk.end() == self.next;
         if !self.chunks.back().is_some_and(|chunk| matches!(chunk.body, Body::Memory(_)) && fits(chunk)) {
             self.open(Body::Memory(Vec::new()));
         }
@@ -141,7 +143,7 @@ impl Journal {
     }
 
     fn write(&mut self, line: &[u8], size: u64) -> io::Result<()> {
-        let fits = |chunk: &Chunk| chunk.bytes + size <= FILE_CHUNK;
+        let fits = |chunk: &Chunk| chunk.bytes + size <= FILE_CHUNK && chunk.end() == self.next;
         if !self.chunks.back().is_some_and(|chunk| matches!(chunk.body, Body::File(..)) && fits(chunk)) {
             self.made += 1;
             let path = self.dir.join(format!("lines-{}", self.made));
@@ -173,7 +175,7 @@ impl Journal {
 
     /// Line `seq` needs not be kept any more. Once is enough, and twice does no harm.
     pub(super) fn ack(&mut self, seq: u64) {
-        let found = self.chunks.partition_point(|chunk| chunk.first + chunk.count <= seq);
+        let found = self.chunks.partition_point(|chunk| chunk.end() <= seq);
         let Some(chunk) = self.chunks.get_mut(found).filter(|chunk| chunk.first <= seq) else { return };
         let index = seq - chunk.first;
         let (word, bit) = (usize::try_from(index / 64).unwrap_or(usize::MAX), 1_u64 << (index % 64));
@@ -196,12 +198,12 @@ impl Journal {
     /// The next line that is kept and that the cursor has not had.
     pub(super) fn read(&self, cursor: &mut Cursor) -> io::Result<Option<(u64, Vec<u8>)>> {
         loop {
-            let found = self.chunks.partition_point(|chunk| chunk.first + chunk.count <= cursor.next);
+            let found = self.chunks.partition_point(|chunk| chunk.end() <= cursor.next);
             let Some(chunk) = self.chunks.get(found) else { return Ok(None) };
             if cursor.chunk != chunk.first || cursor.at < chunk.first {
                 (cursor.chunk, cursor.at, cursor.offset) = (chunk.first, chunk.first, 0);
             }
-            while cursor.at < chunk.first + chunk.count {
+            while cursor.at < chunk.end() {
                 let (seq, index) = (cursor.at, cursor.at - chunk.first);
                 let length = u64::from(chunk.length(cursor.offset)?);
                 let start = cursor.offset + PREFIX;
@@ -213,12 +215,17 @@ impl Journal {
                 cursor.next = seq + 1;
                 return Ok(Some((seq, chunk.bytes(start, length)?)));
             }
-            cursor.next = cursor.next.max(chunk.first + chunk.count);
+            cursor.next = cursor.next.max(chunk.end());
         }
     }
 }
 
 impl Chunk {
+    /// The number of the line after its last one.
+    fn end(&self) -> u64 {
+        self.first + self.count
+    }
+
     fn length(&self, offset: u64) -> io::Result<u32> {
         let bytes = self.bytes(offset, PREFIX)?;
         let bytes: [u8; 4] = bytes.try_into().map_err(|_| damaged())?;

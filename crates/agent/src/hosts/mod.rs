@@ -13,9 +13,9 @@ mod os;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-pub(crate) use os::{Found, birth, find};
 #[cfg(unix)]
 pub(crate) use os::end;
+pub(crate) use os::{Found, birth, find};
 
 /// How Codex gets a host of its own, so that turns outlive this process.
 #[derive(Debug, Clone)]

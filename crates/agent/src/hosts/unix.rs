@@ -192,7 +192,8 @@ pub(crate) async fn birth(
         let what = what.to_owned();
         move |error: std::io::Error| Unborn { error: format!("{what} ({error})"), missing: false }
     };
-    let secret = secret().map_err(|error| Unborn { error: format!("there is no randomness ({error})"), missing: false })?;
+    let secret =
+        secret().map_err(|error| Unborn { error: format!("there is no randomness ({error})"), missing: false })?;
     let folder = Folder::make(&options.agents, agent, &secret).map_err(unborn("its folder can't be made"))?;
     let mut args = program.args.clone();
     args.push(backend.as_str().into());

@@ -25,8 +25,8 @@ use types::{ApprovalPolicy, AskId, InputPart, ItemBody, ItemStatus, ThreadId, Tu
 use crate::{
     adapter::{Adapter, Line, Out},
     domain::{
-        Answer, Applied, Ask, AskError, AskKind, Capabilities, Outcome, PendingAsk, Reply, RequestId, Route, ThreadSpec,
-        TurnSpec, What,
+        Answer, Applied, Ask, AskError, AskKind, Capabilities, Outcome, PendingAsk, Reply, RequestId, Route,
+        ThreadSpec, TurnSpec, What,
     },
     rpc::Rpc,
     version::Version,

@@ -176,7 +176,9 @@ impl Hosted {
     }
 
     fn confirmed(&mut self, number: u64) {
-        let Some(index) = self.unconfirmed.iter().take(self.sent).position(|sent| sent.number == number) else { return };
+        let Some(index) = self.unconfirmed.iter().take(self.sent).position(|sent| sent.number == number) else {
+            return;
+        };
         if let Some(gone) = self.unconfirmed.remove(index) {
             self.sent -= 1;
             self.window -= gone.line.bytes.len();

@@ -41,7 +41,8 @@ impl Home {
         std::fs::create_dir_all(&home).unwrap();
         let fake = testkit::fake_codex().unwrap();
         let script = dir.path().join("codex");
-        Self::write_script(&script, &format!("CODEX_HOME='{}' exec '{}' \"$@\"", home.display(), fake.display()));
+        let run = format!("CODEX_HOME='{}' exec '{}' \"$@\"", home.display(), fake.display());
+        Self::write_script(&script, &run);
         Self { dir, codex: script.to_str().unwrap().to_owned(), pending: BTreeMap::new() }
     }
 
@@ -49,6 +50,15 @@ impl Home {
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// From now on Codex starts something that leaves its group and does not end with it; gives the file with its pid.
+    pub(crate) fn with_straggler(&self) -> PathBuf {
+        let file = self.dir.path().join("straggler");
+        let script = std::fs::read_to_string(&self.codex).unwrap();
+        let starts = format!("[ \"$1\" = --version ] || {{ setsid sleep 1000 & echo $! > '{}'; }}\n", file.display());
+        Self::write_script(self.codex.as_ref(), &(starts + script.trim_start_matches("#!/bin/sh\n")));
+        file
     }
 
     pub(crate) fn codex(&self) -> &str {
@@ -69,7 +79,10 @@ impl Home {
         let work_dir = self.dir.path().join("work");
         std::fs::create_dir_all(&work_dir).unwrap();
         let mut options = Options::new(locate(&search).unwrap(), work_dir);
-        options.hosts = Some(HostOptions::new(DOUBLE.into(), self.agents()));
+        let mut hosts = HostOptions::new(DOUBLE.into(), self.agents());
+        // A test that fails leaves them alone.
+        hosts.orphan_max = Duration::from_secs(60);
+        options.hosts = Some(hosts);
         options.pending = self.pending.clone();
         Agent::start(options)
     }

@@ -101,9 +101,10 @@ fn over_its_memory_lines_go_to_files_and_over_those_codex_waits() {
     client.input("1", "lines 20000 999");
     drop(client);
     let kept = |name: &str| {
-        let files = fs::read_dir(&lab.folder).unwrap().flatten().filter(|entry| {
-            entry.file_name().to_string_lossy().starts_with(name)
-        });
+        let files = fs::read_dir(&lab.folder)
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(name));
         files.map(|file| file.metadata().map_or(0, |meta| meta.len())).sum::<u64>()
     };
     // Once it waits the number of lines stays. Twenty megabytes don't get past a bound of one.
@@ -186,13 +187,15 @@ proptest! {
         let mut all: BTreeMap<u64, String> = rows.into_iter().collect();
         let (mut client, welcome) = lab.attach();
         // What was not acknowledged comes again; what was is in the file.
+        client.input("2", "say over");
         let mut last = 0;
-        while last < LINES {
+        while last <= LINES {
             let (seq, line) = client.line();
             prop_assert!(seq > last && seq >= welcome.lowest);
             last = seq;
             all.insert(seq, line);
         }
+        prop_assert_eq!(all.remove(&(LINES + 1)), Some("over".to_owned()));
         let written: BTreeMap<u64, String> = (1..=LINES).map(|seq| (seq, format!("{seq:040}"))).collect();
         prop_assert_eq!(all, written);
     }
