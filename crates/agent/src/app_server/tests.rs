@@ -9,6 +9,7 @@ mod approvals;
 mod compaction;
 mod forks;
 mod options;
+mod restored;
 mod steering;
 
 fn spec() -> ThreadSpec {

@@ -34,7 +34,7 @@ pub mod wire;
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, IsTerminal as _, Read as _, Write as _},
     os::unix::net::UnixListener,
     process::ExitCode,
     thread,
@@ -71,11 +71,15 @@ pub fn main() -> ExitCode {
 }
 
 fn begin() -> io::Result<Desk> {
+    let by_hand = || {
+        io::Error::other("this is the part of codexd that holds Codex's pipes; it is started by codexd, not by hand")
+    };
+    if io::stdin().is_terminal() {
+        return Err(by_hand());
+    }
     let mut text = Vec::new();
     io::stdin().take(MOST_BYTES).read_to_end(&mut text)?;
-    let birth: Birth = serde_json::from_slice(&text).map_err(|_| {
-        io::Error::other("this is the part of codexd that holds Codex's pipes; it is started by codexd, not by hand")
-    })?;
+    let birth: Birth = serde_json::from_slice(&text).map_err(|_| by_hand())?;
     drop(text);
     let folder = Folder((&birth.folder).into());
     let lock = folder.lock()?.ok_or_else(|| io::Error::other("the agent's folder is gone, or another host's"))?;

@@ -5,6 +5,7 @@ use types::{Sandbox, TurnId};
 use super::*;
 
 mod approvals;
+mod restored;
 
 fn turn(thread: Option<&str>) -> Ask {
     Ask::StartTurn(spec(thread))

@@ -40,8 +40,21 @@ impl Home {
         let home = dir.path().join("codex-home");
         std::fs::create_dir_all(&home).unwrap();
         let fake = testkit::fake_codex().unwrap();
-        let script = dir.path().join("codex");
-        let run = format!("CODEX_HOME='{}' exec '{}' \"$@\"", home.display(), fake.display());
+        Self::running(dir, &fake)
+    }
+
+    /// With the real Codex and this configuration.
+    pub(crate) fn real(config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("codex-home");
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("config.toml"), config).unwrap();
+        Self::running(dir, &testkit::real_codex().unwrap())
+    }
+
+    fn running(dir: tempfile::TempDir, codex: &Path) -> Self {
+        let (home, script) = (dir.path().join("codex-home"), dir.path().join("codex"));
+        let run = format!("CODEX_HOME='{}' exec '{}' \"$@\"", home.display(), codex.display());
         Self::write_script(&script, &run);
         Self { dir, codex: script.to_str().unwrap().to_owned(), pending: BTreeMap::new() }
     }

@@ -6,4 +6,5 @@ mod agent;
 mod ending;
 mod lab;
 mod lines;
+mod real;
 mod restart;

@@ -29,9 +29,18 @@ fn straggles(pid: &str) -> bool {
 }
 
 fn host_of(home: &Home) -> u32 {
+    noted(home, "hostPid")
+}
+
+#[cfg(target_os = "linux")]
+fn codex_of(home: &Home) -> u32 {
+    noted(home, "codexPid")
+}
+
+fn noted(home: &Home, what: &str) -> u32 {
     let folder = std::fs::read_dir(home.agents()).unwrap().flatten().next().unwrap().path();
     let card: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("host.json")).unwrap()).unwrap();
-    u32::try_from(card["hostPid"].as_u64().unwrap()).unwrap()
+    u32::try_from(card[what].as_u64().unwrap()).unwrap()
 }
 
 #[tokio::test]
@@ -69,13 +78,18 @@ async fn a_codexd_that_is_killed_in_the_middle_of_a_turn_loses_nothing() {
         let home = Home::new();
         let reports = home.dir.path().join("reports");
         let mut command = Command::new(DOUBLE);
-        command.args(["agent", home.dir.path().to_str().unwrap(), home.codex(), PROMPT]);
+        command.args(["agent", home.dir.path().to_str().unwrap(), home.codex(), PROMPT]).env("CODEXD_TOKEN", "hush");
         let mut codexd = command.stdin(Stdio::null()).spawn().unwrap();
         let said = || std::fs::read_to_string(&reports).unwrap_or_default();
         let enough = |text: &str| text.contains("TurnStarted") && text.matches("ItemDelta").count() >= deltas;
         eventually("the turn to be so far", || enough(&said()).then_some(()));
         codexd.kill().unwrap();
         codexd.wait().unwrap();
+        #[cfg(target_os = "linux")]
+        for pid in [host_of(&home), codex_of(&home)] {
+            let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+            assert!(!String::from_utf8_lossy(&environ).contains("hush"));
+        }
         let before = said().matches("ItemDelta").count();
         let mut up = home.up().await;
         assert!(up.attached);
@@ -231,8 +245,17 @@ async fn another_codexd_takes_over() {
         panic!("no end")
     };
     assert!(error.contains("another codexd"), "{error}");
-    drop(client);
     up.agent.stop().await;
+    // It is the other one's now, and was not ended.
+    let mut client = client;
+    let mut more = 0;
+    while more < 40 {
+        more = client.line().0;
+    }
+    client.say(agent::host::wire::kind::STOP, 0, b"");
+    client.next(agent::host::wire::kind::EXITED);
+    drop(client);
+    eventually("nothing to be left", || (home.count() == 0).then_some(()));
 }
 
 #[tokio::test]
