@@ -1,6 +1,9 @@
 //! The loop between a transport, an adapter, the engine's commands and the clock.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver},
@@ -11,7 +14,7 @@ use types::{AgentId, AskId};
 
 use crate::{
     adapter::{Adapter, Out},
-    domain::{Ask, AskError, Message, Reply, Report, RequestId, Route, What},
+    domain::{Ask, AskError, Message, PendingAsk, Reply, Report, RequestId, Route, What},
     process::Process,
     transport::Transport,
 };
@@ -27,6 +30,9 @@ pub(crate) enum Command {
     Restart { agent: AgentId, why: String },
 }
 
+/// How long the engine may take to commit the last lines of a process that is gone. What it does not is left to the host, for a while.
+const LAST_ACKS: Duration = Duration::from_secs(2);
+
 /// Why the loop ended.
 pub(crate) enum End {
     /// The process ended or closed its stdout.
@@ -35,35 +41,55 @@ pub(crate) enum End {
     Broken(String),
     /// We were told to stop, or nobody listens any more.
     Stopped,
+    /// We were told to let it go on without us. What has no answer is for whoever comes next.
+    Left,
 }
 
 /// A running conversation with one process.
 pub(crate) struct Connection<'a, T> {
     pub(crate) agent: &'a AgentId,
-    pub(crate) transport: T,
+    pub(crate) transport: &'a mut T,
     pub(crate) adapter: Box<dyn Adapter>,
     pub(crate) commands: &'a mut UnboundedReceiver<Command>,
     pub(crate) messages: &'a mpsc::Sender<Message>,
     pub(crate) stop: &'a CancellationToken,
+    pub(crate) leave: &'a CancellationToken,
+    /// What another codexd left: the asks without an answer, and the tags of what Codex was given.
+    pub(crate) restore: Option<(Vec<PendingAsk>, HashSet<String>)>,
 }
 
 impl<T: Transport> Connection<'_, T> {
-    /// Runs until the process ends or `stop` is told. Every ask has its answer when this returns.
-    pub(crate) async fn run(mut self, process: &mut Process) -> End {
-        let end = self.serve(process).await;
+    /// Runs until the process ends or `stop` or `leave` is told. Every ask has its answer when this returns, unless we leave.
+    pub(crate) async fn run(mut self, mut process: Option<&mut Process>) -> End {
+        let end = self.serve(&mut process).await;
+        if matches!(end, End::Left) {
+            self.last_commands();
+            return end;
+        }
         let mut out = Out::default();
         self.adapter.gone(&mut out);
         self.flush(0, out).await;
+        if matches!(end, End::Exited) {
+            self.last_acks().await;
+        }
         end
     }
 
-    async fn serve(&mut self, process: &mut Process) -> End {
+    async fn serve(&mut self, process: &mut Option<&mut Process>) -> End {
+        if let Some((pending, passed)) = self.restore.take() {
+            let mut out = Out::default();
+            self.adapter.restore(pending, &passed, Instant::now(), &mut out);
+            if !self.flush(0, out).await {
+                return End::Stopped;
+            }
+        }
         loop {
             let wake = self.adapter.wake();
             let mut out = Out::default();
             let mut seq = 0;
             tokio::select! {
                 () = self.stop.cancelled() => return End::Stopped,
+                () = self.leave.cancelled() => return End::Left,
                 command = self.commands.recv() => match command {
                     Some(Command::Restart { agent, why }) if agent == *self.agent => return End::Broken(why),
                     Some(command) => self.command(command, &mut out),
@@ -72,7 +98,7 @@ impl<T: Transport> Connection<'_, T> {
                 line = self.transport.next() => match line {
                     Ok(Some((number, line))) => {
                         seq = number;
-                        self.adapter.line(&line, Instant::now(), &mut out);
+                        self.adapter.line(number, &line, Instant::now(), &mut out);
                     }
                     Ok(None) => return End::Exited,
                     Err(error) => return End::Broken(error.to_string()),
@@ -80,7 +106,7 @@ impl<T: Transport> Connection<'_, T> {
                 () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {
                     self.adapter.tick(Instant::now(), &mut out);
                 }
-                _ = process.exited() => {
+                () = exited(process) => {
                     self.last_lines().await;
                     return End::Exited;
                 }
@@ -123,13 +149,53 @@ impl<T: Transport> Connection<'_, T> {
         true
     }
 
+    /// What the engine has told us is handed over before we leave. It is all on disk.
+    fn last_commands(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            let mut out = Out::default();
+            self.command(command, &mut out);
+            out.lines.into_iter().for_each(|line| self.transport.send(line));
+        }
+    }
+
+    /// Codex is gone, and its last lines are with the engine.
+    async fn last_acks(&mut self) {
+        let until = tokio::time::Instant::now() + LAST_ACKS;
+        while self.transport.is_owed_acks() {
+            let command = tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.leave.cancelled() => return self.last_commands(),
+                command = self.commands.recv() => command,
+                () = sleep_until(until) => return,
+            };
+            let mut out = Out::default();
+            match command {
+                Some(Command::Ask { id, .. }) => out.answer(id, Err(AskError::Exited { heard: false })),
+                Some(command) => self.command(command, &mut out),
+                None => return,
+            }
+            out.lines.clear();
+            if !self.flush(0, out).await {
+                return;
+            }
+        }
+    }
+
     async fn last_lines(&mut self) {
         let until = tokio::time::Instant::now() + LAST_LINES;
         while let Ok(Ok(Some((seq, line)))) = tokio::time::timeout_at(until, self.transport.next()).await {
             let mut out = Out::default();
-            self.adapter.line(&line, Instant::now(), &mut out);
+            self.adapter.line(seq, &line, Instant::now(), &mut out);
             self.flush(seq, out).await;
         }
+    }
+}
+
+/// Completes when the process is gone; a host tells that by itself.
+async fn exited(process: &mut Option<&mut Process>) {
+    match process {
+        Some(process) => drop(process.exited().await),
+        None => std::future::pending().await,
     }
 }
 
@@ -139,6 +205,7 @@ pub(crate) async fn refuse_for(
     commands: &mut UnboundedReceiver<Command>,
     messages: &mpsc::Sender<Message>,
     stop: &CancellationToken,
+    leave: &CancellationToken,
 ) {
     let refusing = async {
         while let Some(command) = commands.recv().await {
@@ -153,6 +220,7 @@ pub(crate) async fn refuse_for(
     };
     tokio::select! {
         () = stop.cancelled() => {}
+        () = leave.cancelled() => {}
         _ = timeout(time, refusing) => {}
     }
 }

@@ -11,13 +11,17 @@ use types::{
 
 /// The engine's side of an agent. Implemented by [`crate::Agent`] and by the doubles of the engine's tests.
 ///
-/// None of the calls waits: an ask is answered by a [`Message::Report`] with [`What::Answer`], always.
+/// None of the calls waits: an ask is answered by a [`Message::Report`] with [`What::Answer`], always. The one exception is
+/// [`crate::Agent::leave`]: what has no answer then belongs to the next codexd.
 pub trait Port: Send + Sync + 'static {
     /// Asks the process `agent`. When that one is gone, the answer is [`AskError::Exited`] and it heard nothing.
     fn ask(&self, agent: &AgentId, id: AskId, ask: Ask);
-    /// Answers a question of Codex's.
+    /// Answers a question of Codex's. A process that outlived the codexd before may be given the same answer again: it hears it once. So
+    /// after [`Message::Up`] with `attached` every answer that is stored, and of which it is not known that Codex heard it, can be given.
     fn reply(&self, agent: &AgentId, request: RequestId, reply: Reply);
-    /// What the line `seq` of `agent` meant is committed.
+    /// What the line `seq` of `agent` meant is committed. In any order, each line for itself. Where Codex outlives codexd, a line comes
+    /// again after the next attach unless its acknowledgement reached the host, which a crash may prevent: whoever acknowledges remembers
+    /// the number in the same commit and drops what comes again.
     fn ack(&self, agent: &AgentId, seq: u64);
     /// Ends this process and starts another one, because of what is said in `why`.
     fn restart(&self, agent: &AgentId, why: &str);
@@ -92,6 +96,45 @@ pub enum Ask {
     Models,
     /// What is left of the account's rate limits. Answered by [`Answer::Limits`].
     Limits,
+}
+
+/// An ask of which the store has no answer yet, for a process that outlived the codexd that asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingAsk {
+    /// Its number.
+    pub id: AskId,
+    /// What it was.
+    pub what: AskKind,
+    /// The thread that it was about; for [`AskKind::Fork`] the one that was forked.
+    pub thread: Option<ThreadId>,
+}
+
+/// What an ask was, as far as its answer needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskKind {
+    /// [`Ask::StartThread`].
+    StartThread,
+    /// [`Ask::ResumeThread`].
+    ResumeThread,
+    /// [`Ask::Inject`].
+    Inject,
+    /// [`Ask::StartTurn`].
+    StartTurn,
+    /// Not an ask without an answer: the [`Ask::StartTurn`] of this number was answered, and its turn, which Codex knows by this id, has not
+    /// ended as far as the store knows. Needed so that what still comes of the turn finds its way.
+    RunningTurn(String),
+    /// [`Ask::Interrupt`].
+    Interrupt,
+    /// [`Ask::Steer`].
+    Steer,
+    /// [`Ask::Fork`].
+    Fork,
+    /// [`Ask::CleanTerminals`].
+    CleanTerminals,
+    /// [`Ask::Compact`].
+    Compact,
+    /// [`Ask::DeleteThread`].
+    DeleteThread,
 }
 
 /// What applies to a thread. Sent when it starts and every time that it is resumed.
@@ -237,6 +280,9 @@ pub enum Message {
         backend: Backend,
         /// What it can do.
         capabilities: Capabilities,
+        /// It was running before this codexd was: its turns go on. What its lines said that nobody acknowledged comes next, in order,
+        /// with the numbers that it had. False: this process knows nothing of what was before, and no other one is left that does.
+        attached: bool,
     },
     /// A process is gone, or could not be started. Every ask to it has been answered.
     Down {

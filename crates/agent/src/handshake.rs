@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use types::agent::Backend;
 
-use crate::{app_server::NOT_WANTED, transport::Transport, version::Version};
+use crate::{adapter::Line, app_server::NOT_WANTED, transport::Transport, version::Version};
 
 /// The id of `initialize`; ids of asks begin at 1.
 const INITIALIZE: i64 = 0;
@@ -17,8 +18,8 @@ const INITIALIZE: i64 = 0;
 /// How many lines that are no answer are passed over before the program is given up.
 const PATIENCE_LINES: usize = 200;
 
-/// A process that has shaken hands.
-#[derive(Debug, PartialEq, Eq)]
+/// A process that has shaken hands. A host keeps it for the next codexd, since `initialize` can't be asked twice.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Met {
     /// What it speaks.
     pub(crate) backend: Backend,
@@ -60,13 +61,13 @@ pub(crate) async fn shake<T: Transport>(
             json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
         ),
     };
-    transport.send(greeting.to_string().into_bytes());
+    transport.send(Line::untagged(greeting.to_string().into_bytes()));
     let met = match timeout(limit, answer(transport)).await {
         Ok(met) => met?,
         Err(_) => return Err(ShakeError::Deadline(limit)),
     };
     if met.backend == backend {
-        transport.send(thanks.to_string().into_bytes());
+        transport.send(Line::untagged(thanks.to_string().into_bytes()));
     }
     Ok(met)
 }

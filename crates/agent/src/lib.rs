@@ -29,18 +29,25 @@ mod app_server;
 mod connection;
 mod domain;
 mod handshake;
+#[cfg(unix)]
+pub mod host;
+mod hosts;
 pub mod locate;
 mod mcp_server;
 mod process;
+#[cfg(unix)]
+mod processes;
 mod question;
 mod rpc;
 mod supervisor;
 mod transport;
 mod version;
+mod words;
 
 pub use domain::{
-    Answer, Applied, ApprovalRequest, Ask, AskError, Capabilities, DeltaKind, Message, Outcome, Port, Reply, Report,
-    RequestId, Route, ThreadSpec, TurnSpec, What,
+    Answer, Applied, ApprovalRequest, Ask, AskError, AskKind, Capabilities, DeltaKind, Message, Outcome, PendingAsk,
+    Port, Reply, Report, RequestId, Route, ThreadSpec, TurnSpec, What,
 };
+pub use hosts::HostOptions;
 pub use supervisor::{Agent, Options};
 pub use version::{TESTED, Version};

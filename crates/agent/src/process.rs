@@ -1,21 +1,20 @@
 //! One Codex process: spawned in a group of its own, watched, and ended together with everything that it started.
 //!
 //! A task owns the child from its birth to its end. When the [`Process`] is dropped, the whole group is killed. What left the
-//! group carries a marker in its environment ([`MARKER`]); nothing looks for it yet. Stderr is logged, bounded, and its last lines are kept for
+//! group carries a marker in its environment ([`MARKER`]), by which a host finds it; here nothing looks for it. Stderr is logged, bounded, and its last lines are kept for
 //! the message that says why Codex ended.
 
 use std::{
-    collections::VecDeque,
     io,
     path::Path,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    io::{AsyncRead, AsyncReadExt as _},
     process::{ChildStdin, ChildStdout, Command},
     sync::watch,
     time::timeout,
@@ -23,7 +22,11 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use types::AgentId;
 
-use crate::{locate::Located, version::Version};
+use crate::{
+    locate::Located,
+    version::Version,
+    words::{Log, Words},
+};
 
 #[cfg(unix)]
 #[path = "unix.rs"]
@@ -51,15 +54,6 @@ const NOT_INHERITED: [&str; 10] = [
     "CREDENTIALS_DIRECTORY",
 ];
 
-/// What is kept of stderr, and what of it goes to the log.
-const TAIL_LINES: usize = 5;
-
-/// What was written longer before the end than this has nothing to do with it.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-const LINE_BYTES: usize = 2048;
-const LOG_LINES: u32 = 200;
-const LOG_WINDOW: Duration = Duration::from_secs(10);
-
 /// How long after the end of the process its last lines of stderr may take.
 const STDERR_GRACE: Duration = Duration::from_millis(300);
 
@@ -69,26 +63,7 @@ pub(crate) struct Process {
     exited: watch::Receiver<Option<String>>,
     kill: DropGuard,
     stderr: tokio::task::JoinHandle<()>,
-    tail: Tail,
-}
-
-#[derive(Clone, Default)]
-struct Tail(Arc<Mutex<VecDeque<(Instant, String)>>>);
-
-impl Tail {
-    fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == TAIL_LINES {
-            lines.pop_front();
-        }
-        lines.push_back((Instant::now(), line));
-    }
-
-    fn last_words(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = lines.iter().filter(|(at, _)| at.elapsed() < LAST_WORDS).map(|(_, line)| line.as_str());
-        recent.collect::<Vec<_>>().join("; ")
-    }
+    words: Arc<Mutex<Words>>,
 }
 
 impl Process {
@@ -108,17 +83,17 @@ impl Process {
         let stdout = child.stdout().take().ok_or_else(missing)?;
         let stderr = child.stderr().take().ok_or_else(missing)?;
         let pid = child.id().ok_or_else(missing)?;
-        let tail = Tail::default();
-        let stderr = tokio::spawn(listen(stderr, tail.clone()));
+        let words = Arc::new(Mutex::new(Words::default()));
+        let stderr = tokio::spawn(listen(stderr, words.clone()));
         let kill = CancellationToken::new();
         let (tell, exited) = watch::channel(None);
         tokio::spawn(watch_over(child, kill.clone(), tell));
-        Ok((Self { pid, exited, kill: kill.drop_guard(), stderr, tail }, stdout, stdin))
+        Ok((Self { pid, exited, kill: kill.drop_guard(), stderr, words }, stdout, stdin))
     }
 
     /// What it wrote to stderr so far has nothing to do with how it will end.
     pub(crate) fn forget_words(&self) {
-        self.tail.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).forget();
     }
 
     /// Completes when the process is gone, with what ended it. Can be dropped and called again.
@@ -132,7 +107,7 @@ impl Process {
     /// Gives the process, whose stdin is closed by now, some time to end, then kills its group; says what ended it, with its
     /// last words.
     pub(crate) async fn finish(mut self, grace: Duration) -> String {
-        let mut end = match timeout(grace, self.exited()).await {
+        let end = match timeout(grace, self.exited()).await {
             Ok(end) => end,
             Err(_) => {
                 drop(self.kill);
@@ -142,11 +117,7 @@ impl Process {
         };
         let _ = timeout(STDERR_GRACE, &mut self.stderr).await;
         self.stderr.abort();
-        let words = self.tail.last_words();
-        if !words.is_empty() {
-            end = format!("{end}; the last lines on its stderr: {words}");
-        }
-        end
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).explain(&end)
     }
 }
 
@@ -154,6 +125,18 @@ impl Process {
 fn command(program: &Located, cwd: &Path) -> Command {
     let mut command = Command::new(&program.program);
     command.args(&program.args).current_dir(cwd);
+    keep_ours(&mut command);
+    for (name, value) in program.changes(std::env::var_os("PATH").as_deref()) {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
+/// Takes out of a child's environment what is ours.
+pub(crate) fn keep_ours(command: &mut Command) {
     for name in NOT_INHERITED {
         command.env_remove(name);
     }
@@ -162,13 +145,6 @@ fn command(program: &Located, cwd: &Path) -> Command {
             command.env_remove(name);
         }
     }
-    for (name, value) in program.changes(std::env::var_os("PATH").as_deref()) {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command
 }
 
 fn group(command: Command) -> CommandWrap {
@@ -216,67 +192,10 @@ fn describe(status: &io::Result<ExitStatus>) -> String {
     }
 }
 
-async fn listen(stderr: impl AsyncRead + Unpin, tail: Tail) {
-    let mut reader = BufReader::new(stderr);
-    let mut line = Vec::new();
-    let mut window = (Instant::now(), 0_u32);
-    loop {
-        let (taken, ended) = match reader.fill_buf().await {
-            Ok([]) | Err(_) => return,
-            Ok(chunk) => {
-                let end = chunk.iter().position(|byte| *byte == b'\n');
-                let part = &chunk[..end.unwrap_or(chunk.len())];
-                line.extend_from_slice(&part[..part.len().min(LINE_BYTES.saturating_sub(line.len()))]);
-                (end.map_or(chunk.len(), |end| end + 1), end.is_some())
-            }
-        };
-        reader.consume(taken);
-        if !ended {
-            continue;
-        }
-        let text = plain(&String::from_utf8_lossy(&line));
-        line.clear();
-        if text.trim().is_empty() {
-            continue;
-        }
-        if window.0.elapsed() > LOG_WINDOW {
-            window = (Instant::now(), 0);
-        }
-        window.1 += 1;
-        match window.1.cmp(&LOG_LINES) {
-            std::cmp::Ordering::Less => tracing::debug!(target: "codex", "{text}"),
-            std::cmp::Ordering::Equal => {
-                tracing::warn!(target: "codex", "so many lines on stderr that the rest is left out for a while")
-            }
-            std::cmp::Ordering::Greater => {}
-        }
-        tail.push(text);
-    }
-}
-
-/// Without terminal colours and other control characters.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(char) = chars.next() {
-        if char == '\u{1b}' {
-            // `ESC [ ... letter`: the only kind that a log line has.
-            if chars.next() == Some('[') {
-                chars.by_ref().find(char::is_ascii_alphabetic);
-            }
-        } else if !char.is_control() || char == '\t' {
-            plain.push(char);
-        }
-    }
-    plain
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn colours_are_taken_out() {
-        assert_eq!(plain("\u{1b}[2m2026\u{1b}[0m \u{1b}[31mERROR\u{1b}[0m x\r"), "2026 ERROR x");
+async fn listen(mut stderr: impl AsyncRead + Unpin, words: Arc<Mutex<Words>>) {
+    let (mut log, mut chunk) = (Log::new(), vec![0; 8192]);
+    while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
+        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.take(&chunk[..count], |line| log.line(line));
     }
 }

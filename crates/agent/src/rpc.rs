@@ -11,6 +11,8 @@ use std::{
 
 use types::AskId;
 
+use crate::adapter::Line;
+
 /// Codex 0.153 and later take about 128 requests at once and refuse the rest; half of that leaves room for others.
 pub(crate) const MAX_IN_FLIGHT: usize = 64;
 
@@ -20,7 +22,8 @@ const OVERLOAD_FIRST_WAIT: Duration = Duration::from_millis(50);
 
 struct Pending<K> {
     kind: K,
-    line: Vec<u8>,
+    /// None when another codexd sent it.
+    line: Option<Vec<u8>>,
     deadline: Option<Instant>,
     tries: u32,
     state: State,
@@ -57,17 +60,16 @@ impl<K> Rpc<K> {
     }
 
     /// A new request; it goes out as soon as there is room.
-    pub(crate) fn call(
-        &mut self,
-        id: AskId,
-        kind: K,
-        line: Vec<u8>,
-        deadline: Option<Instant>,
-        out: &mut Vec<Vec<u8>>,
-    ) {
-        self.pending.insert(id, Pending { kind, line, deadline, tries: 0, state: State::Waiting });
+    pub(crate) fn call(&mut self, id: AskId, kind: K, line: Vec<u8>, deadline: Option<Instant>, out: &mut Vec<Line>) {
+        self.pending.insert(id, Pending { kind, line: Some(line), deadline, tries: 0, state: State::Waiting });
         self.waiting.push_back(id);
         self.fill(out);
+    }
+
+    /// A request that Codex was given before this was there.
+    pub(crate) fn restore(&mut self, id: AskId, kind: K, deadline: Option<Instant>) {
+        self.pending.insert(id, Pending { kind, line: None, deadline, tries: 0, state: State::Sent });
+        self.in_flight += 1;
     }
 
     /// What the request `id` was about, while it has no answer.
@@ -81,7 +83,7 @@ impl<K> Rpc<K> {
     }
 
     /// The answer to `id` came. `None` when nobody waits for it.
-    pub(crate) fn answered(&mut self, id: AskId, out: &mut Vec<Vec<u8>>) -> Option<K> {
+    pub(crate) fn answered(&mut self, id: AskId, out: &mut Vec<Line>) -> Option<K> {
         let pending = self.pending.remove(&id)?;
         match pending.state {
             State::Sent => self.in_flight -= 1,
@@ -94,12 +96,12 @@ impl<K> Rpc<K> {
 
     /// Codex was too busy for `id`. True: it will be asked again. False: that was the last try; the caller takes it as
     /// answered.
-    pub(crate) fn overloaded(&mut self, id: AskId, now: Instant, out: &mut Vec<Vec<u8>>) -> bool {
+    pub(crate) fn overloaded(&mut self, id: AskId, now: Instant, out: &mut Vec<Line>) -> bool {
         let Some(pending) = self.pending.get_mut(&id) else { return true };
         if pending.state != State::Sent {
             return true;
         }
-        if pending.tries >= OVERLOAD_TRIES {
+        if pending.tries >= OVERLOAD_TRIES || pending.line.is_none() {
             return false;
         }
         pending.state = State::Later(now + OVERLOAD_FIRST_WAIT * 2_u32.pow(pending.tries));
@@ -110,7 +112,7 @@ impl<K> Rpc<K> {
     }
 
     /// Sends what is due, and hands back what is overdue.
-    pub(crate) fn tick(&mut self, now: Instant, out: &mut Vec<Vec<u8>>) -> Vec<Unanswered<K>> {
+    pub(crate) fn tick(&mut self, now: Instant, out: &mut Vec<Line>) -> Vec<Unanswered<K>> {
         let overdue: Vec<AskId> = self
             .pending
             .iter()
@@ -158,19 +160,21 @@ impl<K> Rpc<K> {
             .collect()
     }
 
-    fn take(&mut self, id: AskId, out: &mut Vec<Vec<u8>>) -> Option<Unanswered<K>> {
+    fn take(&mut self, id: AskId, out: &mut Vec<Line>) -> Option<Unanswered<K>> {
         let heard = self.pending.get(&id)?.state == State::Sent;
         let kind = self.answered(id, out)?;
         Some(Unanswered { id, kind, heard })
     }
 
-    fn fill(&mut self, out: &mut Vec<Vec<u8>>) {
+    fn fill(&mut self, out: &mut Vec<Line>) {
         while self.in_flight < MAX_IN_FLIGHT {
             let Some(id) = self.waiting.pop_front() else { return };
             if let Some(pending) = self.pending.get_mut(&id) {
                 pending.state = State::Sent;
                 self.in_flight += 1;
-                out.push(pending.line.clone());
+                if let Some(line) = &pending.line {
+                    out.push(Line::of_ask(id, pending.tries, line.clone()));
+                }
             }
         }
     }
@@ -180,7 +184,7 @@ impl<K> Rpc<K> {
 mod tests {
     use super::*;
 
-    fn call(rpc: &mut Rpc<()>, id: i64, deadline: Option<Instant>, out: &mut Vec<Vec<u8>>) {
+    fn call(rpc: &mut Rpc<()>, id: i64, deadline: Option<Instant>, out: &mut Vec<Line>) {
         rpc.call(AskId(id), (), id.to_string().into_bytes(), deadline, out);
     }
 
@@ -192,7 +196,7 @@ mod tests {
         }
         assert_eq!(out.len(), MAX_IN_FLIGHT);
         assert!(rpc.answered(AskId(1), &mut out).is_some());
-        assert_eq!(out.last().unwrap(), b"65");
+        assert_eq!(out.last().unwrap(), &Line::of_ask(AskId(65), 0, b"65".to_vec()));
         assert!(rpc.answered(AskId(1), &mut out).is_none());
         assert!(rpc.answered(AskId(1000), &mut out).is_none());
         assert_eq!(out.len(), MAX_IN_FLIGHT + 1);
@@ -215,6 +219,24 @@ mod tests {
         }
         assert_eq!(tries, 1 + OVERLOAD_TRIES as usize);
         assert!(rpc.answered(AskId(1), &mut out).is_some());
+    }
+
+    #[test]
+    fn what_another_codexd_sent_is_waited_for_and_not_sent_again() {
+        let (mut rpc, mut out) = (Rpc::new(), Vec::new());
+        let now = Instant::now();
+        rpc.restore(AskId(1), (), Some(now + Duration::from_secs(1)));
+        rpc.restore(AskId(2), (), None);
+        assert!(!rpc.overloaded(AskId(2), now, &mut out), "it was not heard, and can't be repeated");
+        assert!(rpc.answered(AskId(2), &mut out).is_some());
+        let late = rpc.tick(now + Duration::from_secs(1), &mut out);
+        assert!(late.len() == 1 && late[0].heard && out.is_empty() && rpc.in_flight == 0);
+    }
+
+    #[test]
+    fn each_sending_of_a_request_has_a_tag_of_its_own() {
+        let tag = |id, tries| Line::of_ask(AskId(id), tries, Vec::new()).tag;
+        assert_eq!([tag(7, 0), tag(7, 1), tag(0, 0), tag(-3, 0)], ["7", "7/1", "", ""]);
     }
 
     #[test]

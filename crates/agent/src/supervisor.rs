@@ -10,10 +10,19 @@
 //! Which interface: `--version` first, for the messages; then an `app-server` handshake, then an `mcp-server` one. What answers
 //! decides. Each has a deadline.
 //!
-//! At a crash of codexd Codex sees its stdin close, and ends: 0.153 and later at once, with what they run; 0.98 only when its turn
-//! has ended. Nobody kills one that stays.
+//! With [`Options::hosts`] each Codex has a host, which outlives codexd. The first thing that is done then is to look for one that is
+//! there: its Codex is gone on with ([`Message::Up`] says so), and what was asked of it and has no answer ([`Options::pending`]) is waited
+//! for, or answered as never heard. What was asked of any other agent has no answer: whoever is told of the first agent that is up knows
+//! that no other is left.
+//!
+//! Without, Codex sees its stdin close at a crash of codexd, and ends: 0.153 and later at once, with what they run; 0.98 only when its
+//! turn has ended. Nobody kills one that stays.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use tokio::{
     process::ChildStdout,
@@ -30,12 +39,13 @@ use crate::{
     adapter::Adapter,
     app_server::AppServer,
     connection::{Command, Connection, End, refuse_for},
-    domain::{Ask, Message, Port, Reply, RequestId},
+    domain::{Ask, Message, PendingAsk, Port, Reply, RequestId},
     handshake::{Met, ShakeError, shake},
+    hosts::{self, Found, HostOptions},
     locate::Located,
     mcp_server::McpServer,
     process::{Process, ask_version},
-    transport::Pipes,
+    transport::{Hosted, Pipes},
     version::{TESTED, Version},
 };
 
@@ -53,6 +63,9 @@ const STABLE: Duration = Duration::from_secs(30);
 /// How long Codex may take to end once its stdin is closed. 0.169.0 needs 0.2 s.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
+/// How long the last acknowledgements may take to reach a host that is left.
+const LEAVE_GRACE: Duration = Duration::from_secs(2);
+
 /// Reports that the engine has not taken yet; beyond that Codex is not read any further.
 const MESSAGES: usize = 1024;
 
@@ -67,13 +80,25 @@ pub struct Options {
     pub version_limit: Duration,
     /// How long a handshake may take.
     pub handshake_limit: Duration,
+    /// Codex gets a host of its own. None: this process holds its pipes, and it ends with this process. Ignored on Windows, where there are
+    /// no hosts yet.
+    pub hosts: Option<HostOptions>,
+    /// What was asked of agents by codexds that are gone, and has no answer, as the store has it. Used for an agent that is still there.
+    pub pending: BTreeMap<AgentId, Vec<PendingAsk>>,
 }
 
 impl Options {
     /// With deadlines that a slow machine keeps: a cold start takes 0.1 to 0.5 s on an idle one.
     #[must_use]
-    pub const fn new(program: Located, work_dir: PathBuf) -> Self {
-        Self { program, work_dir, version_limit: Duration::from_secs(5), handshake_limit: Duration::from_secs(15) }
+    pub fn new(program: Located, work_dir: PathBuf) -> Self {
+        Self {
+            program,
+            work_dir,
+            version_limit: Duration::from_secs(5),
+            handshake_limit: Duration::from_secs(15),
+            hosts: None,
+            pending: BTreeMap::new(),
+        }
     }
 }
 
@@ -83,13 +108,17 @@ pub struct Agent {
     commands: mpsc::UnboundedSender<Command>,
     info: watch::Receiver<AgentInfo>,
     stop: CancellationToken,
+    leave: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Agent {
     /// Starts the supervisor. It has no process yet when this returns.
     #[must_use]
-    pub fn start(options: Options) -> (Self, mpsc::Receiver<Message>) {
+    pub fn start(mut options: Options) -> (Self, mpsc::Receiver<Message>) {
+        if cfg!(windows) {
+            options.hosts = None;
+        }
         let (commands, inbox) = mpsc::unbounded_channel();
         let (messages, outbox) = mpsc::channel(MESSAGES);
         let supported = Supported { from: TESTED.0.to_string(), to: TESTED.1.to_string(), tested: None };
@@ -105,11 +134,22 @@ impl Agent {
             last_error: None,
         });
         let stop = CancellationToken::new();
+        // Nobody can leave what has no host.
+        let leave = if options.hosts.is_some() { CancellationToken::new() } else { stop.clone() };
         let tasks = TaskTracker::new();
-        let supervisor = Supervisor { options, commands: inbox, messages, info: tell, stop: stop.clone() };
+        let (stopped, left) = (stop.clone(), leave.clone());
+        let supervisor = Supervisor { options, commands: inbox, messages, info: tell, stop: stopped, leave: left };
         tasks.spawn(supervisor.run());
         tasks.close();
-        (Self { commands, info, stop, tasks }, outbox)
+        (Self { commands, info, stop, leave, tasks }, outbox)
+    }
+
+    /// Lets Codex and its host go on without this process, for the next one to attach to. What was asked, answered or acknowledged before is
+    /// handed over first; nothing is reported any more, and no [`Message::Down`] comes: the messages just end. Where Codex has no host this is
+    /// [`Agent::stop`].
+    pub async fn leave(&self) {
+        self.leave.cancel();
+        self.tasks.wait().await;
     }
 
     /// Closes Codex's stdin, gives it a moment, and ends its whole group. Returns when that is done; a process that was just being
@@ -151,9 +191,38 @@ impl Port for Agent {
 
 /// A process that has shaken hands.
 struct Ready {
-    process: Process,
-    pipes: Pipes<ChildStdout>,
+    id: AgentId,
+    body: Body,
     met: Met,
+    /// The tags of what it was given before, when it was there before.
+    passed: Option<Vec<String>>,
+}
+
+/// How Codex is held.
+enum Body {
+    Own(Process, Pipes<ChildStdout>),
+    Hosted(Hosted),
+}
+
+impl Body {
+    /// Ends it, with some time for it to end by itself, and says what ended it.
+    async fn finish(self, grace: Duration) -> String {
+        match self {
+            Self::Own(process, pipes) => {
+                // With it goes Codex's stdin.
+                drop(pipes);
+                process.finish(grace).await
+            }
+            Self::Hosted(hosted) => hosted.finish(grace).await,
+        }
+    }
+
+    async fn shake(&mut self, backend: Backend, limit: Duration) -> Result<Met, ShakeError> {
+        match self {
+            Self::Own(_, pipes) => shake(pipes, backend, limit).await,
+            Self::Hosted(hosted) => shake(hosted, backend, limit).await,
+        }
+    }
 }
 
 /// Why no process is ready.
@@ -169,23 +238,26 @@ struct Supervisor {
     messages: mpsc::Sender<Message>,
     info: watch::Sender<AgentInfo>,
     stop: CancellationToken,
+    leave: CancellationToken,
 }
 
 impl Supervisor {
     async fn run(mut self) {
         let mut failures = 0_u32;
-        while !self.stop.is_cancelled() && !self.messages.is_closed() {
-            let id = AgentId::fresh();
-            let stop = self.stop.clone();
+        let mut first = true;
+        while !self.stop.is_cancelled() && !self.leave.is_cancelled() && !self.messages.is_closed() {
+            let (stop, leave) = (self.stop.clone(), self.leave.clone());
             let started = tokio::select! {
-                started = self.start(&id) => started,
+                started = self.find_or_start(std::mem::take(&mut first)) => started,
                 () = stop.cancelled() => return,
+                () = leave.cancelled() => return,
             };
             let (failure, up) = match started {
                 Err(failure) => (failure, None),
                 Ok(ready) => {
                     let since = Instant::now();
-                    let text = self.converse(&id, ready).await;
+                    let id = ready.id.clone();
+                    let Some(text) = self.converse(ready).await else { return };
                     if since.elapsed() >= STABLE {
                         failures = 0;
                     }
@@ -213,69 +285,105 @@ impl Supervisor {
             if self.messages.send(down).await.is_err() {
                 return;
             }
-            refuse_for(wait, &mut self.commands, &self.messages, &self.stop).await;
+            refuse_for(wait, &mut self.commands, &self.messages, &self.stop, &self.leave).await;
         }
     }
 
-    /// Runs one conversation to its end and says what ended it.
-    async fn converse(&mut self, id: &AgentId, ready: Ready) -> String {
-        let Ready { mut process, pipes, met } = ready;
+    async fn find_or_start(&mut self, first: bool) -> Result<Ready, Failure> {
+        if let (true, Some(options)) = (first, &self.options.hosts)
+            && let Some(Found { agent, hosted, met, passed }) = hosts::find(options).await
+        {
+            return Ok(Ready { id: agent, body: Body::Hosted(hosted), met, passed: Some(passed) });
+        }
+        self.start().await
+    }
+
+    /// Runs one conversation to its end and says what ended it; nothing when we left.
+    async fn converse(&mut self, ready: Ready) -> Option<String> {
+        let Ready { id, mut body, met, passed } = ready;
         let adapter: Box<dyn Adapter> = match met.backend {
             Backend::AppServer => Box::new(AppServer::new(met.version)),
             Backend::McpServer => Box::new(McpServer::new(met.version)),
         };
         let capabilities = adapter.capabilities();
         // What it complained of while it started did not keep it from starting.
-        process.forget_words();
+        let pid = match &mut body {
+            Body::Own(process, _) => {
+                process.forget_words();
+                process.pid
+            }
+            Body::Hosted(hosted) => {
+                if passed.is_none() {
+                    hosted.keep(&serde_json::to_string(&met).unwrap_or_default());
+                }
+                hosted.codex_pid()
+            }
+        };
         let version = met.version.map(|version| version.to_string());
-        tracing::info!(pid = process.pid, backend = met.backend.as_str(), version, "Codex is ready");
+        tracing::info!(pid, backend = met.backend.as_str(), version, "Codex is ready");
         self.info.send_modify(|info| {
             info.status = AgentStatus::Ready;
             info.backend = Some(met.backend);
             info.version = version;
             info.supported.tested = met.version.map(Version::tested);
-            info.pid = Some(process.pid);
+            info.pid = Some(pid);
             info.started_at = Some(Timestamp::now());
         });
-        let up = Message::Up { agent: id.clone(), backend: met.backend, capabilities };
+        let attached = passed.is_some();
+        let up = Message::Up { agent: id.clone(), backend: met.backend, capabilities, attached };
         if self.messages.send(up).await.is_err() {
-            return String::new();
+            return Some(String::new());
         }
-        let connection = Connection {
-            agent: id,
-            transport: pipes,
-            adapter,
-            commands: &mut self.commands,
-            messages: &self.messages,
-            stop: &self.stop,
+        let pending = self.options.pending.remove(&id).unwrap_or_default();
+        let restore = passed.map(|passed| (pending, passed.into_iter().collect()));
+        // What was asked of others is over.
+        self.options.pending.clear();
+        let end = match &mut body {
+            Body::Own(process, pipes) => self.connection(&id, adapter, restore, pipes).run(Some(process)).await,
+            Body::Hosted(hosted) => self.connection(&id, adapter, restore, hosted).run(None).await,
         };
-        // The transport goes with the loop, and with it Codex's stdin.
-        match connection.run(&mut process).await {
-            End::Exited => process.finish(STOP_GRACE).await,
-            End::Broken(why) => {
-                process.finish(Duration::ZERO).await;
+        let ended = match (end, body) {
+            (End::Left, Body::Hosted(hosted)) => {
+                hosted.flush(LEAVE_GRACE).await;
+                return None;
+            }
+            (End::Exited, Body::Hosted(hosted)) => hosted.gone().await,
+            (End::Broken(why), body) => {
+                body.finish(Duration::ZERO).await;
                 why
             }
-            End::Stopped => process.finish(STOP_GRACE).await,
-        }
+            (End::Exited | End::Stopped | End::Left, body) => body.finish(STOP_GRACE).await,
+        };
+        Some(ended)
     }
 
-    async fn start(&self, id: &AgentId) -> Result<Ready, Failure> {
+    fn connection<'a, T>(
+        &'a mut self,
+        agent: &'a AgentId,
+        adapter: Box<dyn Adapter>,
+        restore: Option<(Vec<PendingAsk>, HashSet<String>)>,
+        transport: &'a mut T,
+    ) -> Connection<'a, T> {
+        let Self { commands, messages, stop, leave, .. } = self;
+        Connection { agent, transport, adapter, commands, messages, stop, leave, restore }
+    }
+
+    async fn start(&self) -> Result<Ready, Failure> {
         let program = &self.options.program;
         let version = ask_version(program, &self.options.work_dir, self.options.version_limit).await;
-        let first = match self.greet(id, Backend::AppServer).await {
+        let first = match self.greet(Backend::AppServer).await {
             Ok(ready) if ready.met.backend == Backend::AppServer => return Ok(ready),
             Ok(ready) => {
-                ready.process.finish(Duration::ZERO).await;
+                ready.body.finish(Duration::ZERO).await;
                 None
             }
             Err(failure) => Some(failure),
         };
         // From 0.154 on the real one takes the word for a prompt and ends at once. Others say any version and speak nothing else.
-        match self.greet(id, Backend::McpServer).await {
+        match self.greet(Backend::McpServer).await {
             Ok(ready) if ready.met.backend == Backend::McpServer => return Ok(ready),
             Ok(ready) => {
-                ready.process.finish(Duration::ZERO).await;
+                ready.body.finish(Duration::ZERO).await;
             }
             Err(_) => {}
         }
@@ -292,20 +400,28 @@ impl Supervisor {
         })
     }
 
-    async fn greet(&self, id: &AgentId, backend: Backend) -> Result<Ready, Failure> {
-        let spawned = Process::spawn(&self.options.program, backend.as_str(), id, &self.options.work_dir);
-        let (process, stdout, stdin) = spawned.map_err(|error| Failure {
-            text: format!("it can't be started ({error})"),
-            hopeless: error.kind() == std::io::ErrorKind::NotFound,
-        })?;
-        let mut pipes = Pipes::new(stdout, stdin);
-        match shake(&mut pipes, backend, self.options.handshake_limit).await {
-            Ok(met) => Ok(Ready { process, pipes, met }),
+    async fn spawn(&self, id: &AgentId, backend: Backend) -> Result<Body, Failure> {
+        let Options { program, work_dir, handshake_limit, hosts, .. } = &self.options;
+        let failed = |error: String, hopeless| Failure { text: format!("it can't be started ({error})"), hopeless };
+        if let Some(options) = hosts {
+            let born = hosts::birth(options, program, backend, id, work_dir, *handshake_limit).await;
+            return born.map(Body::Hosted).map_err(|unborn| failed(unborn.error, unborn.missing));
+        }
+        let spawned = Process::spawn(program, backend.as_str(), id, work_dir);
+        let (process, stdout, stdin) =
+            spawned.map_err(|error| failed(error.to_string(), error.kind() == std::io::ErrorKind::NotFound))?;
+        Ok(Body::Own(process, Pipes::new(stdout, stdin)))
+    }
+
+    async fn greet(&self, backend: Backend) -> Result<Ready, Failure> {
+        let id = AgentId::fresh();
+        let mut body = self.spawn(&id, backend).await?;
+        match body.shake(backend, self.options.handshake_limit).await {
+            Ok(met) => Ok(Ready { id, body, met, passed: None }),
             Err(error) => {
-                drop(pipes);
                 let grace = if error == ShakeError::Ended { STOP_GRACE } else { Duration::ZERO };
                 let hopeless = matches!(error, ShakeError::Deadline(_));
-                let end = process.finish(grace).await;
+                let end = body.finish(grace).await;
                 let text = if error == ShakeError::Ended { format!("{error} ({end})") } else { error.to_string() };
                 Err(Failure { text, hopeless })
             }

@@ -2,11 +2,13 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 /// The oldest and the newest version that codexd is tested with.
 pub const TESTED: (Version, Version) = (Version(0, 98, 0), Version(0, 169, 0));
 
 /// A version of the Codex CLI: three numbers, ordered. What follows them (`-alpha.1`) is not looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version(pub u32, pub u32, pub u32);
 
 impl Version {

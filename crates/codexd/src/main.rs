@@ -1,5 +1,6 @@
 //! `codexd` keeps one Codex warm on this machine and lets other programs use it.
 
+mod agent_host;
 mod cli;
 mod commands;
 mod config;
@@ -14,6 +15,9 @@ mod signals;
 use std::{process::ExitCode, time::Duration};
 
 fn main() -> ExitCode {
+    if agent_host::called(std::env::args_os()) {
+        return agent_host::run();
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return exit::report(&anyhow::Error::new(error).context("can't start"), false),

@@ -224,9 +224,13 @@ impl Hub {
 
     async fn message(&mut self, message: Message) {
         match message {
-            Message::Up { agent, backend, capabilities } => {
+            Message::Up { agent, backend, capabilities, attached } => {
                 let again = std::mem::replace(&mut self.known.started, true);
-                let name = if again { EventName::AgentRestarted } else { EventName::AgentStarted };
+                let name = match (attached, again) {
+                    (true, _) => EventName::AgentAttached,
+                    (false, true) => EventName::AgentRestarted,
+                    (false, false) => EventName::AgentStarted,
+                };
                 self.agent_event(name, None).await;
                 let up = Up { id: agent, backend, capabilities };
                 self.known.agent = Some(up.clone());

@@ -129,7 +129,7 @@ async fn engine(root: &Path) -> (Engine, Arc<Witness>, Store) {
         missing: Mutex::default(),
     });
     let capabilities = Capabilities { inject: true, interrupt: true, ..Capabilities::default() };
-    let up = Message::Up { agent: witness.agent.clone(), backend: Backend::AppServer, capabilities };
+    let up = Message::Up { agent: witness.agent.clone(), backend: Backend::AppServer, capabilities, attached: false };
     witness.messages.send(up).await.unwrap();
     let options = Options {
         policy: Policy::narrowest(root.to_owned()),

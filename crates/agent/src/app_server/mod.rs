@@ -27,22 +27,24 @@ mod errors;
 mod items;
 mod notes;
 mod params;
+mod peek;
 mod questions;
 mod threads;
 mod wire;
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use serde_json::{Value, json};
 use types::{AskId, ThreadId, TurnErrorCode, agent::Model};
 
 pub(crate) use params::config;
+pub(crate) use peek::peek;
 use questions::Questions;
 use threads::Threads;
 
 use crate::{
     adapter::{Adapter, INTERRUPT_DEADLINE, Out, QUICK_DEADLINE, THREAD_DEADLINE},
-    domain::{Answer, Ask, AskError, Capabilities, Reply, RequestId},
+    domain::{Answer, Ask, AskError, AskKind, Capabilities, PendingAsk, Reply, RequestId},
     rpc::Rpc,
     version::Version,
 };
@@ -181,6 +183,35 @@ impl Adapter for AppServer {
         }
     }
 
+    fn restore(&mut self, pending: Vec<PendingAsk>, passed: &HashSet<String>, now: Instant, out: &mut Out) {
+        self.questions.restore(passed);
+        for PendingAsk { id, what, thread } in pending {
+            if let AskKind::RunningTurn(turn) = &what {
+                if let Some(thread) = &thread {
+                    self.threads.running(thread, turn, !self.second_api);
+                }
+                continue;
+            }
+            if !passed.contains(&id.to_string()) {
+                out.answer(id, Err(AskError::Exited { heard: false }));
+                continue;
+            }
+            let (call, wait) = match (what, thread) {
+                (AskKind::StartThread, _) => (Call::Start, THREAD_DEADLINE),
+                (AskKind::ResumeThread, _) => (Call::Resume, THREAD_DEADLINE),
+                (AskKind::Inject, _) => (Call::Other, THREAD_DEADLINE),
+                (AskKind::StartTurn, _) => (Call::Turn, QUICK_DEADLINE),
+                (AskKind::Interrupt, Some(thread)) => (Call::Interrupt(thread), INTERRUPT_DEADLINE),
+                (AskKind::Steer, _) => (Call::Steer, QUICK_DEADLINE),
+                (AskKind::Fork, Some(thread)) => (Call::Fork(thread), THREAD_DEADLINE),
+                (AskKind::Compact, Some(thread)) => (Call::Compact(thread), QUICK_DEADLINE),
+                (AskKind::DeleteThread, Some(thread)) => (Call::Delete(thread), QUICK_DEADLINE),
+                _ => (Call::Other, QUICK_DEADLINE),
+            };
+            self.rpc.restore(id, call, Some(now + wait));
+        }
+    }
+
     fn ask(&mut self, id: AskId, ask: Ask, now: Instant, out: &mut Out) {
         let second = self.second_api;
         let (method, params, call, wait) = match ask {
@@ -246,7 +277,7 @@ impl Adapter for AppServer {
         self.questions.answer(&request, &reply, out);
     }
 
-    fn line(&mut self, line: &[u8], now: Instant, out: &mut Out) {
+    fn line(&mut self, _seq: u64, line: &[u8], now: Instant, out: &mut Out) {
         let incoming: wire::Incoming<'_> = match serde_json::from_slice(line) {
             Ok(incoming) => incoming,
             Err(error) => {

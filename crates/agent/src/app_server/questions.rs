@@ -14,7 +14,7 @@ use types::{ApprovalKind, Decision, ThreadId};
 
 use super::wire;
 use crate::{
-    adapter::Out,
+    adapter::{Line, Out, reply_tag},
     domain::{ApprovalRequest, Reply, RequestId, Route, What},
     question::{Question, bare},
 };
@@ -36,6 +36,14 @@ impl Questions {
         Self { resolves, ..Self::default() }
     }
 
+    /// Before this was there, Codex was given the lines with these tags, answers among them.
+    pub(super) fn restore(&mut self, passed: &HashSet<String>) {
+        let ids = passed.iter().filter_map(|tag| tag.strip_prefix(reply_tag("").as_str()));
+        if self.resolves {
+            self.settled.extend(ids.map(str::to_owned));
+        }
+    }
+
     /// A question. What is not an approval that we know is refused at once, and said.
     pub(super) fn ask(&mut self, method: &str, id: &RawValue, params: Option<&RawValue>, out: &mut Out) {
         let known = match method {
@@ -48,7 +56,7 @@ impl Questions {
         };
         let asked = wire::read::<wire::Question>(params).unwrap_or_default();
         let (Some(kind), Some(thread)) = (known, &asked.thread_id) else {
-            out.lines.push(refusal(id.get(), "not supported by codexd"));
+            out.lines.push(Line { tag: reply_tag(id.get()), bytes: refusal(id.get(), "not supported by codexd") });
             let text = format!("Codex asked `{method}`, which codexd does not know; it was refused");
             tracing::warn!("{text}");
             if let Some(thread) = asked.thread_id {
@@ -93,10 +101,11 @@ impl Questions {
         }
         self.settle(&key);
         if let (Reply::Decide(Decision::Cancel), Some(line)) = (reply, stop(&question)) {
-            out.lines.push(line);
+            out.lines.push(Line { tag: format!("c{}", reply_tag(&key)), bytes: line });
         }
         let result = result(&question, reply);
-        out.lines.push(format!(r#"{{"id":{key},"result":{result}}}"#).into_bytes());
+        let answer = format!(r#"{{"id":{key},"result":{result}}}"#);
+        out.lines.push(Line::of_reply(&question.id, answer.into_bytes()));
     }
 
     /// Codex does not wait for this one any more.

@@ -9,6 +9,7 @@ mod approvals;
 mod compaction;
 mod forks;
 mod options;
+mod restored;
 mod steering;
 
 fn spec() -> ThreadSpec {
@@ -35,13 +36,13 @@ fn turn(thread: &ThreadId) -> TurnSpec {
 }
 
 fn sent(out: &Out) -> Vec<Value> {
-    out.lines.iter().map(|line| serde_json::from_slice(line).unwrap()).collect()
+    out.lines.iter().map(|line| serde_json::from_slice(&line.bytes).unwrap()).collect()
 }
 
 fn said(lines: &[&str]) -> Vec<What> {
     let (mut adapter, mut out) = (AppServer::new(Some(Version(0, 169, 0))), Out::default());
     for line in lines {
-        adapter.line(line.as_bytes(), Instant::now(), &mut out);
+        adapter.line(1, line.as_bytes(), Instant::now(), &mut out);
     }
     out.reports.into_iter().map(|(_, what)| what).collect()
 }
@@ -79,7 +80,7 @@ fn what_codex_applied_is_read_and_the_unknown_is_not_taken_for_narrow() {
         adapter.ask(AskId(7), Ask::StartThread(spec()), Instant::now(), &mut out);
         let line =
             format!(r#"{{"id":7,"result":{{"thread":{{"id":"t1"}},"approvalPolicy":{policy},"sandbox":{sandbox}}}}}"#);
-        adapter.line(line.as_bytes(), Instant::now(), &mut out);
+        adapter.line(1, line.as_bytes(), Instant::now(), &mut out);
         match out.reports.pop() {
             Some((_, What::Answer(AskId(7), Ok(Answer::Thread { applied: Some(applied), .. })))) => applied,
             other => panic!("{other:?}"),
@@ -154,7 +155,7 @@ fn errors_of_requests_are_told_apart() {
         let (mut adapter, mut out) = (AppServer::new(None), Out::default());
         let thread = ThreadId::parse(SessionId::fresh().as_str()).unwrap();
         adapter.ask(AskId(5), Ask::ResumeThread { thread, spec: spec() }, Instant::now(), &mut out);
-        adapter.line(format!(r#"{{"error":{error},"id":5}}"#).as_bytes(), Instant::now(), &mut out);
+        adapter.line(1, format!(r#"{{"error":{error},"id":5}}"#).as_bytes(), Instant::now(), &mut out);
         match out.reports.pop() {
             Some((_, What::Answer(_, Err(error)))) => error,
             other => panic!("{other:?}"),
@@ -183,6 +184,7 @@ fn errors_of_requests_are_told_apart() {
 fn a_question_waits_for_its_reply_and_an_unknown_one_is_refused() {
     let (mut adapter, mut out) = (AppServer::new(None), Out::default());
     adapter.line(
+        1,
         br#"{"method":"item/commandExecution/requestApproval","id":3,"params":{"threadId":"t1","turnId":"u","itemId":"call_1","reason":"why","command":"ls","cwd":"/w"}}"#,
         Instant::now(),
         &mut out,
@@ -194,7 +196,7 @@ fn a_question_waits_for_its_reply_and_an_unknown_one_is_refused() {
     assert_eq!(sent(&out), [json!({"id": 3, "result": {"decision": "decline"}})]);
 
     out.lines.clear();
-    adapter.line(br#"{"method":"item/tool/call","id":"x4","params":{"threadId":"t1"}}"#, Instant::now(), &mut out);
+    adapter.line(1, br#"{"method":"item/tool/call","id":"x4","params":{"threadId":"t1"}}"#, Instant::now(), &mut out);
     assert_eq!(sent(&out)[0]["id"], "x4");
     assert!(sent(&out)[0]["error"]["message"].is_string());
     assert!(matches!(out.reports.pop(), Some((_, What::Warning(_)))));

@@ -53,6 +53,13 @@ impl Threads {
         self.0.insert(thread.clone(), Thread { total, past_untold: !told, ..Thread::default() });
     }
 
+    /// A turn was running before this was there. `repeats`: this Codex tells what a thread used before it tells what is new.
+    pub(super) fn running(&mut self, thread: &ThreadId, turn: &str, repeats: bool) {
+        let thread = self.of(thread);
+        thread.turn = Some(turn.to_owned());
+        thread.past_untold = !repeats;
+    }
+
     /// Whether this item was completed before, as declined.
     pub(super) fn declined_before(&mut self, thread: &ThreadId, item: &items::Read) -> bool {
         let declined = &mut self.of(thread).declined;

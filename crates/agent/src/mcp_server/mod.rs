@@ -10,6 +10,7 @@
 //! (0.153.4). So after a cancel or a failure the thread is *spoilt*: it is not used again, and the engine replays. A spec-conforming `accept` counts as a no; what counts is the
 //! field `decision`.
 
+mod peek;
 mod questions;
 mod wire;
 
@@ -22,13 +23,15 @@ use serde_json::{Value, json};
 use types::{ApprovalPolicy, AskId, InputPart, ItemBody, ItemStatus, ThreadId, TurnError, TurnErrorCode, Usage};
 
 use crate::{
-    adapter::{Adapter, Out},
+    adapter::{Adapter, Line, Out},
     domain::{
-        Answer, Applied, Ask, AskError, Capabilities, Outcome, Reply, RequestId, Route, ThreadSpec, TurnSpec, What,
+        Answer, Applied, Ask, AskError, AskKind, Capabilities, Outcome, PendingAsk, Reply, RequestId, Route,
+        ThreadSpec, TurnSpec, What,
     },
     rpc::Rpc,
     version::Version,
 };
+pub(crate) use peek::{peek, peek_input};
 use questions::{Asker, Questions, deny};
 use wire::{Event, Incoming, ToolResult, applied, changes, command, failure, patch_status};
 
@@ -42,7 +45,6 @@ struct Call {
     taken: bool,
     /// It told of events, as the real one does and stubs may not.
     eventful: bool,
-    messages: u32,
 }
 
 /// See the module.
@@ -86,7 +88,7 @@ impl McpServer {
         let tool = if turn.thread.is_some() { "codex-reply" } else { "codex" };
         let line = request(id, "tools/call", &json!({"name": tool, "arguments": arguments}));
         // A call takes as long as its turn, and the engine has a deadline for turns.
-        let call = Call { thread: turn.thread.clone(), taken: false, eventful: false, messages: 0 };
+        let call = Call { thread: turn.thread.clone(), taken: false, eventful: false };
         self.rpc.call(id, call, line, None, &mut out.lines);
     }
 
@@ -161,7 +163,7 @@ impl McpServer {
         }
     }
 
-    fn event(&mut self, params: Event, out: &mut Out) {
+    fn event(&mut self, seq: u64, params: Event, out: &mut Out) {
         let Some(id) = params.meta.request_id.map(AskId) else { return };
         let Some(call) = self.rpc.get_mut(id) else { return };
         call.eventful = true;
@@ -184,8 +186,8 @@ impl McpServer {
                 say(What::ItemCompleted { codex_id: "user".to_owned(), status: ItemStatus::Completed, body });
             }
             "agent_message" => {
-                call.messages += 1;
-                let codex_id = format!("message-{}", call.messages);
+                // The same each time that the line comes.
+                let codex_id = format!("message-{seq}");
                 let body = ItemBody::AgentMessage { text: text("message") };
                 say(What::ItemCompleted { codex_id, status: ItemStatus::Completed, body });
             }
@@ -235,7 +237,7 @@ impl McpServer {
     fn question(&mut self, method: &str, id: &Value, params: &Value, out: &mut Out) {
         if method != "elicitation/create" {
             let refusal = json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "method not found"}});
-            out.lines.push(refusal.to_string().into_bytes());
+            out.lines.push(Line::of_reply(id, refusal.to_string().into_bytes()));
             return;
         }
         let asker = Asker::read(params);
@@ -263,6 +265,21 @@ impl Adapter for McpServer {
             leaves_commands: self.few_policies,
             approvals_for_session: true,
             ..Capabilities::default()
+        }
+    }
+
+    /// A thread that is not named here is one that this adapter has not seen: it may be spoilt.
+    fn restore(&mut self, pending: Vec<PendingAsk>, passed: &HashSet<String>, _now: Instant, out: &mut Out) {
+        for PendingAsk { id, what, thread } in pending {
+            let taken = matches!(what, AskKind::RunningTurn(_));
+            if !passed.contains(&id.to_string()) && !taken {
+                out.answer(id, Err(AskError::Exited { heard: false }));
+                continue;
+            }
+            if taken || what == AskKind::StartTurn {
+                self.known.extend(thread.clone());
+                self.rpc.restore(id, Call { thread, taken, eventful: taken }, None);
+            }
         }
     }
 
@@ -294,7 +311,7 @@ impl Adapter for McpServer {
                 }
                 let cancel =
                     json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": call}});
-                out.lines.push(cancel.to_string().into_bytes());
+                out.lines.push(Line { tag: format!("x:{call}"), bytes: cancel.to_string().into_bytes() });
                 self.end(call, Outcome::Interrupted, None, out);
             }
         }
@@ -304,7 +321,7 @@ impl Adapter for McpServer {
         self.questions.answer(&request, &reply, out);
     }
 
-    fn line(&mut self, line: &[u8], _now: Instant, out: &mut Out) {
+    fn line(&mut self, seq: u64, line: &[u8], _now: Instant, out: &mut Out) {
         let incoming: Incoming = match serde_json::from_slice(line) {
             Ok(incoming) => incoming,
             Err(error) => {
@@ -317,7 +334,7 @@ impl Adapter for McpServer {
         };
         match (incoming.method.as_deref(), &incoming.id) {
             (Some("codex/event"), None) => match serde_json::from_value(incoming.params) {
-                Ok(event) => self.event(event, out),
+                Ok(event) => self.event(seq, event, out),
                 Err(error) => tracing::debug!(%error, "an event that can't be read"),
             },
             (Some(method), Some(id)) => self.question(method, id, &incoming.params, out),

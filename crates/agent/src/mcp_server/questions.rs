@@ -11,7 +11,7 @@ use types::{ApprovalKind, AskId, Decision, ThreadId};
 
 use super::wire::{changes, words};
 use crate::{
-    adapter::Out,
+    adapter::{Line, Out},
     domain::{ApprovalRequest, Reply, RequestId, Route, What},
     question::Question,
 };
@@ -104,7 +104,7 @@ pub(super) fn deny(id: &Value, out: &mut Out) {
     out.lines.push(line(id, "denied", "decline"));
 }
 
-fn line(id: &Value, decision: &str, action: &str) -> Vec<u8> {
+fn line(id: &Value, decision: &str, action: &str) -> Line {
     let result = json!({"decision": decision, "action": action});
-    json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string().into_bytes()
+    Line::of_reply(id, json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string().into_bytes())
 }

@@ -5,6 +5,7 @@ use types::{Sandbox, TurnId};
 use super::*;
 
 mod approvals;
+mod restored;
 
 fn turn(thread: Option<&str>) -> Ask {
     Ask::StartTurn(spec(thread))
@@ -36,7 +37,7 @@ fn spec(thread: Option<&str>) -> TurnSpec {
 fn run(adapter: &mut McpServer, lines: &[&str]) -> Vec<What> {
     let mut out = Out::default();
     for line in lines {
-        adapter.line(line.as_bytes(), Instant::now(), &mut out);
+        adapter.line(1, line.as_bytes(), Instant::now(), &mut out);
     }
     out.reports.into_iter().map(|(_, what)| what).collect()
 }
@@ -45,7 +46,7 @@ fn run(adapter: &mut McpServer, lines: &[&str]) -> Vec<What> {
 fn a_stub_without_events_names_its_thread_with_the_result() {
     let (mut adapter, mut out) = (McpServer::new(None), Out::default());
     adapter.ask(AskId(1), turn(None), Instant::now(), &mut out);
-    let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
+    let sent: Value = serde_json::from_slice(&out.lines[0].bytes).unwrap();
     assert_eq!(sent["params"]["name"], "codex");
     assert_eq!(sent["params"]["arguments"]["sandbox"], "read-only");
     let result = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"hello"}],"structuredContent":{"threadId":"t1","content":"hello"}}}"#;
@@ -57,7 +58,7 @@ fn a_stub_without_events_names_its_thread_with_the_result() {
     );
     let mut out = Out::default();
     adapter.ask(AskId(2), turn(Some("t1")), Instant::now(), &mut out);
-    let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
+    let sent: Value = serde_json::from_slice(&out.lines[0].bytes).unwrap();
     assert_eq!(sent["params"], json!({"name": "codex-reply", "arguments": {"threadId": "t1", "prompt": "p"}}));
 }
 
@@ -78,7 +79,7 @@ fn a_forgotten_thread_was_not_heard() {
 fn values_that_a_version_lacks_become_the_next_stricter() {
     let (mut adapter, mut out) = (McpServer::new(Some(Version(0, 153, 4))), Out::default());
     adapter.ask(AskId(1), turn(None), Instant::now(), &mut out);
-    let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
+    let sent: Value = serde_json::from_slice(&out.lines[0].bytes).unwrap();
     assert_eq!(sent["params"]["arguments"]["approval-policy"], "on-request");
 }
 
@@ -107,13 +108,13 @@ fn texts_are_one_prompt_and_the_configuration_goes_along() {
     let config = json!({"model_reasoning_effort": "high", "sandbox_workspace_write.network_access": true});
     turn.spec.config = config.as_object().cloned().unwrap();
     adapter.ask(AskId(1), Ask::StartTurn(turn), Instant::now(), &mut out);
-    let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
+    let sent: Value = serde_json::from_slice(&out.lines[0].bytes).unwrap();
     let arguments = &sent["params"]["arguments"];
     assert_eq!(arguments["prompt"], "one\n\ntwo\nthree");
     assert_eq!(arguments["config"], json!({"model_reasoning_effort": "high"}));
     let mut out = Out::default();
     adapter.ask(AskId(2), self::turn(None), Instant::now(), &mut out);
-    let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
+    let sent: Value = serde_json::from_slice(&out.lines[0].bytes).unwrap();
     assert_eq!(sent["params"]["arguments"].get("config"), None);
 }
 

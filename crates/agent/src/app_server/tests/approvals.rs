@@ -25,7 +25,7 @@ fn at(version: Version) -> AppServer {
 
 fn hear(adapter: &mut AppServer, line: &str) -> Vec<What> {
     let mut out = Out::default();
-    adapter.line(line.as_bytes(), Instant::now(), &mut out);
+    adapter.line(1, line.as_bytes(), Instant::now(), &mut out);
     assert!(out.lines.is_empty());
     out.reports.into_iter().map(|(route, what)| (assert_eq!(route, on_thread()), what).1).collect()
 }

@@ -11,7 +11,7 @@ fn asked(version: Version, new: bool) -> AppServer {
     let open = if new { Ask::StartThread(spec()) } else { Ask::ResumeThread { thread: thread.clone(), spec: spec() } };
     adapter.ask(AskId(1), open, Instant::now(), &mut out);
     let opened = br#"{"id":1,"result":{"thread":{"id":"t1"},"model":"m","reasoningEffort":null,"approvalPolicy":"on-request","sandbox":{"type":"readOnly"}}}"#;
-    adapter.line(opened, Instant::now(), &mut out);
+    adapter.line(1, opened, Instant::now(), &mut out);
     out.lines.clear();
     adapter.ask(AskId(3), Ask::Compact { thread }, Instant::now(), &mut out);
     let sent = json!({"id": 3, "method": "thread/compact/start", "params": {"threadId": "t1"}});
@@ -22,7 +22,7 @@ fn asked(version: Version, new: bool) -> AppServer {
 fn hear(adapter: &mut AppServer, lines: &[&str]) -> Vec<What> {
     let mut out = Out::default();
     for line in lines {
-        adapter.line(line.as_bytes(), Instant::now(), &mut out);
+        adapter.line(1, line.as_bytes(), Instant::now(), &mut out);
     }
     out.reports.into_iter().map(|(_, what)| what).collect()
 }

@@ -11,7 +11,7 @@ fn fork(adapter: &mut AppServer, id: i64) -> Value {
 
 fn hear(adapter: &mut AppServer, line: &str) -> Vec<(Route, What)> {
     let mut out = Out::default();
-    adapter.line(line.as_bytes(), Instant::now(), &mut out);
+    adapter.line(1, line.as_bytes(), Instant::now(), &mut out);
     out.reports
 }
 

@@ -23,7 +23,7 @@ fn params(ask: Ask) -> Value {
 fn answers(adapter: &mut AppServer, lines: &[&str]) -> Vec<Result<Answer, AskError>> {
     let mut out = Out::default();
     for line in lines {
-        adapter.line(line.as_bytes(), Instant::now(), &mut out);
+        adapter.line(1, line.as_bytes(), Instant::now(), &mut out);
     }
     let answer = |(_, what)| if let What::Answer(AskId(5), answer) = what { answer } else { panic!("{what:?}") };
     out.reports.into_iter().map(answer).collect()
@@ -107,7 +107,7 @@ fn all_pages_of_models_make_one_answer() {
     assert_eq!(sent(&out), [json!({"id": 5, "method": "model/list", "params": {"includeHidden": false}})]);
     let first = r#"{"id":5,"result":{"data":[{"id":"gpt-6-sol","model":"gpt-6-sol","upgrade":null,"upgradeInfo":null,"availabilityNux":null,"displayName":"GPT-6-Sol","description":"Previous generation workhorse model.","modelSpecialty":null,"hidden":false,"supportedReasoningEfforts":[{"reasoningEffort":"low","description":"Fast responses with lighter reasoning"},{"reasoningEffort":"medium","description":"Balances speed and reasoning depth for everyday tasks"}],"defaultReasoningEffort":"medium","inputModalities":["text","image"],"supportsPersonality":false,"isDefault":true}],"nextCursor":"1"}}"#;
     let mut out = Out::default();
-    adapter.line(first.as_bytes(), Instant::now(), &mut out);
+    adapter.line(1, first.as_bytes(), Instant::now(), &mut out);
     assert!(out.reports.is_empty());
     let next = json!({"id": 5, "method": "model/list", "params": {"includeHidden": false, "cursor": "1"}});
     assert_eq!(sent(&out), [next]);

@@ -10,7 +10,7 @@ fn thread() -> ThreadId {
 
 fn answered(adapter: &mut AppServer, line: &str) -> Vec<(Route, What)> {
     let mut out = Out::default();
-    adapter.line(line.as_bytes(), Instant::now(), &mut out);
+    adapter.line(1, line.as_bytes(), Instant::now(), &mut out);
     out.reports
 }
 

@@ -28,7 +28,7 @@ fn asked(adapter: &mut McpServer, line: &str) -> ApprovalRequest {
 fn reply(adapter: &mut McpServer, request: &RequestId, reply: Reply) -> Vec<Value> {
     let mut out = Out::default();
     adapter.reply(request.clone(), reply, &mut out);
-    out.lines.iter().map(|line| serde_json::from_slice(line).unwrap()).collect()
+    out.lines.iter().map(|line| serde_json::from_slice(&line.bytes).unwrap()).collect()
 }
 
 #[test]
@@ -91,8 +91,8 @@ fn an_interrupt_takes_the_question_along() {
 #[test]
 fn what_nobody_can_place_is_told_no() {
     let mut out = Out::default();
-    McpServer::new(None).line(COMMAND.as_bytes(), Instant::now(), &mut out);
-    let sent: Value = serde_json::from_slice(&out.lines[0]).unwrap();
+    McpServer::new(None).line(1, COMMAND.as_bytes(), Instant::now(), &mut out);
+    let sent: Value = serde_json::from_slice(&out.lines[0].bytes).unwrap();
     assert_eq!(sent["result"], json!({"decision": "denied", "action": "decline"}));
     assert!(out.reports.is_empty());
 

@@ -2,7 +2,14 @@
 //!
 //! A transport numbers each line that Codex writes, from 1. The number is acknowledged when what the line meant is
 //! committed. [`Pipes`] holds Codex's pipes in this process; it keeps nothing, since it cannot outlive this process, and an
-//! acknowledgement costs it nothing. A transport whose other end outlives codexd keeps each line until it is acknowledged.
+//! acknowledgement costs it nothing. [`Hosted`] speaks to an agent host, which outlives codexd and keeps each line until it is
+//! acknowledged.
+
+#[cfg(unix)]
+mod hosted;
+#[cfg(windows)]
+#[path = "nowhere.rs"]
+mod hosted;
 
 use std::{future::Future, io};
 
@@ -11,6 +18,10 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
     sync::mpsc,
 };
+
+pub(crate) use hosted::Hosted;
+
+use crate::adapter::Line;
 
 /// The longest line that is read. Codex has been seen to write 2 MB for a 2 MB answer; what is longer than this is not an
 /// answer.
@@ -24,10 +35,13 @@ pub(crate) trait Transport: Send {
     /// The next line and its number; `None` at the end. Can be dropped and called again without losing anything.
     fn next(&mut self) -> impl Future<Output = io::Result<Option<(u64, Bytes)>>> + Send;
     /// Sends a line; the line break is added. Never waits: what was sent and not yet taken is bounded by the requests in
-    /// flight. A line to a closed pipe is dropped; the end is told by [`Transport::next`].
-    fn send(&mut self, line: Vec<u8>);
-    /// What line `seq` meant is committed.
+    /// flight. A line to a closed pipe is dropped; the end is told by [`Transport::next`]. Where Codex outlives codexd, a line whose tag
+    /// Codex was given before is not given again.
+    fn send(&mut self, line: Line);
+    /// What line `seq` meant is committed. In any order.
     fn ack(&mut self, seq: u64);
+    /// Whether acknowledgements are still to come without which lines would be kept.
+    fn is_owed_acks(&self) -> bool;
 }
 
 /// Codex's own pipes, held by this process.
@@ -87,11 +101,15 @@ impl<R: AsyncRead + Unpin + Send> Transport for Pipes<R> {
         }
     }
 
-    fn send(&mut self, line: Vec<u8>) {
-        let _ = self.lines.send(line);
+    fn send(&mut self, line: Line) {
+        let _ = self.lines.send(line.bytes);
     }
 
     fn ack(&mut self, _seq: u64) {}
+
+    fn is_owed_acks(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

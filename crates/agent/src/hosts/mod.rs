@@ -1,0 +1,62 @@
+//! `codexd`'s side of its agent hosts: giving birth to one, finding those that are there, reaping what dead ones left behind.
+//!
+//! Each agent has a folder in [`HostOptions::agents`]; what is in it stands in [`host`](crate::host). Its lock says whether the host lives.
+//! What is not locked is a dead host's: whoever takes the lock may end what that left behind, found by pid and start time and, on Linux, by
+//! the marker in its environment; nothing else is ever ended. Only the owner of the store looks here.
+
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod os;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod os;
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+#[cfg(unix)]
+pub(crate) use os::end;
+pub(crate) use os::{Found, birth, find};
+
+/// How Codex gets a host of its own, so that turns outlive this process.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// The program that runs [`host::main`](crate::host), and its arguments: this program, with `agent-host`.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Where agents have their folders: `<store>/agents`. Made when it is missing, for this user alone.
+    pub agents: PathBuf,
+    /// How long a host goes on that no codexd speaks to, while no turn runs.
+    pub orphan_grace: Duration,
+    /// How long a host goes on that no codexd speaks to.
+    pub orphan_max: Duration,
+    /// How many bytes of what Codex wrote a host keeps in memory,
+    pub memory: u64,
+    /// and how many in files. When those are full Codex is not read.
+    pub files: u64,
+}
+
+impl HostOptions {
+    /// With what suits most machines.
+    #[must_use]
+    pub fn new(program: PathBuf, agents: PathBuf) -> Self {
+        Self {
+            program,
+            args: vec!["agent-host".into()],
+            agents,
+            orphan_grace: Duration::from_secs(15 * 60),
+            orphan_max: Duration::from_secs(24 * 60 * 60),
+            memory: 2 * 1024 * 1024,
+            files: 512 * 1024 * 1024,
+        }
+    }
+}
+
+/// What kept a host from being born.
+#[derive(Debug)]
+pub(crate) struct Unborn {
+    /// What happened, for people.
+    pub(crate) error: String,
+    /// There is no such Codex.
+    pub(crate) missing: bool,
+}

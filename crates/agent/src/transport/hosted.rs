@@ -1,0 +1,508 @@
+//! Codex's lines by way of its host.
+//!
+//! What is sent goes within a window ([`WINDOW`]), so that a Codex that does not read fills neither the host's memory nor the
+//! socket, on which acknowledgements go as well. What the host has not confirmed is kept here, and sent again should the connection
+//! break while the host lives; it drops what it knows by its tag. A line that comes a second time on such a connection is not handed on again.
+//!
+//! Nothing here waits but [`Transport::next`], which also writes.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    io,
+    path::PathBuf,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
+    net::UnixStream,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+use super::Transport;
+use crate::{
+    adapter::Line,
+    host::{
+        birth::{Card, Folder},
+        wire::{Hello, Inbox, OLDEST, PROTOCOL, Welcome, kind, put, put_input},
+    },
+    hosts,
+    words::Log,
+};
+
+/// So many bytes may be with the host and not yet with Codex; or one line, whatever its length.
+const WINDOW: usize = 4 * 1024 * 1024;
+
+/// How long a host may take to answer, and to take a connection again that broke.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(20);
+
+/// So many connections that break one after another, with nothing said in between, are enough.
+const MOST_BROKEN: u32 = 5;
+
+/// How much longer than Codex's own time a host may take to end it.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+const CHUNK: usize = 64 * 1024;
+
+/// A line for Codex that the host has not confirmed.
+struct Unconfirmed {
+    number: u64,
+    line: Line,
+}
+
+/// See the module.
+pub(crate) struct Hosted {
+    folder: Folder,
+    socket: PathBuf,
+    secret: String,
+    /// None while it is broken.
+    stream: Option<UnixStream>,
+    inbox: Inbox,
+    out: Vec<u8>,
+    written: usize,
+    /// In order; the first `sent` are on their way, with so many bytes.
+    unconfirmed: VecDeque<Unconfirmed>,
+    sent: usize,
+    window: usize,
+    number: u64,
+    /// The last line that was handed on, and those that were and are not acknowledged.
+    seen: u64,
+    owed: BTreeSet<u64>,
+    exit: Option<String>,
+    codex_pid: u32,
+    /// Codex has shaken hands with somebody: it is worth keeping.
+    kept: bool,
+    /// Another codexd has it now; it is not ours to end.
+    taken: bool,
+    broken: u32,
+    log: Log,
+}
+
+impl Hosted {
+    /// Becomes the client of a host that is there.
+    pub(crate) async fn attach(folder: Folder, card: Card) -> io::Result<(Self, Welcome)> {
+        let (socket, secret) = (PathBuf::from(card.socket), folder.secret()?);
+        let (stream, inbox, welcome) = greet(&socket, &secret).await?;
+        let hosted = Self {
+            folder,
+            socket,
+            secret,
+            stream: Some(stream),
+            inbox,
+            out: Vec::new(),
+            written: 0,
+            unconfirmed: VecDeque::new(),
+            sent: 0,
+            window: 0,
+            number: 0,
+            seen: 0,
+            owed: BTreeSet::new(),
+            exit: None,
+            codex_pid: welcome.codex_pid,
+            kept: welcome.note.is_some(),
+            taken: false,
+            broken: 0,
+            log: Log::new(),
+        };
+        Ok((hosted, welcome))
+    }
+
+    pub(crate) fn codex_pid(&self) -> u32 {
+        self.codex_pid
+    }
+
+    /// Codex has shaken hands; the next codexd is told this note.
+    pub(crate) fn keep(&mut self, note: &str) {
+        self.kept = true;
+        self.say(kind::NOTE, 0, note.as_bytes());
+    }
+
+    /// Writes what waits to be written, and lets go: the host and Codex go on.
+    pub(crate) async fn flush(mut self, limit: Duration) {
+        let writing = async {
+            while let Some(stream) = self.stream.as_mut().filter(|_| self.written < self.out.len()) {
+                match stream.write(&self.out[self.written..]).await {
+                    Ok(count) => self.written += count,
+                    Err(_) => break,
+                }
+            }
+        };
+        let _ = timeout(limit, writing).await;
+    }
+
+    /// Has Codex ended, with some time for it to do so by itself, and says what ended it. Nothing of it is left then.
+    pub(crate) async fn finish(mut self, grace: Duration) -> String {
+        if self.exit.is_none() && !self.taken {
+            self.say(kind::STOP, u64::try_from(grace.as_millis()).unwrap_or(u64::MAX), b"");
+            let ending = async { while let Ok(Some(_)) = self.next().await {} };
+            let _ = timeout(grace + END_LIMIT, ending).await;
+        }
+        self.owed.clear();
+        self.gone().await
+    }
+
+    /// Codex ended, or its host died: says what ended it, and makes sure that nothing is left but what is not acknowledged.
+    pub(crate) async fn gone(mut self) -> String {
+        let end = self.exit.take();
+        let (folder, ended) = (self.folder.clone(), end.is_some());
+        let stays = self.taken || (ended && self.is_owed_acks());
+        drop(self);
+        // A host whose Codex ended stays until all is acknowledged; a later codexd may do that.
+        if !stays {
+            let until = Instant::now() + END_LIMIT;
+            while ended && folder.0.exists() && Instant::now() < until {
+                sleep(RETRY).await;
+            }
+            hosts::end(folder).await;
+        }
+        end.unwrap_or_else(|| "its host ended, and it with it".to_owned())
+    }
+
+    fn say(&mut self, kind: u8, number: u64, body: &[u8]) {
+        put(&mut self.out, kind, number, &[body]);
+        self.write();
+    }
+
+    /// Sends what the window has room for.
+    fn offer(&mut self) {
+        while let Some(next) = self.unconfirmed.get(self.sent) {
+            let size = next.line.bytes.len();
+            if self.window > 0 && self.window + size > WINDOW {
+                break;
+            }
+            put_input(&mut self.out, next.number, &next.line.tag, &next.line.bytes);
+            self.window += size;
+            self.sent += 1;
+        }
+        self.write();
+    }
+
+    fn confirmed(&mut self, number: u64) {
+        let Some(index) = self.unconfirmed.iter().take(self.sent).position(|sent| sent.number == number) else {
+            return;
+        };
+        if let Some(gone) = self.unconfirmed.remove(index) {
+            self.sent -= 1;
+            self.window -= gone.line.bytes.len();
+            self.offer();
+        }
+    }
+
+    /// Writes what the socket takes.
+    fn write(&mut self) {
+        while let Some(stream) = self.stream.as_ref().filter(|_| self.written < self.out.len()) {
+            match stream.try_write(&self.out[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // The reading side has what came before.
+                Err(_) => break,
+            }
+        }
+        self.out.clear();
+        self.out.shrink_to(CHUNK);
+        self.written = 0;
+    }
+
+    /// The connection broke. The host may live.
+    async fn again(&mut self) -> io::Result<()> {
+        let until = Instant::now() + ANSWER_LIMIT;
+        loop {
+            if !self.folder.is_alive() {
+                return Err(io::Error::other("the process that holds its pipes (codexd agent-host) ended"));
+            }
+            match greet(&self.socket, &self.secret).await {
+                Ok((stream, inbox, welcome)) => {
+                    self.resume(stream, inbox, &welcome);
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied || Instant::now() > until => {
+                    return Err(error);
+                }
+                Err(_) => sleep(RETRY).await,
+            }
+        }
+        self.broken += 1;
+        if self.broken > MOST_BROKEN {
+            return Err(io::Error::other("the connection to its host breaks again and again"));
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, stream: UnixStream, inbox: Inbox, welcome: &Welcome) {
+        (self.stream, self.inbox) = (Some(stream), inbox);
+        self.out.clear();
+        self.written = 0;
+        let sent = std::mem::take(&mut self.sent);
+        self.window = 0;
+        let mut index = 0;
+        self.unconfirmed.retain(|unconfirmed| {
+            index += 1;
+            let tag = &unconfirmed.line.tag;
+            // Without a tag nobody knows whether it arrived; it is not given twice.
+            let on_its_way = index <= sent && tag.is_empty();
+            !on_its_way && (tag.is_empty() || !welcome.passed.contains(tag))
+        });
+        self.offer();
+    }
+}
+
+impl Transport for Hosted {
+    async fn next(&mut self) -> io::Result<Option<(u64, Bytes)>> {
+        loop {
+            if let Some(frame) = self.inbox.take()? {
+                match frame.kind {
+                    kind::LINE => {
+                        self.broken = 0;
+                        let seq = frame.number;
+                        if seq > self.seen {
+                            self.seen = seq;
+                            self.owed.insert(seq);
+                            return Ok(Some((seq, Bytes::from(frame.body))));
+                        }
+                        // It comes again on a new connection. An acknowledgement may have been lost with the old one.
+                        if !self.owed.contains(&seq) {
+                            self.say(kind::ACK, seq, b"");
+                        }
+                    }
+                    kind::PASSED => self.confirmed(frame.number),
+                    kind::EXITED => self.exit = Some(frame.text()),
+                    kind::STDERR => self.log.line(&frame.text()),
+                    kind::REPLACED => {
+                        self.taken = true;
+                        return Err(io::Error::other("another codexd has taken it over"));
+                    }
+                    kind::REFUSED => return Err(io::Error::other(frame.text())),
+                    _ => {}
+                }
+                continue;
+            }
+            if self.exit.is_some() {
+                return Ok(None);
+            }
+            let Some(stream) = &self.stream else {
+                self.again().await?;
+                continue;
+            };
+            let writes = self.written < self.out.len();
+            let interest = if writes { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            let ready = stream.ready(interest).await?;
+            if ready.is_readable() {
+                let mut chunk = [0; CHUNK / 4];
+                match stream.try_read(&mut chunk) {
+                    Ok(0) => self.stream = None,
+                    Ok(count) => self.inbox.push(&chunk[..count]),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(_) => self.stream = None,
+                }
+            }
+            if ready.is_writable() {
+                self.write();
+            }
+        }
+    }
+
+    fn send(&mut self, line: Line) {
+        self.number += 1;
+        self.unconfirmed.push_back(Unconfirmed { number: self.number, line });
+        self.offer();
+    }
+
+    fn ack(&mut self, seq: u64) {
+        if self.owed.remove(&seq) {
+            self.say(kind::ACK, seq, b"");
+        }
+    }
+
+    fn is_owed_acks(&self) -> bool {
+        !self.owed.is_empty()
+    }
+}
+
+impl Drop for Hosted {
+    /// A Codex that has not shaken hands is of use to nobody.
+    fn drop(&mut self) {
+        if !self.kept && !self.taken {
+            self.say(kind::STOP, 0, b"");
+        }
+    }
+}
+
+/// The first words on a connection.
+async fn greet(socket: &PathBuf, secret: &str) -> io::Result<(UnixStream, Inbox, Welcome)> {
+    let greeting = async {
+        let mut stream = UnixStream::connect(socket).await?;
+        let hello = Hello {
+            protocol: (OLDEST, PROTOCOL),
+            secret: secret.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let mut out = Vec::new();
+        put(&mut out, kind::HELLO, 0, &[&serde_json::to_vec(&hello)?]);
+        stream.write_all(&out).await?;
+        let (mut inbox, mut chunk) = (Inbox::default(), vec![0; CHUNK]);
+        loop {
+            if let Some(frame) = inbox.take()? {
+                return match frame.kind {
+                    kind::WELCOME => Ok((stream, inbox, serde_json::from_slice(&frame.body)?)),
+                    kind::REFUSED => Err(io::Error::new(io::ErrorKind::PermissionDenied, frame.text())),
+                    _ => continue,
+                };
+            }
+            match stream.read(&mut chunk).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => inbox.push(&chunk[..count]),
+            }
+        }
+    };
+    let limit = Instant::now() + ANSWER_LIMIT;
+    timeout_at(limit, greeting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+    use types::{AgentId, Timestamp};
+
+    use super::*;
+    use crate::host::wire::Frame;
+
+    /// A host that says and does what the test wants.
+    struct Double {
+        _dir: tempfile::TempDir,
+        folder: Folder,
+        _lock: std::fs::File,
+        card: Card,
+        listener: UnixListener,
+    }
+
+    struct Accepted {
+        stream: UnixStream,
+        inbox: Inbox,
+    }
+
+    impl Double {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let agent = AgentId::fresh();
+            let folder = Folder::make(&dir.path().join("agents"), &agent, "open sesame").unwrap();
+            let lock = folder.lock().unwrap().unwrap();
+            let socket = folder.socket_path(&agent).unwrap();
+            let card = Card {
+                protocol: PROTOCOL,
+                version: "0".to_owned(),
+                agent,
+                host_pid: 0,
+                host_start: None,
+                codex_pid: 0,
+                codex_start: None,
+                socket: socket.clone().into(),
+                started_at: Timestamp::now(),
+            };
+            let listener = UnixListener::bind(socket).unwrap();
+            Self { _dir: dir, folder, _lock: lock, card, listener }
+        }
+
+        async fn accept(&self, passed: &[&str]) -> Accepted {
+            let (stream, _) = self.listener.accept().await.unwrap();
+            let mut accepted = Accepted { stream, inbox: Inbox::default() };
+            assert_eq!(accepted.heard().await.kind, kind::HELLO);
+            let welcome = Welcome {
+                protocol: PROTOCOL,
+                version: "0".to_owned(),
+                codex_pid: 1,
+                exited: None,
+                lowest: 1,
+                last: 0,
+                passed: passed.iter().map(|tag| (*tag).to_owned()).collect(),
+                busy: false,
+                note: Some(String::new()),
+            };
+            accepted.say(kind::WELCOME, 0, &serde_json::to_vec(&welcome).unwrap()).await;
+            accepted
+        }
+    }
+
+    impl Accepted {
+        async fn heard(&mut self) -> Frame {
+            let mut chunk = vec![0; CHUNK];
+            loop {
+                if let Some(frame) = self.inbox.take().unwrap() {
+                    return frame;
+                }
+                let count = self.stream.read(&mut chunk).await.unwrap();
+                assert_ne!(count, 0);
+                self.inbox.push(&chunk[..count]);
+            }
+        }
+
+        async fn say(&mut self, kind: u8, number: u64, body: &[u8]) {
+            let mut out = Vec::new();
+            put(&mut out, kind, number, &[body]);
+            self.stream.write_all(&out).await.unwrap();
+        }
+    }
+
+    fn line(tag: &str, text: &str) -> Line {
+        Line { tag: tag.to_owned(), bytes: text.as_bytes().to_vec() }
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_loses_and_repeats_nothing() {
+        let double = Double::new();
+        let attach = Hosted::attach(double.folder.clone(), double.card.clone());
+        let (attached, mut host) = tokio::join!(attach, double.accept(&[]));
+        let (mut hosted, _) = attached.unwrap();
+        for (tag, text) in [("1", "confirmed"), ("2", "arrived"), ("3", "lost"), ("", "who knows")] {
+            hosted.send(line(tag, text));
+        }
+        for _ in 0..4 {
+            assert_eq!(host.heard().await.kind, kind::INPUT);
+        }
+        host.say(kind::PASSED, 1, b"").await;
+        for seq in 1..=3 {
+            host.say(kind::LINE, seq, b"x").await;
+            assert_eq!(hosted.next().await.unwrap().unwrap().0, seq);
+        }
+        // The host dies to nobody: only the connection breaks, and with it this acknowledgement.
+        drop(host);
+        hosted.ack(2);
+        let next = tokio::spawn(async move { (hosted.next().await, hosted) });
+        let mut host = double.accept(&["1", "2"]).await;
+        let again = host.heard().await;
+        assert_eq!((again.kind, again.input()), (kind::INPUT, Some(("3", &b"lost"[..]))));
+        for seq in 1..=4 {
+            host.say(kind::LINE, seq, b"x").await;
+        }
+        let again = host.heard().await;
+        assert_eq!((again.kind, again.number), (kind::ACK, 2));
+        let (next, hosted) = next.await.unwrap();
+        assert_eq!(next.unwrap().unwrap().0, 4, "the others were handed on before");
+        assert_eq!(hosted.owed.iter().copied().collect::<Vec<_>>(), [1, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn what_codex_does_not_take_stays_here() {
+        let double = Double::new();
+        let attach = Hosted::attach(double.folder.clone(), double.card.clone());
+        let (attached, mut host) = tokio::join!(attach, double.accept(&[]));
+        let (mut hosted, _) = attached.unwrap();
+        let big = "x".repeat(WINDOW - 10);
+        for tag in ["1", "2", "3"] {
+            hosted.send(line(tag, &big));
+        }
+        let next = tokio::spawn(async move { hosted.next().await });
+        for number in 1..=3 {
+            let frame = host.heard().await;
+            assert_eq!((frame.number, frame.body.len()), (number, 2 + big.len()));
+            // Nothing more until this one is confirmed.
+            let mut one = [0; 1];
+            let more = host.stream.try_read(&mut one);
+            assert_eq!(more.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            host.say(kind::PASSED, number, b"").await;
+        }
+        host.say(kind::EXITED, 0, b"over").await;
+        assert!(next.await.unwrap().unwrap().is_none());
+    }
+}
