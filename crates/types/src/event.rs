@@ -71,6 +71,11 @@ const NAMES: [(EventName, &str); 19] = [
 ];
 
 impl EventName {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|(name, _)| *name)
+    }
+
     /// The dotted word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
