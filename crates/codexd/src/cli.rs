@@ -19,8 +19,8 @@ use serde_json::json;
 use crate::{
     commands::{
         self, approvals::ApprovalsArgs, codex::CodexCommand, completions::CompletionsArgs, config::ConfigCommand,
-        continue_::ContinueArgs, demo::DemoArgs, hooks::HooksCommand, import::ImportArgs, interrupt::InterruptArgs, man::ManArgs,
-        sessions::SessionsArgs, start::StartArgs, token::TokenCommand, turn::TurnCommand,
+        continue_::ContinueArgs, demo::DemoArgs, hooks::HooksCommand, import::ImportArgs, interrupt::InterruptArgs,
+        man::ManArgs, sessions::SessionsArgs, start::StartArgs, token::TokenCommand, turn::TurnCommand,
     },
     config::{ConfigArg, Layered, ServeArgs, StoreArg, blamed, layered},
     exit,

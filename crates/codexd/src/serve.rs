@@ -120,7 +120,10 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         None
     } else {
         let place = hooks::Place { store_dir: dir.clone(), cwd: dir.join("work") };
-        Some(Hooks::start(&engine, settings.hooks, place).context("the places of the hooks can't be kept in the store's folder")?)
+        Some(
+            Hooks::start(&engine, settings.hooks, place)
+                .context("the places of the hooks can't be kept in the store's folder")?,
+        )
     };
     let mut socket = os::Socket::new(&dir, inherited.unix)?;
     let mut hint = "make one with `codexd token new NAME` and send it as `Authorization: Bearer TOKEN`".to_owned();

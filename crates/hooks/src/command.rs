@@ -106,14 +106,7 @@ pub(crate) async fn run(
     }
 }
 
-fn command(
-    program: &OsStr,
-    args: &[OsString],
-    letter: &Letter,
-    attempt: u32,
-    hook: &Hook,
-    place: &Place,
-) -> Command {
+fn command(program: &OsStr, args: &[OsString], letter: &Letter, attempt: u32, hook: &Hook, place: &Place) -> Command {
     let mut command = Command::new(program);
     command.args(args).current_dir(&place.cwd);
     for name in NOT_INHERITED {

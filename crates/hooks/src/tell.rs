@@ -35,7 +35,13 @@ pub(crate) async fn tell(hook: Arc<Hook>, letter: Letter, place: Arc<Place>, sto
         };
         let Some(pause) = pauses.next() else {
             let session = letter.session.as_ref().map(ToString::to_string);
-            tracing::warn!(hook = name, event, id, session, "given up after {attempt} tries, this event is lost to it: {failed}");
+            tracing::warn!(
+                hook = name,
+                event,
+                id,
+                session,
+                "given up after {attempt} tries, this event is lost to it: {failed}"
+            );
             return End::Over;
         };
         tracing::info!(hook = name, event, id, attempt, "not told yet, it is tried again: {failed}");

@@ -85,9 +85,9 @@ fn show(output: &Output, globals: &Globals, sources: &Sources) -> anyhow::Result
         let hooks: Vec<Value> = sources.hooks.iter().map(HookEntry::object).collect();
         return Ok(output.object(&serde_json::to_vec(&json!({ "settings": settings, "hooks": hooks }))?)?);
     }
-    let settings = shown
-        .iter()
-        .map(|(shown, value)| [shown.name.clone(), clean_line(&in_words(value)), clean_line(&shown.origin.to_string())]);
+    let settings = shown.iter().map(|(shown, value)| {
+        [shown.name.clone(), clean_line(&in_words(value)), clean_line(&shown.origin.to_string())]
+    });
     let hook = |hook: &HookEntry| [format!("hook {}", hook.name), clean_line(&hook.how()), clean_line(&hook.origin())];
     let rows: Vec<[String; 3]> = settings.chain(sources.hooks.iter().map(hook)).collect();
     let widest = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

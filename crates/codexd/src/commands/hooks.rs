@@ -105,9 +105,14 @@ async fn first(hooks: &[Hook], place: &Place) -> Result<String, String> {
 
 fn none(globals: &Globals, sources: &Sources) -> String {
     match (&sources.file, globals.config.path()) {
-        (Some(file), _) => format!("there are no hooks in {}; docs/hooks.md shows how they are written", file.display()),
+        (Some(file), _) => {
+            format!("there are no hooks in {}; docs/hooks.md shows how they are written", file.display())
+        }
         (None, Ok(path)) => {
-            format!("there is no configuration file {}; `codexd config init` writes one, which shows how hooks are written", path.display())
+            format!(
+                "there is no configuration file {}; `codexd config init` writes one, which shows how hooks are written",
+                path.display()
+            )
         }
         (None, Err(_)) => "there is no configuration file; name one with --config".to_owned(),
     }

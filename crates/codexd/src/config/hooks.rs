@@ -54,9 +54,7 @@ impl HookEntry {
     /// How it is told, for people.
     pub(crate) fn how(&self) -> String {
         match &self.how {
-            HowEntry::Command(argv) => {
-                argv.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
-            }
+            HowEntry::Command(argv) => argv.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" "),
             HowEntry::Post { url, .. } => url.clone(),
         }
     }

@@ -133,7 +133,9 @@ pub(crate) fn layered<P: Parser>(args: &[OsString]) -> anyhow::Result<Layered<P>
     };
     let entries = match &file {
         Some(file) if serves => match (file.entries(), &hooks) {
-            (Err(BadConfig(first)), Err(BadConfig(second))) => return Err(BadConfig(format!("{first}\n{second}")).into()),
+            (Err(BadConfig(first)), Err(BadConfig(second))) => {
+                return Err(BadConfig(format!("{first}\n{second}")).into());
+            }
             (entries, _) => entries?,
         },
         Some(file) if !store_is_named => file.store_dir()?.into_iter().collect(),

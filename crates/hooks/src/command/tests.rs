@@ -34,7 +34,8 @@ async fn it_gets_the_event_and_a_few_words_about_it() {
 
 #[tokio::test]
 async fn its_end_and_its_last_words_say_why_it_failed() {
-    let (told, _dir) = sh("for i in 1 2 3 4 5 6 7; do echo line $i; done; printf 'a\\033[31mb' >&2; exit 3", LONG).await;
+    let (told, _dir) =
+        sh("for i in 1 2 3 4 5 6 7; do echo line $i; done; printf 'a\\033[31mb' >&2; exit 3", LONG).await;
     let text = told.unwrap_err().to_string();
     let expected = "the command sh ended with exit code 3; it said: line 3; line 4; line 5; line 6; line 7; a[31mb";
     assert_eq!(text, expected);

@@ -65,7 +65,9 @@ impl File {
                     }
                 }
             }
-            _ => problems.push(self.at(&value.span(), "hooks are written as sections of their own: [[hooks]], with two brackets")),
+            _ => problems.push(
+                self.at(&value.span(), "hooks are written as sections of their own: [[hooks]], with two brackets"),
+            ),
         }
         self.name_them(&mut hooks, &mut problems);
         if problems.is_empty() {
@@ -89,7 +91,9 @@ impl File {
         take(field("timeout").map_or(Ok(()), |field| self.timeout(field).map(|found| timeout = found)));
         match field("on") {
             Some(field) => take(self.selection(field).map(|found| on = found)),
-            None => take(Err(self.at_line(at, "a hook needs the events that it is told, such as on = [\"approval.requested\"]"))),
+            None => take(Err(
+                self.at_line(at, "a hook needs the events that it is told, such as on = [\"approval.requested\"]")
+            )),
         }
         take(self.how(at, [field("command"), field("url"), field("secret-file")]).map(|found| how = Some(found)));
         match how {
@@ -202,7 +206,10 @@ impl File {
                 hook.name = names.find(|name| same(name).is_none()).unwrap_or(base.clone());
             }
             if let Some((_, first)) = same(&hook.name) {
-                let text = format!("there is a hook {:?} in line {} already; give this one a name of its own", hook.name, first.line);
+                let text = format!(
+                    "there is a hook {:?} in line {} already; give this one a name of its own",
+                    hook.name, first.line
+                );
                 problems.push(self.at_line(*at, &text));
             }
         }
@@ -222,7 +229,11 @@ impl File {
 
 fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    !name.is_empty() && name.len() <= NAME_CHARS && name.chars().all(plain) && !name.starts_with('.') && !name.ends_with('.')
+    !name.is_empty()
+        && name.len() <= NAME_CHARS
+        && name.chars().all(plain)
+        && !name.starts_with('.')
+        && !name.ends_with('.')
 }
 
 /// What a hook is called that has no name: its program, or the host that it posts to.

@@ -16,8 +16,8 @@ use toml::{
 
 mod hooks;
 
-pub(crate) use self::hooks::{HookEntry, HowEntry};
 use self::hooks::HOOKS;
+pub(crate) use self::hooks::{HookEntry, HowEntry};
 use super::{
     BadConfig, bad,
     keys::{self, Key, Kind, STORE_DIR, Scalar},

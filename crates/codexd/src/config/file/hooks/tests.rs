@@ -54,7 +54,10 @@ fn each_mistake_is_told_with_its_place() {
             "[[hooks]]\non = '*'\ncommand = 'notify-send x'".to_owned(),
             ":3:11: \"command\" is the string \"notify-send x\" and must be a list, the program and each",
         ),
-        ("[[hooks]]\non = '*'\ncommand = []".to_owned(), ":3:11: \"command\" is a list and must be a list, the program"),
+        (
+            "[[hooks]]\non = '*'\ncommand = []".to_owned(),
+            ":3:11: \"command\" is a list and must be a list, the program",
+        ),
         (format!("[[hooks]]\n{good}url = 'http://x'"), ":4: a hook has either a command or a url"),
         (format!("[[hooks]]\n{good}secret-file = 'x'"), ":4: \"secret-file\" goes with a url"),
         ("[[hooks]]\non = '*'\nurl = 'http://x'".to_owned(), ":3: a url needs a secret that its calls are signed with"),
@@ -73,6 +76,7 @@ fn each_mistake_is_told_with_its_place() {
     }
     let two = file("[[hooks]]\non = 'x.y'\ncommand = 'x'\n[[hooks]]\n").hooks().unwrap_err().0;
     assert_eq!(two.lines().count(), 4, "{two}");
-    let secret = file("[[hooks]]\non = '*'\nurl = 'https://me:sesame@x/sesame'\nsecret-file = 's'").hooks().unwrap_err().0;
+    let secret =
+        file("[[hooks]]\non = '*'\nurl = 'https://me:sesame@x/sesame'\nsecret-file = 's'").hooks().unwrap_err().0;
     assert!(secret.contains(":3:7: ") && !secret.contains("sesame"), "{secret}");
 }
