@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
-use testkit::Lab;
+use testkit::{Lab, eventually};
 
 use crate::ran::{CODEXD, run};
 
@@ -84,5 +84,44 @@ async fn a_mistake_is_a_bad_configuration() -> Result<()> {
     }
     // Nobody else minds.
     assert_eq!(run(&lab, &["status", &config]).await?.code, Some(3));
+    Ok(())
+}
+
+/// The blocks of this language in docs/hooks.md.
+fn blocks(language: &str) -> Result<Vec<String>> {
+    let docs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hooks.md"))?;
+    let begin = format!("```{language}\n");
+    let of = |rest: &str| rest.split("```").next().unwrap_or_default().to_owned();
+    Ok(docs.split(&begin).skip(1).map(of).collect())
+}
+
+#[tokio::test]
+async fn the_examples_of_the_docs_are_right() -> Result<()> {
+    let examples = blocks("toml")?;
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        let (lab, config) = lab(&example).await?;
+        run(&lab, &["hooks", "list", &config]).await?.good()?;
+    }
+    // The receiver takes what is signed with its secret, and nothing else.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let hook = |secret: &str| {
+        format!("[[hooks]]\nname = '{secret}'\non = '*'\nurl = 'http://127.0.0.1:{port}/'\nsecret-file = '{secret}'\n")
+    };
+    let (lab, config) = lab(&format!("{}{}", hook("hook-secret"), hook("other-secret"))).await?;
+    for secret in ["hook-secret", "other-secret"] {
+        let file = lab.project.join(secret);
+        fs::write(&file, format!("the {secret}\n"))?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+    }
+    let program = blocks("python")?.concat().replace("9000", &port.to_string());
+    let mut python = tokio::process::Command::new("python3");
+    python.args(["-c", &program]).current_dir(&lab.project).kill_on_drop(true);
+    let _receiver = python.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn()?;
+    eventually("the receiver", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()).await?;
+    let told = run(&lab, &["hooks", "test", "hook-secret", &config]).await?.good()?;
+    assert!(told.contains("answered 204"), "{told}");
+    let refused = run(&lab, &["hooks", "test", "other-secret", &config]).await?;
+    assert!(refused.code == Some(1) && refused.out.contains("answered 403"), "{refused:?}");
     Ok(())
 }
