@@ -26,7 +26,7 @@ use crate::{
 /// A hook that appends what it is told to a file, a line each.
 fn noting(name: &str, on: &str, file: &Path) -> String {
     format!(
-        "[[hooks]]\nname = '{name}'\non = {on}\ncommand = ['sh', '-c', '(cat; echo) >> \"$0\"; env > \"$0.env\"', '{}']\n",
+        "[[hooks]]\nname = '{name}'\non = {on}\ncommand = ['sh', '-c', 'env > \"$0.env\"; (cat; echo) >> \"$0\"', '{}']\n",
         file.display()
     )
 }
