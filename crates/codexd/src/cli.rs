@@ -19,8 +19,8 @@ use serde_json::json;
 use crate::{
     commands::{
         self, approvals::ApprovalsArgs, codex::CodexCommand, completions::CompletionsArgs, config::ConfigCommand,
-        continue_::ContinueArgs, demo::DemoArgs, import::ImportArgs, interrupt::InterruptArgs, man::ManArgs,
-        sessions::SessionsArgs, start::StartArgs, token::TokenCommand, turn::TurnCommand,
+        continue_::ContinueArgs, demo::DemoArgs, hooks::HooksCommand, import::ImportArgs, interrupt::InterruptArgs,
+        man::ManArgs, sessions::SessionsArgs, start::StartArgs, token::TokenCommand, turn::TurnCommand,
     },
     config::{ConfigArg, Layered, ServeArgs, StoreArg, blamed, layered},
     exit,
@@ -73,6 +73,9 @@ enum Command {
     /// Tells which Codex would be run, or installs one
     #[command(subcommand, after_help = exit::HELP)]
     Codex(CodexCommand),
+    /// Lists and tests the hooks of the configuration file, which are told when something happens
+    #[command(subcommand, after_help = exit::HELP)]
+    Hooks(HooksCommand),
     /// Writes, shows and finds the configuration file
     #[command(subcommand, after_help = exit::HELP)]
     Config(ConfigCommand),
@@ -171,7 +174,7 @@ fn in_short(error: &clap::Error) -> String {
 
 async fn old_way_serves(args: &[OsString]) -> anyhow::Result<ExitCode> {
     let Layered { parsed: OldWay { store, mut serve, .. }, sources } = layered(args)?;
-    serve.file_warnings = sources.warnings.clone();
+    (serve.file_warnings, serve.hooks) = (sources.warnings.clone(), sources.hooks.clone());
     serve::run(serve, &store, true).await.map_err(|error| sources.explain(error))
 }
 
@@ -180,9 +183,10 @@ async fn command(args: &[OsString]) -> anyhow::Result<ExitCode> {
     let globals = cli.globals;
     let exit = match cli.command {
         Command::Serve(mut args) => {
-            args.file_warnings = sources.warnings.clone();
+            (args.file_warnings, args.hooks) = (sources.warnings.clone(), sources.hooks.clone());
             return serve::run(*args, &globals.store, false).await.map_err(|error| sources.explain(error));
         }
+        Command::Hooks(command) => commands::hooks::run(command, &globals, &sources).await?,
         Command::Config(command) => commands::config::run(&command, &globals, &sources)?,
         Command::Start(args) => commands::start::run(args, &globals).await?,
         Command::Continue(args) => commands::continue_::run(args, &globals).await?,

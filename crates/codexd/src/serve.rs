@@ -7,6 +7,8 @@
 //! It listens before Codex is ready: a cold Codex takes a while, and turns wait for it. `daemon.json` and the socket appear when
 //! it listens and go when it stops; after a crash they stay, and the next daemon, which holds the store's lock, replaces them.
 //!
+//! Hooks, if the configuration has any, are one more reader of what the engine does.
+//!
 //! A service manager may have opened the listeners, and is told when it listens and when it stops (`systemd.rs`).
 //!
 //! Stopping: no new connections; Codex is ended, so that running turns end and whoever waits for one is answered; every session
@@ -23,6 +25,7 @@ use std::{
 use agent::locate::{Located, Search, locate};
 use anyhow::Context as _;
 use engine::Engine;
+use hooks::Hooks;
 use http_api::Api;
 use store::Store;
 use tokio::net::TcpListener;
@@ -114,6 +117,15 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         linger: LINGER,
     };
     let engine = Engine::start(store.clone(), Arc::new(agent.clone()), messages, options).await?;
+    let hooks = if settings.hooks.is_empty() {
+        None
+    } else {
+        let place = hooks::Place { store_dir: dir.clone(), cwd: dir.join("work") };
+        Some(
+            Hooks::start(&engine, settings.hooks, place)
+                .context("the places of the hooks can't be kept in the store's folder")?,
+        )
+    };
     let mut socket = os::Socket::new(&dir, inherited.unix)?;
     let mut hint = "make one with `codexd token new NAME` and send it as `Authorization: Bearer TOKEN`".to_owned();
     if let Some(socket) = &socket {
@@ -159,6 +171,9 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         os::tell_stopping().await;
         agent.stop().await;
         engine.finished().await;
+        if let Some(hooks) = hooks {
+            hooks.stop().await;
+        }
         // Whoever waited for a turn is answered by now; what is left are connections that say nothing.
         let _ = tokio::time::timeout(LAST_ANSWERS, servers.wait()).await;
         // Before the lock is released: from then on the names may be those of another daemon.

@@ -10,6 +10,8 @@ mod cut;
 mod described;
 #[path = "cli/export.rs"]
 mod export;
+#[path = "cli/hooks.rs"]
+mod hooks;
 #[path = "cli/import.rs"]
 mod import;
 #[path = "cli/prompts.rs"]

@@ -275,7 +275,7 @@ async fn init_writes_a_file_that_says_nothing_until_it_is_uncommented() -> Resul
     let uncommented: Vec<&str> = text
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => setting,
+            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => setting,
             _ => line,
         })
         .collect();
@@ -291,6 +291,8 @@ async fn init_writes_a_file_that_says_nothing_until_it_is_uncommented() -> Resul
             "{before} {after}"
         );
     }
+
+    assert_eq!((&without["hooks"], with["hooks"].as_array().map(Vec::len)), (&json!([]), Some(2)));
 
     let again = run(command(&lab, &["config", "init"])).await?;
     assert!(again.code == Some(1) && again.err.contains("--force"), "{}", again.err);

@@ -272,6 +272,13 @@ impl Engine {
         self.feed.reader(session, after.map_or(last, |after| after.min(last)))
     }
 
+    /// Reads the events of all sessions from behind one, and no texts in progress. Unlike [`Engine::follow`] this makes no session
+    /// write down at once what may wait: an event may come 50 ms later, and a turn costs what it costs when nobody watches.
+    #[must_use]
+    pub fn follow_events(&self, after: EventId) -> Reader {
+        self.feed.reader_of_events(after.min(self.store.last_event()))
+    }
+
     /// The number of the last event.
     #[must_use]
     pub fn last_event(&self) -> EventId {

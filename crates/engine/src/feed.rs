@@ -7,6 +7,9 @@
 //! cursor, when it has time for it. A slow one gets larger pieces later, an absent one costs nothing, nobody slows anybody, and
 //! memory does not grow with readers.
 //!
+//! A reader that wants events only ([`Feed::reader_of_events`]) is woken by those alone, and is nobody who watches: for its sake
+//! no session writes down at once what may wait.
+//!
 //! Events come from the store, through one cache for all readers, so that an event is read once however many watch. Texts in
 //! progress are kept here, once, until their items end.
 //!
@@ -47,6 +50,8 @@ pub(crate) struct Feed {
 struct Inner {
     store: Store,
     happened: watch::Sender<u64>,
+    /// The last event that readers of events only were told of.
+    committed: watch::Sender<EventId>,
     texts: Mutex<HashMap<SessionId, Vec<Text>>>,
     cache: tokio::sync::Mutex<Cache>,
 }
@@ -85,16 +90,18 @@ impl Feed {
     pub(crate) fn new(store: Store) -> Self {
         let last = store.last_event();
         let cache = Cache { from: last, to: last, events: VecDeque::new(), bytes: 0 };
-        let inner = Inner { store, happened: watch::Sender::new(0), texts: Mutex::default(), cache: cache.into() };
-        Self { inner: Arc::new(inner) }
+        let (happened, committed) = (watch::Sender::new(0), watch::Sender::new(last));
+        Self { inner: Arc::new(Inner { store, happened, committed, texts: Mutex::default(), cache: cache.into() }) }
     }
 
     /// Something was committed, or a text grew.
     pub(crate) fn happened(&self) {
         self.inner.happened.send_modify(|count| *count = count.wrapping_add(1));
+        let last = self.inner.store.last_event();
+        self.inner.committed.send_if_modified(|told| std::mem::replace(told, last) != last);
     }
 
-    /// Whether anybody watches now.
+    /// Whether anybody watches now, who wants to see at once what may wait.
     pub(crate) fn watched(&self) -> bool {
         self.inner.happened.receiver_count() > 0
     }
@@ -143,8 +150,14 @@ impl Feed {
 
     /// A reader of one session, or of everything, from behind an event.
     pub(crate) fn reader(&self, session: Option<SessionId>, after: EventId) -> Reader {
-        let happened = self.inner.happened.subscribe();
-        Reader { feed: self.clone(), session, after, happened, offsets: HashMap::new() }
+        let wake = Wake::Anything(self.inner.happened.subscribe());
+        Reader { feed: self.clone(), session, after, wake, offsets: HashMap::new() }
+    }
+
+    /// A reader of all events and no texts, from behind an event.
+    pub(crate) fn reader_of_events(&self, after: EventId) -> Reader {
+        let wake = Wake::Events(self.inner.committed.subscribe());
+        Reader { feed: self.clone(), session: None, after, wake, offsets: HashMap::new() }
     }
 
     fn texts(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Vec<Text>>> {
@@ -247,9 +260,35 @@ pub struct Reader {
     feed: Feed,
     session: Option<SessionId>,
     after: EventId,
-    happened: watch::Receiver<u64>,
+    wake: Wake,
     /// How much of each text was told.
     offsets: HashMap<(ItemId, DeltaKind), usize>,
+}
+
+/// What a reader is woken by.
+enum Wake {
+    Anything(watch::Receiver<u64>),
+    Events(watch::Receiver<EventId>),
+}
+
+impl Wake {
+    fn mark_unchanged(&mut self) {
+        match self {
+            Self::Anything(happened) => happened.mark_unchanged(),
+            Self::Events(committed) => committed.mark_unchanged(),
+        }
+    }
+
+    async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
+        match self {
+            Self::Anything(happened) => happened.changed().await,
+            Self::Events(committed) => committed.changed().await,
+        }
+    }
+
+    const fn wants_texts(&self) -> bool {
+        matches!(self, Self::Anything(_))
+    }
 }
 
 impl std::fmt::Debug for Reader {
@@ -265,12 +304,12 @@ impl Reader {
     /// When the store can't be read; the cursor stays where it was.
     pub async fn next(&mut self) -> Result<Vec<Told>, StoreError> {
         loop {
-            self.happened.mark_unchanged();
+            self.wake.mark_unchanged();
             let told = self.step().await?;
             if !told.is_empty() {
                 return Ok(told);
             }
-            if self.happened.changed().await.is_err() {
+            if self.wake.changed().await.is_err() {
                 return Err(StoreError::Closed);
             }
         }
@@ -284,7 +323,8 @@ impl Reader {
 
     async fn step(&mut self) -> Result<Vec<Told>, StoreError> {
         // First the texts, then the events, so that no text is told before the event that began it.
-        let pieces = self.feed.look(self.session.as_ref(), &self.offsets);
+        let texts = self.wake.wants_texts();
+        let pieces = if texts { self.feed.look(self.session.as_ref(), &self.offsets) } else { Vec::new() };
         let known = self.feed.inner.store.last_event();
         // The only wait: whoever gives up before it has lost nothing, and nothing is changed before it.
         let events = self.feed.events(self.session.as_ref(), self.after).await?;
@@ -292,7 +332,9 @@ impl Reader {
         // Without one there is none of ours up to there.
         self.after = events.last().map_or(self.after.max(known), |last| last.id);
         for event in events {
-            self.before(&event, &mut over, &mut told);
+            if texts {
+                self.before(&event, &mut over, &mut told);
+            }
             told.push(Told::Event(event));
         }
         if self.after >= known {

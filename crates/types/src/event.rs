@@ -83,6 +83,11 @@ const NAMES: [(EventName, &str); 23] = [
 ];
 
 impl EventName {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|(name, _)| *name)
+    }
+
     /// The dotted word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -38,6 +38,8 @@ const TESTED: &[(&str, &str, &str, &str)] = &[
     ("config show", "config.rs", "show_tells_where_each_value_comes_from", r#""config", "show""#),
     ("continue", "cli/start.rs", "a_script_gets_the_answer_and_nothing_else", r#""continue", id"#),
     ("demo", "cli/whole.rs", "the_demo_holds_on_the_real_codex", r#""demo", "--json""#),
+    ("hooks list", "cli/hooks.rs", "they_are_listed_and_tested", r#""hooks", "list""#),
+    ("hooks test", "cli/hooks.rs", "they_are_listed_and_tested", r#""hooks", "test""#),
     ("import", "cli/import.rs", "a_daemon_does_it_while_it_runs", r#""import", path"#),
     ("interrupt", "cli/approvals.rs", "a_turn_is_interrupted_by_its_id_or_its_session", r#""interrupt", &session"#),
     ("man", "cli/described.rs", "manual_pages_are_printed_and_written", r#""man", "sessions", "list""#),

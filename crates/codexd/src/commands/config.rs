@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::{
-    config::{BadConfig, Origin, ServeArgs, Shown, Sources, StoreArg, template},
+    config::{BadConfig, HookEntry, Origin, ServeArgs, Shown, Sources, StoreArg, template},
     exit::{self, Exit},
     globals::Globals,
     output::{BOLD, DIM, Output, clean_line},
@@ -41,6 +41,8 @@ pub(crate) fn run(command: &ConfigCommand, globals: &Globals, sources: &Sources)
         ConfigCommand::Init { force } => init(&output, &globals.config.path()?, *force)?,
         ConfigCommand::Show(serve) => {
             show(&output, globals, sources)?;
+            let mut serve = serve.clone();
+            serve.hooks = sources.hooks.clone();
             if let Err(error) = serve.settings(false) {
                 let why = sources.explain(error.into());
                 output.note(&format!("`codexd serve` would not start with this: {why:#}"));
@@ -80,12 +82,14 @@ fn show(output: &Output, globals: &Globals, sources: &Sources) -> anyhow::Result
             json!({ "name": shown.name, "value": value, "origin": origin })
         };
         let settings: Vec<Value> = shown.iter().map(setting).collect();
-        return Ok(output.object(&serde_json::to_vec(&json!({ "settings": settings }))?)?);
+        let hooks: Vec<Value> = sources.hooks.iter().map(HookEntry::object).collect();
+        return Ok(output.object(&serde_json::to_vec(&json!({ "settings": settings, "hooks": hooks }))?)?);
     }
-    let rows: Vec<[String; 3]> = shown
-        .iter()
-        .map(|(shown, value)| [shown.name.clone(), clean_line(&in_words(value)), clean_line(&shown.origin.to_string())])
-        .collect();
+    let settings = shown.iter().map(|(shown, value)| {
+        [shown.name.clone(), clean_line(&in_words(value)), clean_line(&shown.origin.to_string())]
+    });
+    let hook = |hook: &HookEntry| [format!("hook {}", hook.name), clean_line(&hook.how()), clean_line(&hook.origin())];
+    let rows: Vec<[String; 3]> = settings.chain(sources.hooks.iter().map(hook)).collect();
     let widest = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let (names, values) = (widest(0), widest(1).min(60));
     let mut table = String::new();

@@ -15,6 +15,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod continue_;
 pub(crate) mod demo;
+pub(crate) mod hooks;
 pub(crate) mod import;
 pub(crate) mod interrupt;
 pub(crate) mod man;

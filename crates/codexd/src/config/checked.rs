@@ -8,7 +8,7 @@ use std::{
 use engine::Policy;
 use types::{ApprovalPolicy, Sandbox};
 
-use super::{BadConfig, ServeArgs, bad};
+use super::{BadConfig, ServeArgs, bad, hooks::ready};
 
 /// Settings that are checked.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     /// TCP needs no token.
     pub(crate) open: bool,
     pub(crate) policy: Policy,
+    /// Who is told what happens.
+    pub(crate) hooks: Vec<hooks::Hook>,
     /// What the operator should hear before it starts.
     pub(crate) warnings: Vec<String>,
 }
@@ -59,7 +61,9 @@ impl ServeArgs {
         } else if self.no_auth && tokens.is_empty() {
             warnings.push("--no-auth: anybody on this machine can use it".to_owned());
         }
-        Ok(Settings { address, tokens, open, policy: self.policy(&mut warnings)?, warnings })
+        let policy = self.policy(&mut warnings)?;
+        let hooks = ready(&self.hooks, &confining(&policy.roots))?;
+        Ok(Settings { address, tokens, open, policy, hooks, warnings })
     }
 
     fn address(&self) -> Result<SocketAddr, BadConfig> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     BadConfig, ConfigArg, ServeArgs,
-    file::{Entry, File},
+    file::{Entry, File, HookEntry},
     keys::{self, Key, Kind, STORE_DIR, Scalar},
 };
 use crate::exit::{self, Exit};
@@ -33,6 +33,10 @@ pub(crate) struct Layered<P> {
 pub(crate) struct Sources {
     /// Each setting that the command takes.
     pub(crate) settings: Vec<Shown>,
+    /// Who is told what happens; for a command that wants to know.
+    pub(crate) hooks: Vec<HookEntry>,
+    /// The file that was read.
+    pub(crate) file: Option<PathBuf>,
     /// What the operator should hear about the file.
     pub(crate) warnings: Vec<String>,
 }
@@ -106,27 +110,38 @@ fn names(text: &str, name: &str) -> bool {
 }
 
 /// Parses arguments that `P` takes, with the configuration file below the environment. All of the file counts, and has to be
-/// right, for a command with the flags of `codexd serve`; only the store's folder for any other.
+/// right, for a command with the flags of `codexd serve`; only the store's folder for any other, and its hooks for `codexd hooks`.
 pub(crate) fn layered<P: Parser>(args: &[OsString]) -> anyhow::Result<Layered<P>> {
     let plain = P::command().try_get_matches_from(args)?;
     let (path, leaf) = leaf(&plain);
     let serves = takes_settings(&P::command(), &path);
     let config = ConfigArg { config: leaf.get_one::<PathBuf>("config").cloned() };
+    let wants_hooks = serves || path.first().is_some_and(|command| command == "hooks");
     let about_the_file = path.first().is_some_and(|command| command == "config") && !serves;
     let store_is_named = is_explicit(leaf, "store_dir");
     let file = match config.path() {
         _ if about_the_file => None,
         // An unreadable file is in nobody's way who wants nothing of it.
-        Ok(_) if config.config.is_none() && store_is_named && !serves => None,
+        Ok(_) if config.config.is_none() && store_is_named && !wants_hooks => None,
         Ok(path) => File::read(&path, config.config.is_some())?,
         Err(_) if config.config.is_none() => None,
         Err(error) => return Err(error.into()),
     };
+    let hooks = match &file {
+        Some(file) if wants_hooks => file.hooks(),
+        _ => Ok(Vec::new()),
+    };
     let entries = match &file {
-        Some(file) if serves => file.entries()?,
+        Some(file) if serves => match (file.entries(), &hooks) {
+            (Err(BadConfig(first)), Err(BadConfig(second))) => {
+                return Err(BadConfig(format!("{first}\n{second}")).into());
+            }
+            (entries, _) => entries?,
+        },
         Some(file) if !store_is_named => file.store_dir()?.into_iter().collect(),
         _ => Vec::new(),
     };
+    let hooks = hooks?;
     let keys = keys::all();
     let mut command = P::command();
     for key in keys.iter().filter(|key| !is_explicit(leaf, key.id())) {
@@ -152,7 +167,8 @@ pub(crate) fn layered<P: Parser>(args: &[OsString]) -> anyhow::Result<Layered<P>
     };
     let settings = if serves { keys.iter().map(shown).collect() } else { Vec::new() };
     let warnings = file.iter().filter_map(File::warning).collect();
-    Ok(Layered { parsed, sources: Sources { settings, warnings } })
+    let file = file.map(|file| file.path().to_owned());
+    Ok(Layered { parsed, sources: Sources { settings, hooks, file, warnings } })
 }
 
 /// The subcommand that was called, as the names on the way to it, and what it was given.
@@ -239,7 +255,7 @@ mod tests {
             shown("sandbox", Origin::Environment("CODEXD_SANDBOX".into())),
             shown("allow-never", Origin::Flag("--allow-never".into())),
         ];
-        let sources = Sources { settings, warnings: Vec::new() };
+        let sources = Sources { settings, ..Sources::default() };
         let error = sources.explain(BadConfig("--host, --sandbox and --allow-never don't fit".into()).into());
         assert_eq!(exit::of(&error), Exit::BadConfig);
         assert_eq!(

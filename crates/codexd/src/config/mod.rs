@@ -20,6 +20,7 @@
 mod checked;
 mod environment;
 mod file;
+mod hooks;
 mod keys;
 mod layers;
 mod template;
@@ -38,6 +39,8 @@ use types::{ApprovalPolicy, Sandbox};
 pub(crate) use self::{
     checked::{Settings, confining},
     environment::blamed,
+    file::{HookEntry, HowEntry},
+    hooks::ready,
     layers::{Layered, Origin, Shown, Sources, layered},
     template::template,
     units::{parse_size, parse_time},
@@ -209,6 +212,9 @@ pub(crate) struct ServeArgs {
     /// What the operator should hear about the configuration file.
     #[arg(skip)]
     pub(crate) file_warnings: Vec<String>,
+    /// Who is told what happens, by the configuration file.
+    #[arg(skip)]
+    pub(crate) hooks: Vec<HookEntry>,
 }
 
 /// What separates folders in an environment variable.

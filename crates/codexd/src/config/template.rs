@@ -18,6 +18,34 @@ A relative path starts in the folder of this file, and ~/ is your home folder. C
 read nothing but store-dir.
 ";
 
+/// Hooks stand last: whatever follows a section in TOML belongs to it.
+const HOOKS: &str = "\
+Hooks: who is told when something happens. Each is a section of its own, behind all settings; docs/hooks.md tells more. \
+`codexd hooks test` tries them.
+
+on: events, such as approval.requested, turn.completed, turn.failed, turn.interrupted; turn.* for a kind, * for all.
+
+command: a program and its arguments, without a shell. It gets the event as JSON on its standard input.
+";
+const HOOK_COMMAND: &str = "\
+#[[hooks]]
+#name = \"desktop\"
+#on = [\"approval.requested\", \"turn.completed\", \"turn.failed\"]
+#command = [\"notify-send\", \"Codex\", \"needs you, or is done\"]
+#timeout = \"30s\"
+";
+const HOOK_URL: &str = "\
+url: a POST of the same JSON, with the header X-Codexd-Signature: sha256=HEX, the HMAC-SHA256 of the body with what is in \
+secret-file, which only you may be able to read.
+";
+const HOOK_POST: &str = "\
+#[[hooks]]
+#name = \"phone\"
+#on = [\"approval.requested\"]
+#url = \"https://example.org/codexd\"
+#secret-file = \"~/.config/codex-mcp-bridge/hook-secret\"
+";
+
 /// How long lines get.
 const COLUMNS: usize = 100;
 
@@ -35,6 +63,11 @@ pub(crate) fn template(store_dir: Option<&Path>) -> String {
             Some(value) => text.push_str(&format!("#{} = {value}\n", key.name())),
             None => comment(&mut text, &format!("{} = …", key.name())),
         }
+    }
+    for (words, hook) in [(HOOKS, HOOK_COMMAND), (HOOK_URL, HOOK_POST)] {
+        text.push('\n');
+        comment(&mut text, words);
+        text.push_str(hook);
     }
     text
 }
@@ -97,6 +130,21 @@ mod tests {
     use toml::de::DeTable;
 
     use super::*;
+
+    #[test]
+    fn its_hooks_are_right_when_they_are_uncommented() {
+        let text = template(None);
+        let hooks: String = text[text.find("#[[hooks]]").unwrap()..]
+            .lines()
+            .filter_map(|line| line.strip_prefix('#').filter(|line| !line.starts_with(' ')))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), hooks).unwrap();
+        let hooks = super::super::file::File::read(file.path(), true).unwrap().unwrap().hooks().unwrap();
+        let names: Vec<&str> = hooks.iter().map(|hook| hook.name.as_str()).collect();
+        assert_eq!(names, ["desktop", "phone"]);
+    }
 
     #[test]
     fn it_has_every_setting_and_says_nothing_until_it_is_uncommented() {

@@ -331,3 +331,18 @@ async fn who_comes_after_a_long_quiet_time_does_not_read_it_all() {
     }
     assert_eq!(client.events, wanted);
 }
+
+#[tokio::test]
+async fn a_reader_of_events_is_nobody_who_watches_and_is_told_no_texts() {
+    let mut scene = Scene::new().await;
+    let mut reader = scene.feed.reader_of_events(scene.store.last_event());
+    assert!(!scene.feed.watched(), "no session writes down at once for its sake");
+    let task = tokio::spawn(async move { (reader.next().await.unwrap(), reader) });
+    scene.begin().await;
+    let (told, mut reader) = task.await.unwrap();
+    assert!(matches!(&told[..], [Told::Event(event)] if event.name == EventName::ItemStarted), "{told:?}");
+    scene.grow(0, "some text");
+    scene.end(0).await;
+    let told = reader.next().await.unwrap();
+    assert!(matches!(&told[..], [Told::Event(event)] if event.name == EventName::ItemCompleted), "{told:?}");
+}

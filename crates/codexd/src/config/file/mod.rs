@@ -14,6 +14,10 @@ use toml::{
     de::{DeString, DeTable, DeValue},
 };
 
+mod hooks;
+
+use self::hooks::HOOKS;
+pub(crate) use self::hooks::{HookEntry, HowEntry};
 use super::{
     BadConfig, bad,
     keys::{self, Key, Kind, STORE_DIR, Scalar},
@@ -100,7 +104,7 @@ impl File {
         let keys = keys::all();
         let mut problems = Vec::new();
         let mut entries: Vec<(usize, Entry)> = Vec::new();
-        for (name, value) in self.table()?.get_ref() {
+        for (name, value) in self.table()?.get_ref().iter().filter(|(name, _)| name.get_ref() != HOOKS) {
             match self.entry(&keys, name, value) {
                 Ok(entry) => entries.push((name.span().start, entry)),
                 Err(found) => problems.extend(found),
@@ -286,6 +290,7 @@ fn unknown(keys: &[Key], written: &str, section: bool) -> String {
     let likeness = |key: &&Key| strsim::jaro(&name, key.name());
     let nearest = keys.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     match nearest.filter(|key| likeness(key) > ALIKE) {
+        _ if strsim::jaro(&name, HOOKS) > 0.9 => format!("there is no {written:?}; did you mean [[{HOOKS}]]?"),
         _ if section => format!("there is no section [{written}]; settings stand alone, without sections"),
         Some(nearest) => format!("there is no setting {written:?}; did you mean \"{}\"?", nearest.name()),
         None => format!("there is no setting {written:?}; `codexd serve --help` lists them"),

@@ -65,6 +65,7 @@ fn each_mistake_is_told_with_its_place() {
         ("\nprot = 1", ":2: there is no setting \"prot\"; did you mean \"port\"?"),
         ("allow_roots = []", ":1: there is no setting \"allow_roots\"; did you mean \"allow-root\"?"),
         ("zzz = 1", ":1: there is no setting \"zzz\"; `codexd serve --help` lists them"),
+        ("[[hook]]\non = '*'", ":1: there is no \"hook\"; did you mean [[hooks]]?"),
         ("[serve]", ":1: there is no section [serve]; settings stand alone, without sections"),
         ("port = '8787'", ":1:8: \"port\" is the string \"8787\" and must be a number: write it without quotes"),
         ("port = true", ":1:8: \"port\" is true and must be a number"),
