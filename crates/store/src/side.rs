@@ -12,8 +12,7 @@ use crate::{
 
 /// Keeps a key. What is older than a day goes, so the table holds one day's keys.
 pub(crate) fn remember(conn: &Connection, new: &Remembered) -> Result<(), StoreError> {
-    let old = new.at.as_millis() - Remembered::DAY;
-    conn.prepare_cached("DELETE FROM idempotency WHERE at <= ?1")?.execute([old])?;
+    forget_keys(conn, Timestamp::from_millis(new.at.as_millis() - Remembered::DAY))?;
     let changed = conn
         .prepare_cached(
             "INSERT INTO idempotency (principal, method, path, key, body, session, turn, at) \
@@ -32,6 +31,11 @@ pub(crate) fn remember(conn: &Connection, new: &Remembered) -> Result<(), StoreE
     if changed == 0 {
         return Err(refused("the idempotency key is taken"));
     }
+    Ok(())
+}
+
+pub(crate) fn forget_keys(conn: &Connection, before: Timestamp) -> Result<(), StoreError> {
+    conn.prepare_cached("DELETE FROM idempotency WHERE at <= ?1")?.execute([before.as_millis()])?;
     Ok(())
 }
 

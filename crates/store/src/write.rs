@@ -91,6 +91,11 @@ pub enum Write {
     },
     /// A request that starts work, under a key of the caller's. Refused when the key is taken, and not yet old.
     Remember(Box<Remembered>),
+    /// Keys from before this moment are forgotten: they count no more.
+    ForgetKeys {
+        /// The moment.
+        before: Timestamp,
+    },
     /// A new grant. Refused when there is one of that name.
     AddGrant {
         /// What it opens.
