@@ -465,7 +465,9 @@ impl Living {
                 tracing::error!(why, session = %self.id, "what Codex said contradicts the store; its turn fails");
                 match self.begin_anew(&why).await {
                     // Then it comes to this again.
-                    Err(error @ (StoreError::Full | StoreError::Unwritable(_) | StoreError::Busy)) => return Err(error),
+                    Err(error @ (StoreError::Full | StoreError::Unwritable(_) | StoreError::Busy)) => {
+                        return Err(error);
+                    }
                     Err(error) => tracing::error!(%error, session = %self.id, "the session can't be read again"),
                     Ok(()) => {}
                 }

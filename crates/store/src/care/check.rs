@@ -85,7 +85,9 @@ pub fn check(dir: &Path, repair: bool, mut step: impl FnMut(&str)) -> Result<Che
     step("what points to what");
     checked.sqlite("references", "rows point to rows that are not there", dangling(&conn).map_err(&failed)?, false);
     if found < MIGRATIONS.len() as i64 {
-        checked.notes.push("an older codexd has written it; the rest can be checked once this one has served it".into());
+        checked
+            .notes
+            .push("an older codexd has written it; the rest can be checked once this one has served it".into());
     } else {
         for rule in RULES {
             step(rule.broken);

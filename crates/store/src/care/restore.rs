@@ -38,7 +38,8 @@ pub fn restore(dir: &Path, file: &Path) -> Result<Restored, CareError> {
         return Err(CareError::Itself(file.to_owned()));
     }
     let owner = Owner::take(dir)?;
-    let mut part = tempfile::Builder::new().prefix(".codexd-restore-").tempfile_in(dir).map_err(CareError::file(dir))?;
+    let mut part =
+        tempfile::Builder::new().prefix(".codexd-restore-").tempfile_in(dir).map_err(CareError::file(dir))?;
     let mut from = File::open(file).map_err(CareError::file(file))?;
     io::copy(&mut from, part.as_file_mut()).map_err(CareError::file(dir))?;
     let (sessions, turns) = prepared(part.path(), file)?;
