@@ -18,9 +18,24 @@ use serde_json::json;
 
 use crate::{
     commands::{
-        self, approvals::ApprovalsArgs, codex::CodexCommand, completions::CompletionsArgs, config::ConfigCommand,
-        continue_::ContinueArgs, demo::DemoArgs, hooks::HooksCommand, import::ImportArgs, interrupt::InterruptArgs,
-        man::ManArgs, sessions::SessionsArgs, start::StartArgs, token::TokenCommand, turn::TurnCommand,
+        self,
+        approvals::ApprovalsArgs,
+        backup::{BackupArgs, RestoreArgs},
+        check::CheckArgs,
+        codex::CodexCommand,
+        completions::CompletionsArgs,
+        config::ConfigCommand,
+        continue_::ContinueArgs,
+        demo::DemoArgs,
+        gc::GcArgs,
+        hooks::HooksCommand,
+        import::ImportArgs,
+        interrupt::InterruptArgs,
+        man::ManArgs,
+        sessions::SessionsArgs,
+        start::StartArgs,
+        token::TokenCommand,
+        turn::TurnCommand,
     },
     config::{ConfigArg, Layered, ServeArgs, StoreArg, blamed, layered},
     exit,
@@ -82,6 +97,19 @@ enum Command {
     /// Takes over the sessions of the first version's store
     #[command(after_help = exit::HELP)]
     Import(ImportArgs),
+    /// Writes the whole store into a file, also while the daemon runs, and checks it
+    #[command(after_help = exit::HELP)]
+    Backup(BackupArgs),
+    /// Puts a backup in the place of the store, which no daemon may have, and keeps what was there
+    #[command(after_help = exit::HELP)]
+    Restore(RestoreArgs),
+    /// Tells whether the store is sound: the file, the search index, counts and states; a success when nothing is wrong, or not
+    /// any more
+    #[command(after_help = exit::HELP)]
+    Check(CheckArgs),
+    /// Deletes archived sessions in which nothing has happened for long, and gives their space back
+    #[command(after_help = exit::HELP)]
+    Gc(GcArgs),
     /// Prints what a shell needs to complete commands and flags
     #[command(after_help = exit::HELP)]
     Completions(CompletionsArgs),
@@ -198,6 +226,10 @@ async fn command(args: &[OsString]) -> anyhow::Result<ExitCode> {
         Command::Token(command) => commands::token::run(command, &globals).await?,
         Command::Codex(command) => commands::codex::run(command, &globals).await?,
         Command::Import(args) => commands::import::run(args, &globals).await?,
+        Command::Backup(args) => commands::backup::run(args, &globals).await?,
+        Command::Restore(args) => commands::backup::restore(args, &globals).await?,
+        Command::Check(args) => commands::check::run(args, &globals).await?,
+        Command::Gc(args) => commands::gc::run(args, &globals).await?,
         Command::Completions(args) => commands::completions::run(&args)?,
         Command::Man(args) => commands::man::run(&args)?,
         Command::Demo(args) => commands::demo::run(args, &globals).await?,

@@ -86,6 +86,7 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         tracing::warn!("{warning}");
     }
     os::raise_file_limit();
+    os::outlive_file_size_limit();
     let codex = find_codex(&args, &settings, &dir)?;
     let store = Store::open(&dir).map_err(|error| match error {
         store::OpenError::NotWritable { .. } => anyhow::Error::new(BadConfig(error.to_string())),

@@ -160,6 +160,15 @@ pub(super) fn raise_file_limit() {
     }
 }
 
+/// Lets a write over the limit of a file's size fail, as one on a full disk does, where it would end the process.
+pub(super) fn outlive_file_size_limit() {
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // The handler stays when the listener goes. Codex does not inherit it.
+    if let Err(error) = signal(kind) {
+        tracing::warn!(%error, "a limit of file sizes would end codexd");
+    }
+}
+
 /// A future that completes at SIGINT, SIGTERM or SIGHUP. From this call on, and not only when it is awaited, none of them ends the
 /// process by itself.
 pub(super) fn signalled() -> std::io::Result<impl Future<Output = ()>> {

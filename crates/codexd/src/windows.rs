@@ -79,6 +79,9 @@ pub(super) fn open_to_others(_dir: &Path) -> Option<String> {
 /// Windows has no such limit.
 pub(super) fn raise_file_limit() {}
 
+/// Nor such a limit.
+pub(super) fn outlive_file_size_limit() {}
+
 /// A future that completes at Ctrl-C, Ctrl-Break, or when the console or the session is closed. From this call on none of them ends
 /// the process by itself.
 pub(super) fn signalled() -> std::io::Result<impl Future<Output = ()>> {

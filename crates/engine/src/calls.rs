@@ -297,9 +297,12 @@ impl Engine {
         self.stats.read(self.store.commits())
     }
 
-    /// Whether the store can be written now.
-    pub async fn writable(&self) -> bool {
-        self.store.writable().await
+    /// Finds out whether the store can be written now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn writable(&self) -> Result<(), Refusal> {
+        Ok(self.store.writable().await?)
     }
 
     /// The models that Codex offers.

@@ -2,16 +2,24 @@
 //!
 //! It alone sends to a session's mailbox, so it knows when one is empty: a session that asks to be put to rest is closed only
 //! if it has handled everything that was ever sent to it. Asks go through here too, so that who asked is known before the
-//! answer can come. It never waits for the disk on behalf of a session.
+//! answer can come. It never waits for the disk on behalf of a session, nor for a session: what one has no room for waits here, and
+//! Codex is not listened to meanwhile, but calls still find their sessions.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use agent::{Answer, Ask, AskError, Message, Port, Reply, Report, Route, What};
 use store::{Batch, NewEvent, NewSession, Store, Write};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot, watch,
+    },
+    time::sleep,
+};
 use tokio_util::task::TaskTracker;
 use types::{AskId, Code, Decision, EventName, SessionId, ThreadId, Timestamp, agent::Backend};
 
@@ -24,8 +32,12 @@ use crate::{
     stats::Stats,
 };
 
-/// Mail that one session has not taken yet; beyond that Codex is not listened to for a while.
+/// Mail that one session has not taken yet: calls, and beside them reports. Beyond that a call is refused, and Codex is not
+/// listened to for a while.
 const MAILBOX: usize = 1024;
+
+/// How often it is looked whether Codex is gone for good while it is not listened to.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What the handle asks.
 pub(crate) enum Call {
@@ -47,7 +59,8 @@ pub(crate) enum Call {
 }
 
 struct Slot {
-    mailbox: mpsc::Sender<Mail>,
+    calls: mpsc::Sender<Mail>,
+    reports: mpsc::Sender<Mail>,
     sent: u64,
 }
 
@@ -69,6 +82,8 @@ pub(crate) struct Hub {
 #[derive(Default)]
 pub(crate) struct Known {
     slots: HashMap<SessionId, Slot>,
+    /// What sessions had no room for, in order.
+    late: VecDeque<(SessionId, Mail)>,
     agent: Option<Up>,
     /// Why waiting for an agent makes no sense.
     hopeless: Option<String>,
@@ -92,14 +107,24 @@ impl Hub {
     pub(crate) async fn run(mut self) {
         let (tell, mut internal) = mpsc::unbounded_channel();
         loop {
+            let late = self.known.late.front().and_then(|(session, _)| self.known.slots.get(session));
+            let late = late.map(|slot| slot.reports.clone());
+            let listens = self.known.late.is_empty();
             tokio::select! {
                 // What sessions tell comes first: it is what the others are about.
                 biased;
-                Some(note) = internal.recv() => self.internal(note).await,
-                message = self.messages.recv() => match message {
+                Some(note) = internal.recv() => self.internal(note),
+                permit = room(late), if !listens => {
+                    // Without room for ever the session is gone.
+                    if let (Some((_, mail)), Some(permit)) = (self.known.late.pop_front(), permit) {
+                        permit.send(mail);
+                    }
+                }
+                message = self.messages.recv(), if listens => match message {
                     Some(message) => self.message(message).await,
                     None => break,
                 },
+                () = sleep(LOOK_EVERY), if !listens && self.messages.is_closed() && self.messages.is_empty() => break,
                 Some(call) = self.calls.recv() => self.call(call, &tell).await,
             }
         }
@@ -113,17 +138,17 @@ impl Hub {
                 if !self.known.slots.contains_key(&session) {
                     self.wake(session.clone(), Birth::Stored(session.clone()), tell);
                 }
-                self.send(&session, mail).await;
+                self.call_on(&session, mail);
             }
             Call::Create { session, mail } => {
                 let id = session.session.id.clone();
                 self.wake(id.clone(), Birth::New(session), tell);
-                self.send(&id, mail).await;
+                self.call_on(&id, mail);
             }
             Call::Reload => {
                 let awake: Vec<SessionId> = self.known.slots.keys().cloned().collect();
                 for session in awake {
-                    self.send(&session, Mail::Reload).await;
+                    self.tell(&session, Mail::Reload);
                 }
             }
             Call::Query { ask, reply } => match &self.known.agent {
@@ -144,7 +169,7 @@ impl Hub {
         if self.known.slots.len() >= self.bounds.awake {
             return;
         }
-        let (mailbox, inbox) = mpsc::channel(MAILBOX);
+        let ((calls, inbox), (told, reports)) = (mpsc::channel(MAILBOX), mpsc::channel(MAILBOX));
         let mut first = Vec::new();
         if let Some(up) = &self.known.agent {
             first.push(Input::AgentUp(up.clone()));
@@ -158,28 +183,50 @@ impl Hub {
             bounds: self.bounds,
             hub: tell.clone(),
             inbox,
+            reports,
             ended: watch::Sender::new(None),
             stats: self.stats.clone(),
             feed: self.feed.clone(),
         };
         let loaded = self.known.threads.get(&id).cloned();
         self.tasks.spawn(task.run(birth, loaded, first));
-        self.known.slots.insert(id, Slot { mailbox, sent: 0 });
+        self.known.slots.insert(id, Slot { calls, reports: told, sent: 0 });
         self.stats.awake.store(self.known.slots.len() as u64, Ordering::Relaxed);
     }
 
-    async fn send(&mut self, session: &SessionId, mail: Mail) {
-        if let Some(slot) = self.known.slots.get_mut(session) {
-            slot.sent += 1;
-            let _ = slot.mailbox.send(mail).await;
-        } else {
+    /// Carries a call to a session that is awake.
+    fn call_on(&mut self, session: &SessionId, mail: Mail) {
+        let Some(slot) = self.known.slots.get_mut(session) else {
             let awake = self.bounds.awake;
             let detail = format!("{awake} sessions have work already; try again when some have finished");
             mail.refuse(Refusal::new(Code::Overloaded, detail));
+            return;
+        };
+        match slot.calls.try_send(mail) {
+            Ok(()) => slot.sent += 1,
+            Err(TrySendError::Full(mail) | TrySendError::Closed(mail)) => {
+                let detail = "too much is asked of the session at once; try again in a moment";
+                mail.refuse(Refusal::new(Code::Overloaded, detail).of_session(session));
+            }
         }
     }
 
-    async fn internal(&mut self, note: Internal) {
+    /// Tells a session something, behind what it was told before.
+    fn tell(&mut self, session: &SessionId, mail: Mail) {
+        let Some(slot) = self.known.slots.get_mut(session) else { return };
+        slot.sent += 1;
+        let mail = if self.known.late.is_empty() {
+            match slot.reports.try_send(mail) {
+                Err(TrySendError::Full(mail)) => mail,
+                _ => return,
+            }
+        } else {
+            mail
+        };
+        self.known.late.push_back((session.clone(), mail));
+    }
+
+    fn internal(&mut self, note: Internal) {
         match note {
             Internal::Ask { session, agent, id, ask } => {
                 match &*ask {
@@ -202,7 +249,7 @@ impl Hub {
                     let why = format!("a turn of session {session} had to be stopped, and Codex did not stop it");
                     self.port.restart(&agent, &why);
                 } else {
-                    self.send(&session, Mail::Input(Input::LeftRunning)).await;
+                    self.tell(&session, Mail::Input(Input::LeftRunning));
                 }
             }
             Internal::Retire { session, handled, loaded } => {
@@ -235,7 +282,7 @@ impl Hub {
                 let up = Up { id: agent, backend, capabilities };
                 self.known.agent = Some(up.clone());
                 self.known.hopeless = None;
-                self.broadcast(|| Input::AgentUp(up.clone())).await;
+                self.broadcast(|| Input::AgentUp(up.clone()));
             }
             Message::Down { agent, error, retrying } => {
                 if agent.is_some() {
@@ -247,13 +294,13 @@ impl Hub {
                 self.known.forks.clear();
                 self.known.sessions.clear();
                 self.known.threads.clear();
-                self.broadcast(|| Input::AgentDown { error: error.clone(), retrying }).await;
+                self.broadcast(|| Input::AgentDown { error: error.clone(), retrying });
             }
-            Message::Report(report) => self.report(report).await,
+            Message::Report(report) => self.report(report),
         }
     }
 
-    async fn report(&mut self, report: Report) {
+    fn report(&mut self, report: Report) {
         if let What::Answer(id, answer) = &report.what
             && let Some(reply) = self.known.queries.remove(id)
         {
@@ -293,7 +340,7 @@ impl Hub {
             _ => {}
         }
         if self.known.slots.contains_key(&session) {
-            self.send(&session, Mail::Input(Input::Report(report))).await;
+            self.tell(&session, Mail::Input(Input::Report(report)));
         } else {
             self.unclaimed(&report);
         }
@@ -315,10 +362,10 @@ impl Hub {
         self.known.sessions.insert(thread, session);
     }
 
-    async fn broadcast(&mut self, input: impl Fn() -> Input) {
-        for slot in self.known.slots.values_mut() {
-            slot.sent += 1;
-            let _ = slot.mailbox.send(Mail::Input(input())).await;
+    fn broadcast(&mut self, input: impl Fn() -> Input) {
+        let awake: Vec<SessionId> = self.known.slots.keys().cloned().collect();
+        for session in awake {
+            self.tell(&session, Mail::Input(input()));
         }
     }
 
@@ -338,4 +385,9 @@ impl Hub {
         }
         self.feed.happened();
     }
+}
+
+/// Room for what a session is told; `None` when there never will be.
+async fn room(reports: Option<mpsc::Sender<Mail>>) -> Option<mpsc::OwnedPermit<Mail>> {
+    reports?.reserve_owned().await.ok()
 }

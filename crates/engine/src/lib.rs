@@ -43,6 +43,7 @@ mod session;
 mod side;
 mod state;
 mod stats;
+mod unwritten;
 mod work;
 
 pub use agent::DeltaKind;

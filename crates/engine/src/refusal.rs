@@ -73,14 +73,25 @@ impl std::error::Error for Refusal {}
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store");
+        // That nothing can be written the store itself has logged, once and not for each caller.
         match error {
             StoreError::Full => Self::new(
                 Code::StoreFull,
                 "the disk that holds the store is full; nothing was changed. Free some space, then try again",
             ),
+            StoreError::Unwritable(why) => Self::new(
+                Code::StoreFull,
+                format!("the store can't be written ({why}); nothing was changed. Look after its disk, then try again"),
+            ),
+            StoreError::Busy => Self::new(
+                Code::StoreFull,
+                "another program has locked the store's file; nothing was changed. End that program, then try again",
+            ),
             StoreError::Closed => Self::shutting_down(),
-            error => Self::new(Code::Internal, format!("the store: {error}")),
+            error => {
+                tracing::error!(%error, "the store");
+                Self::new(Code::Internal, format!("the store: {error}"))
+            }
         }
     }
 }

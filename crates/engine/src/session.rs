@@ -7,8 +7,10 @@
 //! next ([`GATHER`]): each commit waits for the disk, which Codex is using at the same time. What somebody waits for, the end
 //! of a turn, an ask, an answer, never waits; and nothing is acknowledged or shown before it is written down.
 //!
-//! When the disk refuses a batch, callers in it are told and nothing of theirs was changed. What Codex said can't be refused:
-//! it is committed again until it is taken, and Codex's lines wait meanwhile.
+//! When the disk refuses a batch, callers in it are told and nothing of theirs was changed. What Codex said can't be refused: it
+//! is kept and committed again until it is taken ([`Unwritten`]). Meanwhile no more of what Codex says is taken from the mailbox, so
+//! that its lines wait upstream and memory stays bounded; callers are refused at once, since nothing of theirs could be stored
+//! before what is older.
 
 use std::{
     collections::HashSet,
@@ -21,7 +23,7 @@ use store::{Batch, NewEvent, NewSession, Store, StoreError, Write};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{sleep, sleep_until},
+    time::{sleep, sleep_until, timeout},
 };
 use types::{AskId, EventName, Session, SessionId, Timestamp};
 
@@ -33,10 +35,12 @@ use crate::{
     recovery,
     state::{Bounds, Effect, Finished, Input, Limits, Now, Output, State},
     stats::Stats,
+    unwritten::Unwritten,
 };
 
-/// How long the disk is given before what Codex said is committed again.
-const COMMIT_AGAIN: Duration = Duration::from_millis(500);
+/// How long the disk is given for the last words of a session when codexd stops. What it has not taken by then is settled by the
+/// next start.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How long what Codex reports may wait for more of its kind. A crash in that time finds Codex gone as well, and the prompt's
 /// `delivery` is told as `unknown` instead of `yes`.
@@ -55,7 +59,10 @@ pub(crate) struct Task {
     pub(crate) policy: Arc<Policy>,
     pub(crate) bounds: Bounds,
     pub(crate) hub: mpsc::UnboundedSender<Internal>,
+    /// What is asked of it.
     pub(crate) inbox: mpsc::Receiver<Mail>,
+    /// What it is told, above all by Codex; not taken while what it was told before can't be stored.
+    pub(crate) reports: mpsc::Receiver<Mail>,
     /// The turn that ended last since it is awake.
     pub(crate) ended: watch::Sender<Option<Arc<Finished>>>,
     pub(crate) stats: Arc<Stats>,
@@ -91,6 +98,8 @@ impl Task {
                     gathered: Output::default(),
                     write_at: None,
                     callers: Callers::default(),
+                    unwritten: None,
+                    kept: Vec::new(),
                     gone: false,
                     worked: false,
                 };
@@ -100,7 +109,12 @@ impl Task {
             Err(refusal) => {
                 let mut handled = 0;
                 let _ = self.hub.send(Internal::Retire { session: id.clone(), handled, loaded: None });
-                while let Some(mail) = self.inbox.recv().await {
+                loop {
+                    let mail = tokio::select! {
+                        Some(mail) = self.inbox.recv() => mail,
+                        Some(mail) = self.reports.recv() => mail,
+                        else => return,
+                    };
                     mail.refuse(refusal.clone());
                     handled += 1;
                     let _ = self.hub.send(Internal::Retire { session: id.clone(), handled, loaded: None });
@@ -135,6 +149,9 @@ struct Living {
     write_at: Option<Instant>,
     /// Who waits for what comes of it.
     callers: Callers,
+    /// What the disk did not take, and what was told after it.
+    unwritten: Option<Unwritten>,
+    kept: Vec<Mail>,
     /// It is gone: nothing is done for it any more.
     gone: bool,
     /// It took a turn: somebody may go on at once.
@@ -143,29 +160,41 @@ struct Living {
 
 impl Living {
     async fn live(&mut self) {
-        let mut mails = Vec::new();
+        let (mut mails, mut reports) = (Vec::new(), Vec::new());
         let mut told_hub = None;
         loop {
+            let again_at = self.unwritten.as_ref().map(Unwritten::again_at);
+            let flows = again_at.is_none();
+            if flows && !self.kept.is_empty() {
+                let kept = std::mem::take(&mut self.kept);
+                self.inputs(kept).await;
+                continue;
+            }
             let wake = self.state.wake();
             // Who waits for a turn that is held waits for this task.
             let watched = self.task.ended.receiver_count() > 0;
-            let idle = self.state.at_rest() && self.jobs.is_empty() && !watched && told_hub != Some(self.handled);
+            let rests = self.state.at_rest() && self.jobs.is_empty() && flows;
+            let idle = rests && !watched && told_hub != Some(self.handled);
+            let told = flows && !(self.task.reports.is_closed() && self.task.reports.is_empty());
             tokio::select! {
                 count = self.task.inbox.recv_many(&mut mails, BATCH) => {
                     if count == 0 {
-                        self.write_down().await;
-                        return;
+                        break;
                     }
                     self.handled += count as u64;
                 }
-                Some(done) = self.jobs.join_next() => match done {
+                count = self.task.reports.recv_many(&mut reports, BATCH), if told => self.handled += count as u64,
+                Some(done) = self.jobs.join_next(), if flows => match done {
                     Ok(input) => mails.push(Mail::Input(input)),
                     Err(error) => tracing::error!(%error, "a job of a session"),
                 },
-                () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {
+                () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() && flows => {
                     mails.push(Mail::Input(Input::Tick));
                 }
-                () = sleep_until(self.write_at.unwrap_or_else(Instant::now).into()), if self.write_at.is_some() => {
+                () = sleep_until(self.write_at.unwrap_or_else(Instant::now).into()), if self.write_at.is_some() && flows => {
+                    self.write_down().await;
+                }
+                () = sleep_until(again_at.unwrap_or_else(Instant::now).into()), if !flows => {
                     self.write_down().await;
                 }
                 // The last one who waited went away: only now may it rest.
@@ -176,7 +205,37 @@ impl Living {
                     let _ = self.task.hub.send(Internal::Retire { session, handled: self.handled, loaded });
                 }
             }
+            mails.append(&mut reports);
             self.handle(std::mem::take(&mut mails)).await;
+        }
+        if timeout(LAST_WORDS, self.last_words()).await.is_err() {
+            let session = &self.id;
+            tracing::error!(%session, "what Codex said last can't be stored; the next start of codexd settles the turn");
+        }
+    }
+
+    /// Writes down everything that it was ever told.
+    async fn last_words(&mut self) {
+        let mut mails = Vec::new();
+        loop {
+            if self.unwritten.is_some() {
+                self.wait_for_room().await;
+            }
+            mails.append(&mut self.kept);
+            if mails.is_empty() && self.task.reports.recv_many(&mut mails, BATCH).await == 0 {
+                break;
+            }
+            self.inputs(std::mem::take(&mut mails)).await;
+        }
+        if !self.write_down().await {
+            self.wait_for_room().await;
+        }
+    }
+
+    async fn wait_for_room(&mut self) {
+        while let Some(unwritten) = &self.unwritten {
+            sleep_until(unwritten.again_at().into()).await;
+            self.write_down().await;
         }
     }
 
@@ -194,7 +253,18 @@ impl Living {
     }
 
     async fn calls(&mut self, mails: Vec<Mail>) {
+        // Each call is also one more try: who freed some room need not wait for the next one.
         self.write_down().await;
+        if let Some(unwritten) = &self.unwritten {
+            for mail in mails {
+                match mail {
+                    // It changes nothing.
+                    Mail::Watch { reply } => drop(reply.send(Ok(self.task.ended.subscribe()))),
+                    mail => mail.refuse(unwritten.refusal().of_session(&self.id)),
+                }
+            }
+            return;
+        }
         let before = (self.state.clone(), self.new.clone());
         let mut out = Output::default();
         let mut callers = Vec::new();
@@ -283,6 +353,10 @@ impl Living {
 
     async fn inputs(&mut self, mails: Vec<Mail>) {
         for mail in mails {
+            if self.unwritten.is_some() {
+                self.kept.push(mail);
+                continue;
+            }
             if matches!(mail, Mail::Reload) {
                 self.reload().await;
                 continue;
@@ -291,6 +365,9 @@ impl Living {
                 let store = self.task.store.clone();
                 self.state.handle(input, &now(&|| store.next_ask()), &mut self.gathered);
             }
+        }
+        if self.unwritten.is_some() {
+            return;
         }
         // What somebody watches is told at once; otherwise it may wait for more of its kind.
         let watched = self.task.feed.watched();
@@ -312,7 +389,10 @@ impl Living {
         if self.gone || self.new.is_some() || !self.state.at_rest() {
             return;
         }
-        self.write_down().await;
+        if !self.write_down().await {
+            self.kept.push(Mail::Reload);
+            return;
+        }
         let (up, loaded) = (self.state.agent(), self.state.loaded());
         match self.task.load(&self.id, loaded.as_ref()).await {
             Ok(state) => self.state = state,
@@ -327,15 +407,36 @@ impl Living {
         }
     }
 
-    /// Commits what was gathered, and does what follows from it.
-    async fn write_down(&mut self) {
+    /// Commits what is not written down yet, and does what follows from it. False when the disk does not take it: then it is kept,
+    /// and tried again.
+    async fn write_down(&mut self) -> bool {
+        while let Some((out, tries)) = self.next_to_write() {
+            if out.batch.is_empty() {
+                self.act(out.effects);
+                continue;
+            }
+            match self.commit_all(&out.batch).await {
+                Ok(true) => self.act(out.effects),
+                Ok(false) => {}
+                Err(error) => {
+                    self.unwritten = Some(Unwritten::new(out, error, tries));
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// What is to be committed next, and how often that was tried.
+    fn next_to_write(&mut self) -> Option<(Output, u32)> {
+        if let Some(unwritten) = self.unwritten.take() {
+            return Some(unwritten.again());
+        }
         self.write_at = None;
         let mut out = std::mem::take(&mut self.gathered);
         out.seal(&self.id);
         self.take_texts_away(&mut out);
-        if out.batch.is_empty() || self.commit_surely(&out.batch).await {
-            self.act(out.effects);
-        }
+        (!out.batch.is_empty() || !out.effects.is_empty()).then_some((out, 0))
     }
 
     /// Before readers can see that something ended, its text in progress goes: what was not told of it comes with the end.
@@ -359,37 +460,40 @@ impl Living {
         ended.iter().for_each(|turn| self.task.feed.quiet(&self.id, turn));
     }
 
-    /// Commits what can't be refused. False when the store is closed, or when what Codex said contradicts it: then the turn
-    /// has failed, and the session begins anew from what is on disk.
-    async fn commit_surely(&mut self, batch: &Batch) -> bool {
-        loop {
-            match self.task.store.commit(batch.clone()).await {
-                Ok(_) => return true,
-                Err(StoreError::Closed) => return false,
-                Err(StoreError::Constraint(why)) => {
-                    tracing::error!(why, session = %self.id, "what Codex said contradicts the store; its turn fails");
-                    if let Err(refusal) = self.begin_anew(&why).await {
-                        tracing::error!(%refusal, session = %self.id, "the session can't be read again");
+    /// Commits what can't be refused. `Ok(false)` when nothing follows from it: the store is closed, or what Codex said contradicts
+    /// it: then the turn has failed, and the session begins anew from what is on disk. An error is the disk's.
+    async fn commit_all(&mut self, batch: &Batch) -> Result<bool, StoreError> {
+        match self.task.store.commit(batch.clone()).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::Closed) => Ok(false),
+            Err(StoreError::Constraint(why)) => {
+                tracing::error!(why, session = %self.id, "what Codex said contradicts the store; its turn fails");
+                match self.begin_anew(&why).await {
+                    // Then it comes to this again.
+                    Err(error @ (StoreError::Full | StoreError::Unwritable(_) | StoreError::Busy)) => {
+                        return Err(error);
                     }
-                    return false;
+                    Err(error) => tracing::error!(%error, session = %self.id, "the session can't be read again"),
+                    Ok(()) => {}
                 }
-                Err(error) => {
-                    tracing::error!(%error, session = %self.id, "what Codex said can't be stored; trying again");
-                    sleep(COMMIT_AGAIN).await;
-                }
+                Ok(false)
             }
+            Err(error) => Err(error),
         }
     }
 
     /// Fails what runs, holds what waits, and forgets everything that is not on disk.
-    async fn begin_anew(&mut self, why: &str) -> Result<(), Refusal> {
+    async fn begin_anew(&mut self, why: &str) -> Result<(), StoreError> {
         let (store, at) = (self.task.store.clone(), Timestamp::now());
         let message = format!("what Codex said can't be kept ({why}); the session goes on with a new thread");
         let (batch, failed) = recovery::fail_session(&store, &self.id, &message, at).await?;
         store.commit(batch).await?;
         let up = self.state.agent();
         let unanswered = self.state.open_questions();
-        self.state = self.task.load(&self.id, None).await?;
+        match self.task.load(&self.id, None).await {
+            Ok(state) => self.state = state,
+            Err(refusal) => return Err(StoreError::Io(refusal.detail)),
+        }
         for (agent, request) in unanswered {
             self.task.port.reply(&agent, request, agent::Reply::Decide(types::Decision::Cancel));
         }

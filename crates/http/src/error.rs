@@ -48,7 +48,7 @@ pub(crate) const fn meaning(code: Code) -> (StatusCode, &'static str) {
         Code::AgentError => (StatusCode::BAD_GATEWAY, "Codex failed"),
         Code::AgentUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Codex is not running"),
         Code::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "The daemon has too much to do"),
-        Code::StoreFull => (StatusCode::SERVICE_UNAVAILABLE, "The disk is full"),
+        Code::StoreFull => (StatusCode::SERVICE_UNAVAILABLE, "The store can't be written"),
         Code::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "The daemon is stopping"),
         Code::AgentTimeout => (StatusCode::GATEWAY_TIMEOUT, "The turn took longer than the request waits"),
     }

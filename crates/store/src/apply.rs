@@ -54,6 +54,7 @@ pub(crate) fn apply(conn: &Connection, batch: &Batch) -> Result<Committed, Store
                 found(changed, "session", session.as_str())?;
             }
             Write::Remember(remembered) => side::remember(conn, remembered)?,
+            Write::ForgetKeys { before } => side::forget_keys(conn, *before)?,
             Write::AddGrant { grant, hash } => side::add_grant(conn, grant, hash)?,
             Write::AddApproval(new) => approvals::add(conn, new)?,
             Write::ResolveApproval { id, resolution } => approvals::resolve(conn, id, resolution)?,

@@ -11,9 +11,12 @@ pub enum StoreError {
     /// The disk has no room. Nothing of the batch is stored; the same batch may succeed when there is room again.
     #[error("the disk that holds the store is full")]
     Full,
-    /// The disk or the file system failed. Nothing of the batch is stored.
-    #[error("the store can't be read or written: {0}")]
+    /// The disk or the file system failed when something was read.
+    #[error("the store can't be read: {0}")]
     Io(String),
+    /// The disk or the file system failed when a batch was written. Nothing of it is stored; the same batch may succeed later.
+    #[error("the store can't be written: {0}")]
+    Unwritable(String),
     /// Another program held the file's own lock for longer than the store waits. Nothing of the batch is stored.
     #[error("another program has locked the store's file")]
     Busy,
@@ -33,6 +36,14 @@ impl StoreError {
     /// True when not one batch is at fault but the place that all of them go to.
     pub(crate) const fn is_everybodys(&self) -> bool {
         !matches!(self, Self::Constraint(_))
+    }
+
+    /// What this means when a commit was tried.
+    pub(crate) fn of_a_write(self) -> Self {
+        match self {
+            Self::Io(why) => Self::Unwritable(why),
+            other => other,
+        }
     }
 }
 

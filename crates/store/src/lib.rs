@@ -17,7 +17,7 @@
 //! **Numbers.** Event ids and ask ids come from counters that are kept on disk: an id is never given twice, also when the
 //! rows are gone, and there may be holes. A batch that failed has used no event id that anybody saw.
 //!
-//! **Search** is described in its module, where its bounds are.
+//! **Search** is described in its module, where its bounds are. So is how the file is looked after: backups, checks, sizes.
 //!
 //! # What a crash leaves behind
 //!
@@ -32,6 +32,7 @@
 
 mod apply;
 mod approvals;
+mod care;
 mod copies;
 mod error;
 mod migrate;
@@ -43,6 +44,7 @@ mod readers;
 mod rows;
 mod search;
 mod side;
+mod space;
 mod stored;
 mod words;
 mod write;
@@ -57,6 +59,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use types::{AskId, Event, EventId, Session, SessionId, Turn, TurnId};
 
+pub use care::{Backup, CareError, Checked, Problem, Restored, Sizes, backup, check, restore, sizes};
 pub use error::{OpenError, StoreError};
 pub use pages::{Archived, SessionCursor, SessionFilter, TurnCursor};
 pub use published::Published;
@@ -99,14 +102,14 @@ impl Store {
     /// [`OpenError`] says in words what is in the way and what to do.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         let owner = Owner::take(dir)?;
-        let path = dir.join("store.db");
+        let path = dir.join(care::FILE);
         let failed = |error: rusqlite::Error| OpenError::from_sqlite(&path, &error);
         let conn = migrate::open_writer(&path)?;
         let epoch =
             conn.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).map_err(failed)?;
         let counters = Arc::new(Counters::read(&conn).map_err(failed)?);
         let (jobs, waiting) = mpsc::channel(WAITING);
-        Writer { conn, counters: Arc::clone(&counters) }
+        Writer::new(conn, Arc::clone(&counters))
             .start(waiting, owner)
             .map_err(|error| OpenError::Other { path: path.clone(), detail: error.to_string() })?;
         Ok(Self { inner: Arc::new(Inner { epoch, counters, jobs, readers: Readers::new(path) }) })
@@ -270,6 +273,17 @@ impl Store {
     ) -> Result<Vec<Event>, StoreError> {
         let session = session.cloned();
         self.inner.readers.read(move |conn| read::events_after(conn, session.as_ref(), after, limit)).await
+    }
+
+    /// Makes the file as small as it can be, at the cost of writing it anew; what is asked meanwhile waits. Needs as much free space
+    /// as the file takes.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]. Then the file is as it was.
+    pub async fn compact(&self) -> Result<(), StoreError> {
+        let (answer, done) = oneshot::channel();
+        self.inner.jobs.send(Job::Compact(answer)).await.map_err(|_| StoreError::Closed)?;
+        done.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Commits what was sent, empties the log into the file, and releases the store: when this returns, another process

@@ -3,15 +3,18 @@
 //! `PRAGMA user_version` is the number of migrations that a file has seen. Each runs in a transaction with its number, so
 //! a crash leaves the file at the version before or the one after. A file with a higher number than this program knows is
 //! not touched at all: an older program must not write what it does not understand.
+//!
+//! **What is deleted is gone.** `secure_delete` overwrites what a page held, and the search index drops a text's entries with the
+//! text instead of marking them. A new file can give pages back (`auto_vacuum`), which the writer does when it has time.
 
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-use crate::{OpenError, owner::private_file};
+use crate::{OpenError, care::MARK, owner::private_file};
 
 /// All of them, oldest first. A released one is never changed; what it did is on people's disks.
-const MIGRATIONS: [&str; 4] = [
+pub(crate) const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/0001_sessions.sql"),
     include_str!("../migrations/0002_v1.sql"),
     include_str!("../migrations/0003_approvals.sql"),
@@ -44,17 +47,24 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     if found == 0 && conn.query_row("SELECT count(*) > 0 FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)? {
         return Err(OpenError::NotADatabase { path: path.to_owned() });
     }
+    if found == 0 {
+        // Counts only before the first table.
+        conn.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").map_err(failed)?;
+    }
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
     if mode != "wal" {
         return Err(OpenError::NoWal { path: path.to_owned() });
     }
     conn.execute_batch("PRAGMA synchronous = FULL").map_err(failed)?;
+    conn.query_row("PRAGMA secure_delete = 1", [], |_| Ok(())).map_err(failed)?;
     if cfg!(target_os = "macos") {
         // Its fsync does not reach the disk.
         conn.execute_batch("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1").map_err(failed)?;
     }
     conn.pragma_update(None, "journal_size_limit", LOG_BYTES).map_err(failed)?;
     migrate(&mut conn, found).map_err(failed)?;
+    delete_well(&conn).map_err(failed)?;
+    renew_epoch(&mut conn).map_err(failed)?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
 }
@@ -69,7 +79,7 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
-fn set(conn: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
+pub(crate) fn set(conn: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
     conn.busy_timeout(std::time::Duration::from_millis(BUSY_MILLIS))?;
     // Without it a statement whose plan could depend on a bound value is prepared again each time that it runs.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -98,4 +108,25 @@ fn migrate(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes the search indexes drop what is deleted, once a file.
+fn delete_well(conn: &Connection) -> rusqlite::Result<()> {
+    for index in ["messages_fts", "titles_fts"] {
+        let asked = format!("SELECT count(*) FROM {index}_config WHERE k = 'secure-delete' AND v = 1");
+        if conn.query_row(&asked, [], |row| row.get::<_, i64>(0))? == 0 {
+            conn.execute(&format!("INSERT INTO {index} ({index}, rank) VALUES ('secure-delete', 1)"), [])?;
+        }
+    }
+    Ok(())
+}
+
+/// A backup that is a store from now on is another one: the next numbers of its events have been given once.
+fn renew_epoch(conn: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = conn.transaction()?;
+    if transaction.execute("DELETE FROM meta WHERE key = ?1", [MARK])? > 0 {
+        transaction.execute("UPDATE meta SET value = lower(hex(randomblob(16))) WHERE key = 'epoch'", [])?;
+        tracing::info!("the store is a backup that was restored; readers of its events are told to begin anew");
+    }
+    transaction.commit()
 }

@@ -156,10 +156,15 @@ impl Store {
         self.inner.readers.read(move |conn| side::remembered(conn, &key, now)).await
     }
 
-    /// Whether the store can be written now. Tries it only when the last commit failed.
-    pub async fn writable(&self) -> bool {
-        !self.inner.counters.failing.load(Ordering::Relaxed)
-            || self.commit(Batch { writes: vec![Write::Try] }).await.is_ok()
+    /// Finds out whether the store can be written now. Tries it only when the last commit failed.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn writable(&self) -> Result<(), StoreError> {
+        if self.inner.counters.failing.load(Ordering::Relaxed) {
+            self.commit(Batch { writes: vec![Write::Try] }).await?;
+        }
+        Ok(())
     }
 
     /// All grants by name, with the hashes of their tokens.

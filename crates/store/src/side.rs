@@ -12,8 +12,7 @@ use crate::{
 
 /// Keeps a key. What is older than a day goes, so the table holds one day's keys.
 pub(crate) fn remember(conn: &Connection, new: &Remembered) -> Result<(), StoreError> {
-    let old = new.at.as_millis() - Remembered::DAY;
-    conn.prepare_cached("DELETE FROM idempotency WHERE at <= ?1")?.execute([old])?;
+    forget_keys(conn, Timestamp::from_millis(new.at.as_millis() - Remembered::DAY))?;
     let changed = conn
         .prepare_cached(
             "INSERT INTO idempotency (principal, method, path, key, body, session, turn, at) \
@@ -47,6 +46,11 @@ pub(crate) fn rebind(conn: &Connection, key: &IdempotencyKey, turn: &TurnId) -> 
 /// The key that began a turn is free again. There are a day's keys at most, and this is rare.
 pub(crate) fn forget(conn: &Connection, turn: &TurnId) -> Result<(), StoreError> {
     conn.prepare_cached("DELETE FROM idempotency WHERE turn = ?1")?.execute([turn.as_str()])?;
+    Ok(())
+}
+
+pub(crate) fn forget_keys(conn: &Connection, before: Timestamp) -> Result<(), StoreError> {
+    conn.prepare_cached("DELETE FROM idempotency WHERE at <= ?1")?.execute([before.as_millis()])?;
     Ok(())
 }
 

@@ -107,6 +107,11 @@ pub enum Write {
     },
     /// The key that began this turn is free again, if there was one.
     Forget(TurnId),
+    /// Keys from before this moment are forgotten: they count no more.
+    ForgetKeys {
+        /// The moment.
+        before: Timestamp,
+    },
     /// A new grant. Refused when there is one of that name.
     AddGrant {
         /// What it opens.

@@ -11,19 +11,26 @@ use std::{
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::TryRecvError},
+    oneshot,
+};
 use types::EventId;
 
-use crate::{Batch, Committed, StoreError, apply::apply, owner::Owner};
+use crate::{Batch, Committed, StoreError, Write, apply::apply, owner::Owner, space};
 
 /// The most batches of one transaction; a bound on how long the first of them waits for the last.
 const GROUP: usize = 256;
 
 /// The most batches that wait. Over it, `commit` waits for its place.
 pub(crate) const WAITING: usize = 1_024;
+
+/// How long a disk may come and go before that is said again.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// What a batch's caller waits for.
 type Answer = oneshot::Sender<Result<Committed, StoreError>>;
@@ -33,6 +40,8 @@ type Answer = oneshot::Sender<Result<Committed, StoreError>>;
 pub(crate) enum Job {
     /// Commit this.
     Commit(Batch, Answer),
+    /// Write the file anew, as small as it can be.
+    Compact(oneshot::Sender<Result<(), StoreError>>),
     /// End when everything that waits is committed, and say so when the lock is released.
     Close(oneshot::Sender<()>),
 }
@@ -69,11 +78,20 @@ impl Counters {
 
 /// The connection that writes, with what it keeps up to date.
 pub(crate) struct Writer {
-    pub(crate) conn: Connection,
-    pub(crate) counters: Arc<Counters>,
+    conn: Connection,
+    counters: Arc<Counters>,
+    /// When it was last said that nothing can be stored, and whether that is the last thing that was said.
+    told: Option<Instant>,
+    told_failing: bool,
+    /// Something was deleted, and its space was not given back yet.
+    untidy: bool,
 }
 
 impl Writer {
+    pub(crate) const fn new(conn: Connection, counters: Arc<Counters>) -> Self {
+        Self { conn, counters, told: None, told_failing: false, untidy: false }
+    }
+
     /// Runs on its own thread until it is closed or nobody can ask it any more, then releases the store.
     pub(crate) fn start(self, jobs: mpsc::Receiver<Job>, owner: Owner) -> std::io::Result<()> {
         thread::Builder::new().name("store-writer".to_owned()).spawn(move || self.run(jobs, owner)).map(|_| ())
@@ -82,21 +100,27 @@ impl Writer {
     fn run(mut self, mut jobs: mpsc::Receiver<Job>, owner: Owner) {
         let mut closers = Vec::new();
         let mut group = Vec::new();
-        while let Some(job) = jobs.blocking_recv() {
+        while let Some(job) = self.next(&mut jobs) {
             let mut next = Some(job);
+            let mut compact = None;
             while let Some(job) = next {
                 match job {
                     Job::Commit(batch, answer) => group.push((batch, answer)),
+                    Job::Compact(answer) => compact = Some(answer),
                     Job::Close(done) => {
                         // What was sent is still committed; what comes now is refused.
                         jobs.close();
                         closers.push(done);
                     }
                 }
-                next = if group.len() < GROUP { jobs.try_recv().ok() } else { None };
+                let more = group.len() < GROUP && compact.is_none();
+                next = if more { jobs.try_recv().ok() } else { None };
             }
             if !group.is_empty() {
                 self.commit(std::mem::take(&mut group));
+            }
+            if let Some(answer) = compact {
+                let _ = answer.send(space::compact(&self.conn));
             }
         }
         // Empties the log into the file as far as readers that are still at work allow, and waits for none of them; the
@@ -113,23 +137,60 @@ impl Writer {
         }
     }
 
+    /// What is to be done next. While there is nothing, space is given back.
+    fn next(&mut self, jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
+        while self.untidy {
+            match jobs.try_recv() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => self.untidy = space::give_back(&self.conn),
+            }
+        }
+        jobs.blocking_recv()
+    }
+
     /// Commits a group and answers each of its callers.
     fn commit(&mut self, group: Vec<(Batch, Answer)>) {
         let results = self.transact(group.iter().map(|(batch, _)| batch));
-        self.counters.failing.store(results.is_err(), Ordering::Relaxed);
+        let failed_before = self.counters.failing.swap(results.is_err(), Ordering::Relaxed);
+        match &results {
+            Err(error) => self.tell_failing(error),
+            Ok(_) if failed_before => self.tell_well(),
+            Ok(_) => {}
+        }
         match results {
             Ok(results) => {
+                let deletes = |write: &Write| matches!(write, Write::DeleteSession(_));
+                self.untidy |= group.iter().any(|(batch, _)| batch.writes.iter().any(deletes));
                 for ((_, answer), result) in group.into_iter().zip(results) {
                     // Who stopped waiting reads it from the store.
                     let _ = answer.send(result);
                 }
             }
             Err(error) => {
-                tracing::error!(%error, batches = group.len(), "failed to commit");
+                tracing::debug!(%error, batches = group.len(), "failed to commit");
                 for (_, answer) in group {
                     let _ = answer.send(Err(error.clone()));
                 }
             }
+        }
+    }
+
+    /// Said once and not with each try, which are many, nor with each turn of a disk that has room now and then: the log may be on
+    /// the same disk.
+    fn tell_failing(&mut self, error: &StoreError) {
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+            self.told = Some(Instant::now());
+            self.told_failing = true;
+            tracing::error!(
+                %error, "nothing can be stored now: what would change something is refused, what is stored can be read"
+            );
+        }
+    }
+
+    fn tell_well(&mut self) {
+        if std::mem::take(&mut self.told_failing) {
+            tracing::warn!("the store can be written again");
         }
     }
 
@@ -143,7 +204,7 @@ impl Writer {
         if results.is_err() && !self.conn.is_autocommit() && self.run_sql("ROLLBACK").is_err() {
             tracing::error!("failed to roll back; the next commit will fail too");
         }
-        results
+        results.map_err(StoreError::of_a_write)
     }
 
     fn try_transact<'a>(
@@ -183,7 +244,7 @@ mod tests {
     use types::{EventName, Timestamp};
 
     use super::*;
-    use crate::{NewEvent, Write, migrate};
+    use crate::{NewEvent, migrate};
 
     fn event(size: usize) -> Batch {
         let detail = Some(serde_json::Value::String("x".repeat(size)));
@@ -197,7 +258,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let conn = migrate::open_writer(&dir.path().join("store.db")).unwrap();
         let counters = Arc::new(Counters::read(&conn).unwrap());
-        let mut writer = Writer { conn, counters };
+        let mut writer = Writer::new(conn, counters);
         let pages: i64 = writer.conn.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
         writer.conn.query_row(&format!("PRAGMA max_page_count = {}", pages + 4), [], |_| Ok(())).unwrap();
         assert_eq!(writer.transact([event(1), event(1 << 20)].iter()), Err(StoreError::Full));

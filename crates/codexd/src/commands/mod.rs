@@ -10,11 +10,14 @@
 //! | `page` | a part of a long answer |
 
 pub(crate) mod approvals;
+pub(crate) mod backup;
+pub(crate) mod check;
 pub(crate) mod codex;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod continue_;
 pub(crate) mod demo;
+pub(crate) mod gc;
 pub(crate) mod hooks;
 pub(crate) mod import;
 pub(crate) mod interrupt;
@@ -37,9 +40,11 @@ mod tell;
 mod wait;
 mod work;
 
+use std::io::{self, BufRead as _};
+
 use client::Client;
 
-use crate::globals::Globals;
+use crate::{globals::Globals, output::Output};
 
 /// Reaches the daemon of the store that was named, in the name of a person at this command line.
 fn connect(globals: &Globals) -> anyhow::Result<Client> {
@@ -52,4 +57,12 @@ fn reach(store: &std::path::Path) -> Result<Client, client::Error> {
     // Only where there is no socket a token is needed.
     let token = std::env::var("CODEXD_TOKEN").ok();
     Ok(client.with_token(token.as_deref()).from_cli())
+}
+
+/// Asks somebody at the terminal; anything but yes is no.
+fn confirmed(output: &Output, question: &str) -> io::Result<bool> {
+    output.ask(question)?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

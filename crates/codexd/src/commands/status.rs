@@ -37,11 +37,22 @@ pub(crate) async fn run(globals: &Globals) -> anyhow::Result<Exit> {
     let output = Output::new(globals.json);
     let daemon = client.daemon();
     let store = globals.store.dir()?;
+    let sizes = tokio::task::spawn_blocking({
+        let store = store.clone();
+        move || (store::sizes(&store).ok(), room(&store))
+    });
+    // What can't be counted is not told; everything else is.
+    let (sizes, room) = sizes.await.unwrap_or_default();
     if output.json() {
         let raw = |json: &[u8]| serde_json::from_slice::<Value>(json);
         let whole = json!({
             "daemon": daemon, "store": store, "agent": raw(&agent.json)?, "policy": raw(&policy.json)?,
             "running": running.sessions.len(), "ready": exit == Exit::Completed, "storeProblem": store_problem,
+            "storeSize": sizes.map(|sizes| json!({
+                "bytes": sizes.bytes, "freeBytes": sizes.free, "sessions": sizes.sessions, "archived": sizes.archived,
+                "turns": sizes.turns,
+            })),
+            "diskFreeBytes": room,
         });
         output.object(whole.to_string().as_bytes())?;
         return Ok(exit);
@@ -54,6 +65,7 @@ pub(crate) async fn run(globals: &Globals) -> anyhow::Result<Exit> {
         facts.extend(daemon.socket.as_ref().map(|socket| ("socket", socket.display().to_string())));
     }
     facts.push(("store", store.display().to_string()));
+    facts.extend(sizes.map(|sizes| ("size", told(&sizes, room))));
     facts.extend(store_problem.map(|problem| ("problem", format!("{problem}; until it can, no turn is taken"))));
     let at_work = match running.next_cursor {
         Some(_) => format!("{} or more sessions", running.sessions.len()),
@@ -64,6 +76,28 @@ pub(crate) async fn run(globals: &Globals) -> anyhow::Result<Exit> {
     facts.extend(of_policy(&policy));
     output.styled(&output::table::facts(&facts))?;
     Ok(exit)
+}
+
+/// What the disk has left for us, where the system says so.
+fn room(dir: &std::path::Path) -> Option<u64> {
+    #[cfg(unix)]
+    let room = rustix::fs::statvfs(dir).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    #[cfg(not(unix))]
+    let room = {
+        let _ = dir;
+        None
+    };
+    room
+}
+
+fn told(sizes: &store::Sizes, room: Option<u64>) -> String {
+    let mut text = format!("{}, {}", output::size(sizes.bytes), output::count(sizes.sessions, "session"));
+    if sizes.archived > 0 {
+        text.push_str(&format!(" ({} archived)", sizes.archived));
+    }
+    text.push_str(&format!(", {}", output::count(sizes.turns, "turn")));
+    text.push_str(&room.map(|room| format!("; the disk has {} left", output::size(room))).unwrap_or_default());
+    text
 }
 
 fn of_agent(agent: &AgentInfo, output: &Output) -> Vec<(&'static str, String)> {

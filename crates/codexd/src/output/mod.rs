@@ -193,6 +193,21 @@ pub(crate) fn count(number: impl Into<u64>, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 
+/// So many bytes, as people say it.
+pub(crate) fn size(bytes: u64) -> String {
+    let (mut tenths, mut unit) = (u128::from(bytes) * 10, "bytes");
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if tenths < 10_000 {
+            break;
+        }
+        (tenths, unit) = (tenths / 1_000, larger);
+    }
+    match (unit, tenths) {
+        ("bytes", _) | (_, 1_000..) => format!("{} {unit}", tenths / 10),
+        _ => format!("{}.{} {unit}", tenths / 10, tenths % 10),
+    }
+}
+
 /// How long ago that was, as people say it; long ago is a date.
 pub(crate) fn age(millis: i64) -> String {
     age_at(millis, types::Timestamp::now().as_millis())
@@ -259,6 +274,12 @@ mod tests {
         assert_eq!(ago(86_400 * 29), "29 d");
         assert_eq!(ago(86_400 * 365).len(), "2026-01-15".len());
         assert_eq!(age_at(i64::MIN, i64::MAX).len(), 10);
+    }
+
+    #[test]
+    fn sizes_are_read_at_a_glance() {
+        let told = [0, 999, 1_000, 12_345, 123_456, 5_000_000, 1 << 40].map(size);
+        assert_eq!(told, ["0 bytes", "999 bytes", "1.0 kB", "12.3 kB", "123 kB", "5.0 MB", "1.0 TB"]);
     }
 
     #[test]

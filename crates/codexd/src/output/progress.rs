@@ -35,6 +35,11 @@ impl Spinner {
         Self(Some(bar))
     }
 
+    /// Nothing that is seen.
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
     /// Says something else.
     pub(crate) fn say(&self, message: &str) {
         if let Some(bar) = &self.0 {

@@ -99,8 +99,9 @@ pub(super) async fn ready(State(api): State<Api>, caller: Option<Caller>) -> Res
         let why = agent.last_error.filter(|_| caller.is_some());
         return Err(Failure::new(Code::AgentUnavailable, why.unwrap_or_else(|| "Codex is not ready".to_owned())));
     }
-    if !api.engine().writable().await {
-        return Err(Failure::new(Code::StoreFull, "the store can't be written; the log says why"));
+    if let Err(refusal) = api.engine().writable().await {
+        let why = caller.map(|_| refusal.detail);
+        return Err(Failure::new(Code::StoreFull, why.unwrap_or_else(|| "the store can't be written".to_owned())));
     }
     Ok(Json(Ready { ready: true }))
 }

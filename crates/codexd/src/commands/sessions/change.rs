@@ -1,16 +1,13 @@
 //! What changes a session: its title, whether it is put away, and its end.
 
-use std::{
-    io::{self, BufRead as _},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use client::{Changes, Reply};
 use serde_json::json;
 use types::Session;
 
 use crate::{
-    commands::{input, line::Line, resolve},
+    commands::{confirmed, input, line::Line, resolve},
     exit::{Exit, Usage},
     globals::Globals,
     output::{self, Output, Spinner},
@@ -111,11 +108,4 @@ fn tell(session: &Reply<Session>, globals: &Globals, text: &str) -> anyhow::Resu
         output.note(text);
     }
     Ok(Exit::Completed)
-}
-
-fn confirmed(output: &Output, question: &str) -> io::Result<bool> {
-    output.ask(question)?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
