@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use types::{
     AgentId, ApprovalKind, ApprovalPolicy, AskId, Decision, FileChange, InputPart, ItemBody, ItemStatus, Question,
@@ -252,6 +253,9 @@ pub enum AskError {
         /// Whether it may have heard the question.
         heard: bool,
     },
+    /// The daemon that wanted to ask ended before Codex was given the question. Nothing was heard.
+    #[error("Codex was never asked")]
+    Unsent,
     /// The process is gone.
     #[error("Codex ended before it answered")]
     Exited {
@@ -302,8 +306,10 @@ pub enum Message {
 pub struct Report {
     /// Which process said it.
     pub agent: AgentId,
-    /// The number of the line; to be acknowledged. Zero: it was on no line.
+    /// The number of the line. Zero: it was on no line.
     pub seq: u64,
+    /// It is the last that the line says: with it the line is to be acknowledged.
+    pub last: bool,
     /// Whom it is about.
     pub route: Route,
     /// What it says.
@@ -437,7 +443,8 @@ pub struct ApprovalRequest {
 }
 
 /// The answer to a question of Codex's. What makes no sense for the question is a no.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Reply {
     /// A decision.
     Decide(Decision),

@@ -33,7 +33,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::{DaemonFile, Timestamp};
 
 use crate::{
-    config::{BadConfig, ServeArgs, Settings, StoreArg, confining},
+    config::{BadConfig, OnRestart, ServeArgs, Settings, StoreArg, confining},
     install::installed_dir,
     logging,
 };
@@ -102,7 +102,15 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     let address = listener.local_addr()?;
     let work_dir = dir.join("work");
     std::fs::create_dir_all(&work_dir).with_context(|| format!("the folder {} can't be made", work_dir.display()))?;
-    let (agent, messages) = agent::Agent::start(agent::Options::new(codex, work_dir));
+    // A daemon that ended as it should has taken it away.
+    let crashed = dir.join(DaemonFile::NAME).exists();
+    let mut hosts = agent::HostOptions::new(std::env::current_exe()?, dir.join("agents"));
+    hosts.orphan_grace = args.orphan_grace.min(LONGEST);
+    hosts.orphan_max = args.orphan_max.min(LONGEST);
+    let mut options = agent::Options::new(codex, work_dir);
+    options.hosts = Some(hosts);
+    options.pending = engine::pending(&store).await?;
+    let (agent, messages) = agent::Agent::start(options);
     for token in &settings.tokens {
         settings.policy.grants.add_at_start(token);
     }
@@ -115,6 +123,7 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         queue_limit: QUEUE_LIMIT,
         awake_limit: AWAKE_LIMIT,
         stop_grace: args.interrupt_grace.min(LONGEST),
+        hold: args.on_restart.map_or(crashed, |on_restart| on_restart == OnRestart::Hold),
         linger: LINGER,
     };
     let engine = Engine::start(store.clone(), Arc::new(agent.clone()), messages, options).await?;
@@ -170,7 +179,12 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     let stopping = async {
         stop.cancel();
         os::tell_stopping().await;
-        agent.stop().await;
+        if args.stop_agents || !engine.works().await {
+            agent.stop().await;
+        } else {
+            tracing::info!("turns are running; Codex goes on with them, and the next codexd with Codex");
+            agent.leave().await;
+        }
         engine.finished().await;
         if let Some(hooks) = hooks {
             hooks.stop().await;

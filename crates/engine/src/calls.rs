@@ -50,6 +50,8 @@ pub struct Options {
     pub on_expiry: OnExpiry,
     /// How long a turn that is told to stop may take, until Codex is started anew for it or it is given up.
     pub stop_grace: Duration,
+    /// Turns that waited when the last daemon ended are held.
+    pub hold: bool,
     /// How long a session stays awake when it has nothing to do: somebody who goes on at once finds it ready.
     pub linger: Duration,
 }
@@ -68,7 +70,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Settles what the last daemon left, then starts. `messages` is what the agent behind `port` says.
+    /// Starts. What the last daemon left is settled once it is known whether its Codex is still there. `messages` is what the agent behind `port` says.
     ///
     /// # Errors
     /// When the store can't be read or written.
@@ -79,9 +81,8 @@ impl Engine {
         options: Options,
     ) -> Result<Self, StoreError> {
         options.policy.grants.read(&store).await?;
-        let interrupted = recovery::settle(&store).await?;
-        if interrupted > 0 {
-            tracing::warn!(interrupted, "turns were running when the last daemon ended; they are interrupted");
+        if options.hold {
+            recovery::hold(&store).await?;
         }
         let (calls, inbox) = mpsc::channel(CALLS);
         let policy = Arc::new(options.policy);
@@ -277,6 +278,12 @@ impl Engine {
     #[must_use]
     pub fn follow_events(&self, after: EventId) -> Reader {
         self.feed.reader_of_events(after.min(self.store.last_event()))
+    }
+
+    /// Whether Codex runs a turn now.
+    pub async fn works(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.calls.send(Call::Works(reply)).await.is_ok() && answer.await.unwrap_or(false)
     }
 
     /// The number of the last event.

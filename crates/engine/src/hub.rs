@@ -12,7 +12,7 @@ use std::{
 };
 
 use agent::{Answer, Ask, AskError, Message, Port, Reply, Report, Route, What};
-use store::{Batch, NewEvent, NewSession, Store, Write};
+use store::{Batch, NewEvent, NewSession, Store, StoreError, Write};
 use tokio::{
     sync::{
         mpsc::{self, error::TrySendError},
@@ -21,12 +21,13 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::task::TaskTracker;
-use types::{AskId, Code, Decision, EventName, SessionId, ThreadId, Timestamp, agent::Backend};
+use types::{AgentId, AskId, Code, Decision, EventName, SessionId, ThreadId, Timestamp, agent::Backend};
 
 use crate::{
-    Policy, Refusal,
+    Policy, Refusal, asks,
     feed::Feed,
     mail::{Birth, Internal, Loaded, Mail},
+    recovery,
     session::Task,
     state::{Bounds, Input, Up},
     stats::Stats,
@@ -51,6 +52,8 @@ pub(crate) enum Call {
     },
     /// Sessions were changed on disk, beside their tasks.
     Reload,
+    /// Whether Codex runs a turn.
+    Works(oneshot::Sender<bool>),
     /// A question to Codex that is about no session, and of which nothing is kept.
     Query {
         ask: Ask,
@@ -97,6 +100,8 @@ pub(crate) struct Known {
     working: HashSet<SessionId>,
     /// A process was up before.
     started: bool,
+    /// It is known whether a process outlived the last daemon.
+    told: bool,
     /// Who waits for the answer to a query. Their numbers go down from -1: those of asks go up.
     queries: HashMap<AskId, oneshot::Sender<Result<Answer, AskError>>>,
     last_query: i64,
@@ -121,7 +126,7 @@ impl Hub {
                     }
                 }
                 message = self.messages.recv(), if listens => match message {
-                    Some(message) => self.message(message).await,
+                    Some(message) => self.message(message, &tell).await,
                     None => break,
                 },
                 () = sleep(LOOK_EVERY), if !listens && self.messages.is_closed() && self.messages.is_empty() => break,
@@ -145,6 +150,7 @@ impl Hub {
                 self.wake(id.clone(), Birth::New(session), tell);
                 self.call_on(&id, mail);
             }
+            Call::Works(reply) => drop(reply.send(!self.known.working.is_empty())),
             Call::Reload => {
                 let awake: Vec<SessionId> = self.known.slots.keys().cloned().collect();
                 for session in awake {
@@ -163,6 +169,44 @@ impl Hub {
                 }
             },
         }
+    }
+
+    /// Wakes the sessions with work of before. Those whose turn runs in the process that outlived the last daemon hear of it from now on.
+    async fn take_over(&mut self, alive: Option<&Up>, tell: &mpsc::UnboundedSender<Internal>) {
+        let alive = alive.map(|up| &up.id);
+        if let Err(error) = self.take_over_from_disk(alive, tell).await {
+            tracing::error!(%error, "what the last daemon left can't be read");
+        }
+    }
+
+    async fn take_over_from_disk(
+        &mut self,
+        alive: Option<&AgentId>,
+        tell: &mpsc::UnboundedSender<Internal>,
+    ) -> Result<(), StoreError> {
+        recovery::forget_asks(&self.store, alive).await?;
+        for ask in self.store.pending_asks().await? {
+            if ask.meaning == asks::FORK {
+                self.known.forks.insert(ask.id);
+            }
+            self.known.asks.insert(ask.id, ask.session);
+        }
+        for session in self.store.unfinished_sessions().await? {
+            if let Some(running) = self.store.running(&session).await?
+                && running.turn.agent.as_ref() == alive
+                && alive.is_some()
+            {
+                self.known.working.insert(session.clone());
+                self.known.asks.extend(running.turn.ask.map(|ask| (ask, session.clone())));
+                if let Some(thread) = running.turn.thread {
+                    self.loaded(thread, session.clone());
+                }
+            }
+            if !self.known.slots.contains_key(&session) {
+                self.wake(session.clone(), Birth::Stored(session), tell);
+            }
+        }
+        Ok(())
     }
 
     fn wake(&mut self, id: SessionId, birth: Birth, tell: &mpsc::UnboundedSender<Internal>) {
@@ -269,7 +313,8 @@ impl Hub {
         }
     }
 
-    async fn message(&mut self, message: Message) {
+    async fn message(&mut self, message: Message, tell: &mpsc::UnboundedSender<Internal>) {
+        let first = !std::mem::replace(&mut self.known.told, true);
         match message {
             Message::Up { agent, backend, capabilities, attached } => {
                 let again = std::mem::replace(&mut self.known.started, true);
@@ -279,10 +324,13 @@ impl Hub {
                     (false, false) => EventName::AgentStarted,
                 };
                 self.agent_event(name, None).await;
-                let up = Up { id: agent, backend, capabilities };
+                let up = Up { id: agent, backend, capabilities, attached };
                 self.known.agent = Some(up.clone());
                 self.known.hopeless = None;
                 self.broadcast(|| Input::AgentUp(up.clone()));
+                if first {
+                    self.take_over(attached.then_some(&up), tell).await;
+                }
             }
             Message::Down { agent, error, retrying } => {
                 if agent.is_some() {
@@ -294,6 +342,9 @@ impl Hub {
                 self.known.forks.clear();
                 self.known.sessions.clear();
                 self.known.threads.clear();
+                if first {
+                    self.take_over(None, tell).await;
+                }
                 self.broadcast(|| Input::AgentDown { error: error.clone(), retrying });
             }
             Message::Report(report) => self.report(report),

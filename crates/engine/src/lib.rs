@@ -25,6 +25,7 @@
 //! it was not heard.
 
 mod approvals;
+mod asks;
 mod callers;
 mod calls;
 mod change;
@@ -57,6 +58,7 @@ pub use policy::{HARMLESS_CONFIG, Overrides, Policy, Strictness, is_guarded};
 pub use prompt::Prompt;
 pub use refusal::Refusal;
 pub use state::Finished;
+pub use recovery::pending;
 pub use stats::Counts;
 pub use store::{Archived, Found, Message, Published, SessionCursor, SessionFilter, TurnCursor};
 pub use work::{Accepted, NewSession, OnBusy, Submitted, Work};

@@ -1,60 +1,71 @@
-//! What the last daemon left: turns that ran are settled, turns that waited are held.
+//! What the last daemon left: turns that waited, and what Codex was asked.
 //!
-//! Codex ended with the daemon, so nothing can come of what it was asked. A turn that ran is interrupted, with a `delivery` that
-//! says what is known: `yes` when Codex had recorded the prompt, else `unknown`, since it had been given it. A turn that
-//! waited was never heard; it stays, held, until somebody asks for something in its session again.
+//! A turn that ran is its session's to go on with, or to give up (`state/reviving.rs`): that is known once the first process of Codex is up,
+//! or can't be started. A turn that waited was never heard. It goes on, or is held until somebody asks for something in its session
+//! again, as the operator says.
 
+use std::collections::BTreeMap;
+
+use agent::AskKind;
 use store::{Batch, NewEvent, Resolution, SessionChange, Store, StoreError, TurnChange, Write};
 use types::{
-    Approval, ApprovalStatus, EventName, ItemStatus, SessionId, Timestamp, TurnError, TurnErrorCode, TurnId, TurnStatus,
+    AgentId, Approval, ApprovalStatus, EventName, SessionId, Timestamp, TurnError, TurnErrorCode, TurnId, TurnStatus,
 };
 
-use crate::Finished;
+use crate::{Finished, asks};
 
-/// Settles everything. Returns how many turns were interrupted.
-pub(crate) async fn settle(store: &Store) -> Result<usize, StoreError> {
+/// Holds the turns that waited.
+pub(crate) async fn hold(store: &Store) -> Result<(), StoreError> {
     let at = Timestamp::now();
-    let mut interrupted = 0;
     let mut batch = Batch::default();
-    for ask in store.pending_asks().await? {
-        batch.push(Write::SettleAsk(ask.id));
-    }
     for session in store.unfinished_sessions().await? {
-        for stored in store.unfinished_turns(&session).await? {
-            let turn = stored.turn;
-            if turn.status == TurnStatus::Running {
-                interrupted += 1;
-                let message =
-                    "codexd ended while the turn ran, and Codex with it. The session goes on with the next prompt";
-                let change = TurnChange {
-                    status: Some(TurnStatus::Interrupted),
-                    error: Some(TurnError::new(TurnErrorCode::AgentExited, message)),
-                    ended_at: Some(at),
-                    ..TurnChange::default()
-                };
-                batch.push(Write::UpdateTurn { id: turn.id.clone(), change: Box::new(change) });
-                for mut item in turn.items {
-                    if item.status == ItemStatus::InProgress && item.id != stored.prompt_item {
-                        item.status = ItemStatus::Incomplete;
-                        let (session, turn) = (session.clone(), turn.id.clone());
-                        batch.push(Write::PutItem { session, turn, item: Box::new(item), codex_id: None });
-                    }
-                }
-                batch.push(event(EventName::TurnInterrupted, &session, &turn.id, at));
-            } else if !turn.held {
-                let change = TurnChange { held: Some(true), ..TurnChange::default() };
-                batch.push(Write::UpdateTurn { id: turn.id.clone(), change: Box::new(change) });
-                batch.push(event(EventName::TurnHeld, &session, &turn.id, at));
-            }
+        let turns = store.unfinished_turns(&session).await?;
+        if turns.iter().any(|stored| stored.turn.status == TurnStatus::Running) {
+            // They wait for that one: what becomes of it decides over them.
+            continue;
+        }
+        for turn in turns.into_iter().map(|stored| stored.turn).filter(|turn| !turn.held) {
+            let change = TurnChange { held: Some(true), ..TurnChange::default() };
+            batch.push(Write::UpdateTurn { id: turn.id.clone(), change: Box::new(change) });
+            batch.push(event(EventName::TurnHeld, &session, &turn.id, at));
         }
     }
-    for approval in store.approvals(None, Some(ApprovalStatus::Pending), u32::MAX).await? {
-        forget(&approval, at, &mut batch);
+    if batch.is_empty() { Ok(()) } else { store.commit(batch).await.map(drop) }
+}
+
+/// Forgets what was asked of processes that are gone; nothing can come of it.
+pub(crate) async fn forget_asks(store: &Store, alive: Option<&AgentId>) -> Result<(), StoreError> {
+    let mut batch = Batch::default();
+    for ask in store.pending_asks().await?.into_iter().filter(|ask| Some(&ask.agent) != alive) {
+        batch.push(Write::SettleAsk(ask.id));
     }
-    if !batch.is_empty() {
-        store.commit(batch).await?;
+    if batch.is_empty() { Ok(()) } else { store.commit(batch).await.map(drop) }
+}
+
+/// What processes of Codex were asked by daemons that are gone, and have not answered; and the turns that they run.
+///
+/// # Errors
+/// When the store can't be read.
+pub async fn pending(store: &Store) -> Result<BTreeMap<AgentId, Vec<agent::PendingAsk>>, StoreError> {
+    let mut pending: BTreeMap<AgentId, Vec<agent::PendingAsk>> = BTreeMap::new();
+    let all = store.pending_asks().await?;
+    for ask in &all {
+        if let Some(what) = asks::kind(&ask.meaning) {
+            let known = agent::PendingAsk { id: ask.id, what, thread: ask.thread.clone() };
+            pending.entry(ask.agent.clone()).or_default().push(known);
+        }
     }
-    Ok(interrupted)
+    for session in store.unfinished_sessions().await? {
+        let Some(running) = store.running(&session).await? else { continue };
+        let turn = running.turn;
+        if let (Some(agent), Some(id), Some(codex_turn)) = (turn.agent, turn.ask, turn.codex_turn)
+            && !all.iter().any(|ask| ask.id == id)
+        {
+            let known = agent::PendingAsk { id, what: AskKind::RunningTurn(codex_turn), thread: turn.thread };
+            pending.entry(agent).or_default().push(known);
+        }
+    }
+    Ok(pending)
 }
 
 fn event(name: EventName, session: &SessionId, turn: &TurnId, at: Timestamp) -> Write {
@@ -70,7 +81,7 @@ fn event(name: EventName, session: &SessionId, turn: &TurnId, at: Timestamp) -> 
 
 /// Codex does not wait for the answer any more.
 fn forget(approval: &Approval, at: Timestamp, batch: &mut Batch) {
-    let resolution = Resolution { status: ApprovalStatus::Cancelled, by: "policy".to_owned(), at };
+    let resolution = Resolution { status: ApprovalStatus::Cancelled, reply: None, by: "policy".to_owned(), at };
     batch.push(Write::ResolveApproval { id: approval.id.clone(), resolution });
     let change = TurnChange { declined: Some(approval.id.clone()), ..TurnChange::default() };
     batch.push(Write::UpdateTurn { id: approval.turn_id.clone(), change: Box::new(change) });

@@ -81,7 +81,7 @@ impl Task {
             Birth::Stored(id) => self.load(&id, loaded.as_ref()).await,
             Birth::New(session) => {
                 let instructions = session.developer_instructions.clone();
-                let state = State::new(session.session.clone(), instructions, None, Vec::new(), self.limits(), None);
+                let state = State::new(session.session.clone(), instructions, self.limits());
                 new = Some(session);
                 Ok(state)
             }
@@ -126,9 +126,9 @@ impl Task {
     async fn load(&self, id: &SessionId, loaded: Option<&Loaded>) -> Result<State, Refusal> {
         let stored = self.store.session(id).await?.ok_or_else(|| Refusal::no_session(id.as_str()))?;
         let waiting = self.store.unfinished_turns(id).await?;
+        let running = self.store.running(id).await?;
         let waiting = waiting.into_iter().filter(|turn| turn.turn.status == types::TurnStatus::Queued).collect();
-        let (instructions, base) = (stored.developer_instructions, stored.base);
-        Ok(State::new(stored.session, instructions, base, waiting, self.limits(), loaded))
+        Ok(State::stored(stored, waiting, running, self.limits(), loaded))
     }
 
     fn limits(&self) -> Limits {
@@ -352,6 +352,7 @@ impl Living {
     }
 
     async fn inputs(&mut self, mails: Vec<Mail>) {
+        let mut partial = false;
         for mail in mails {
             if self.unwritten.is_some() {
                 self.kept.push(mail);
@@ -362,11 +363,17 @@ impl Living {
                 continue;
             }
             if let Mail::Input(input) = mail {
+                partial = matches!(&input, Input::Report(report) if !report.last);
                 let store = self.task.store.clone();
                 self.state.handle(input, &now(&|| store.next_ask()), &mut self.gathered);
             }
         }
         if self.unwritten.is_some() {
+            return;
+        }
+        if partial {
+            // The rest of what the line says is on its way, and belongs to the same commit.
+            self.write_at.get_or_insert_with(|| Instant::now() + GATHER);
             return;
         }
         // What somebody watches is told at once; otherwise it may wait for more of its kind.

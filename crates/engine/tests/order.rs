@@ -31,7 +31,7 @@ struct Witness {
 
 impl Witness {
     fn say(&self, seq: u64, route: Route, what: What) {
-        let report = Report { agent: self.agent.clone(), seq, route, what };
+        let report = Report { agent: self.agent.clone(), seq, last: true, route, what };
         self.messages.try_send(Message::Report(report)).unwrap();
     }
 
@@ -139,6 +139,7 @@ async fn engine(root: &Path) -> (Engine, Arc<Witness>, Store) {
         awake_limit: 4,
         linger: Duration::from_millis(1),
         stop_grace: Duration::from_secs(10),
+        hold: true,
         approval_limit: Duration::from_secs(60),
         on_expiry: engine::OnExpiry::default(),
     };

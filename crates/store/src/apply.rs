@@ -213,12 +213,12 @@ fn create_turn(conn: &Connection, new: &NewTurn) -> Result<(), StoreError> {
 }
 
 fn update_turn(conn: &Connection, id: &TurnId, change: &TurnChange) -> Result<(), StoreError> {
-    let (thread, codex_turn) = change.codex.as_ref().map_or((None, None), |(thread, turn)| (Some(thread), Some(turn)));
     let changed = conn
         .prepare_cached(
             "UPDATE turns SET status = coalesce(:status, status), held = coalesce(:held, held), \
              delivery = coalesce(:delivery, delivery), codex_thread = coalesce(:thread, codex_thread), \
-             codex_turn = coalesce(:codex_turn, codex_turn), agent = coalesce(:agent, agent), \
+             codex_turn = coalesce(:codex_turn, codex_turn), ask = coalesce(:ask, ask), \
+             stopping = coalesce(:stopping, stopping), agent = coalesce(:agent, agent), \
              error = coalesce(:error, error), usage = coalesce(:usage, usage), \
              declined = iif(:declined IS NULL, declined, json_insert(declined, '$[#]', :declined)), \
              started_at = coalesce(:started_at, started_at), ended_at = coalesce(:ended_at, ended_at) WHERE id = :id",
@@ -228,8 +228,10 @@ fn update_turn(conn: &Connection, id: &TurnId, change: &TurnChange) -> Result<()
             ":status": change.status.map(TurnStatus::as_str),
             ":held": change.held,
             ":delivery": change.delivery.map(Delivery::as_str),
-            ":thread": thread.map(|thread| thread.as_str()),
-            ":codex_turn": codex_turn,
+            ":thread": change.thread.as_ref().map(|thread| thread.as_str()),
+            ":codex_turn": change.codex_turn,
+            ":ask": change.ask.map(|ask| ask.0),
+            ":stopping": change.stopping,
             ":agent": change.agent.as_ref().map(|agent| agent.as_str()),
             ":error": change.error.as_ref().map(json).transpose()?,
             ":usage": change.usage.as_ref().map(json).transpose()?,
@@ -294,7 +296,9 @@ fn add_event(conn: &Connection, new: &NewEvent) -> Result<EventId, StoreError> {
 
 fn add_ask(conn: &Connection, ask: &PendingAsk) -> Result<(), StoreError> {
     let session = session_row(conn, &ask.session)?;
-    conn.prepare_cached("INSERT INTO asks (id, agent, session, turn, meaning, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+    conn.prepare_cached(
+        "INSERT INTO asks (id, agent, session, turn, meaning, at, thread) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
         .execute(params![
             ask.id.0,
             ask.agent.as_str(),
@@ -302,6 +306,7 @@ fn add_ask(conn: &Connection, ask: &PendingAsk) -> Result<(), StoreError> {
             ask.turn.as_ref().map(TurnId::as_str),
             ask.meaning,
             ask.at.as_millis(),
+            ask.thread.as_ref().map(|thread| thread.as_str()),
         ])?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use types::{
 };
 
 use crate::{
-    NewApproval, Resolution, Store, StoreError,
+    NewApproval, Resolution, Store, StoreError, StoredApproval,
     apply::{found, json, refused, turn_row},
     read,
     rows::{self, optional_time},
@@ -82,6 +82,14 @@ impl Store {
     }
 }
 
+/// What Codex asked in a turn, oldest first.
+pub(crate) fn of_turn(conn: &Connection, turn: &str) -> Result<Vec<StoredApproval>, StoreError> {
+    let sql = format!("SELECT {APPROVAL}, a.request, a.reply FROM {FROM} WHERE t.id = ?1 ORDER BY a.n");
+    read::all(conn, &sql, [turn], |row| {
+        Ok(StoredApproval { approval: approval(row)?, request: row.get(9)?, reply: row.get(10)? })
+    })
+}
+
 pub(crate) fn approval(row: &Row<'_>) -> rusqlite::Result<Approval> {
     let body: Body = rows::json(row, 4)?;
     Ok(Approval {
@@ -141,13 +149,15 @@ pub(crate) fn add(conn: &Connection, new: &NewApproval) -> Result<(), StoreError
 pub(crate) fn resolve(conn: &Connection, id: &ApprovalId, resolution: &Resolution) -> Result<(), StoreError> {
     let changed = conn
         .prepare_cached(
-            "UPDATE approvals SET status = ?2, resolved_by = ?3, resolved_at = ?4 WHERE id = ?1 AND status = 'pending'",
+            "UPDATE approvals SET status = ?2, resolved_by = ?3, resolved_at = ?4, reply = ?5 \
+             WHERE id = ?1 AND status = 'pending'",
         )?
         .execute(params![
             id.as_str(),
             resolution.status.as_str(),
             resolution.by,
-            Timestamp::as_millis(resolution.at)
+            Timestamp::as_millis(resolution.at),
+            resolution.reply,
         ])?;
     if changed == 0 {
         return Err(refused(format!("the approval {id} is not open")));

@@ -63,7 +63,7 @@ pub use care::{Backup, CareError, Checked, Problem, Restored, Sizes, backup, che
 pub use error::{OpenError, StoreError};
 pub use pages::{Archived, SessionCursor, SessionFilter, TurnCursor};
 pub use published::Published;
-pub use stored::{Found, Message, StoredSession, StoredTurn};
+pub use stored::{Found, Message, Running, StoredApproval, StoredSession, StoredTurn};
 pub use write::{
     Base, Batch, Committed, IdempotencyKey, NewApproval, NewEvent, NewSession, NewTurn, PendingAsk, Remembered,
     Resolution, SessionChange, TurnChange, Write, first_item,
@@ -243,6 +243,15 @@ impl Store {
     pub async fn unfinished_turns(&self, session: &SessionId) -> Result<Vec<StoredTurn>, StoreError> {
         let id = session.clone();
         self.inner.readers.read(move |conn| read::unfinished_turns(conn, &id)).await
+    }
+
+    /// The turn of a session that runs, with all that is on disk of it.
+    ///
+    /// # Errors
+    /// As [`Store::session`].
+    pub async fn running(&self, session: &SessionId) -> Result<Option<Running>, StoreError> {
+        let id = session.clone();
+        self.inner.readers.read(move |conn| read::running(conn, &id)).await
     }
 
     /// The sessions that have queued or running turns: what there is to do at boot.

@@ -18,7 +18,7 @@ pub(crate) const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/0001_sessions.sql"),
     include_str!("../migrations/0002_v1.sql"),
     include_str!("../migrations/0003_approvals.sql"),
-    include_str!("../migrations/0004_allowed.sql"),
+    include_str!("../migrations/0004_live.sql"),
 ];
 
 /// How long a connection waits for a lock that another program (`sqlite3`, a backup tool) holds.

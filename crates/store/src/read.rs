@@ -2,10 +2,11 @@
 //! to what it returns.
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
-use types::{Event, EventId, Item, Session, SessionId, Turn, TurnId};
+use types::{Event, EventId, Item, ItemId, Session, SessionId, Turn, TurnId};
 
 use crate::{
-    Message, PendingAsk, StoreError, StoredSession, StoredTurn,
+    Message, PendingAsk, Running, StoreError, StoredSession, StoredTurn,
+    approvals,
     rows::{self, EVENT, ITEM, SESSION, STORED_SESSION, STORED_TURN, TURN},
 };
 
@@ -68,9 +69,41 @@ pub(crate) fn unfinished_sessions(conn: &Connection) -> Result<Vec<SessionId>, S
 }
 
 pub(crate) fn pending_asks(conn: &Connection) -> Result<Vec<PendingAsk>, StoreError> {
-    let sql = "SELECT a.id, a.agent, s.id, a.turn, a.meaning, a.at FROM asks a JOIN sessions s ON s.n = a.session \
-        ORDER BY a.id";
-    all(conn, sql, [], rows::ask)
+    let sql = format!("SELECT {ASK} FROM asks a JOIN sessions s ON s.n = a.session ORDER BY a.id");
+    all(conn, &sql, [], rows::ask)
+}
+
+/// What a pending ask is read from.
+const ASK: &str = "a.id, a.agent, s.id, a.turn, a.meaning, a.at, a.thread";
+
+/// The turn of a session that runs, with all that is on disk of it.
+pub(crate) fn running(conn: &Connection, id: &SessionId) -> Result<Option<Running>, StoreError> {
+    let Some(turn) =
+        unfinished_turns(conn, id)?.into_iter().find(|stored| stored.turn.status == types::TurnStatus::Running)
+    else {
+        return Ok(None);
+    };
+    let name = turn.turn.id.as_str();
+    let codex_ids = all(
+        conn,
+        "SELECT i.id, i.codex_id FROM turns t JOIN items i ON i.turn = t.n WHERE t.id = ?1 AND i.codex_id IS NOT NULL ORDER BY i.n",
+        [name],
+        |row| Ok((rows::id(row, 0, ItemId::parse)?, row.get(1)?)),
+    )?;
+    let sql = format!("SELECT {ASK} FROM asks a JOIN sessions s ON s.n = a.session WHERE a.turn = ?1 ORDER BY a.id");
+    let asks = all(conn, &sql, [name], rows::ask)?;
+    let approvals = approvals::of_turn(conn, name)?;
+    // The event that began the item says who added it; one that says that Codex took it names the item.
+    let steers = all(
+        conn,
+        "SELECT i.id, e.detail ->> 'principal', EXISTS (SELECT 1 FROM events k WHERE k.session = e.session \
+         AND k.turn = e.turn AND k.name = 'turn.steered' AND k.detail ->> 'itemId' = i.id) \
+         FROM turns t JOIN events e ON e.session = t.session AND e.turn = t.n JOIN items i ON i.n = e.item \
+         WHERE t.id = ?1 AND e.name = 'item.started' AND e.detail ->> 'principal' IS NOT NULL ORDER BY e.id",
+        [name],
+        |row| Ok((rows::id(row, 0, ItemId::parse)?, row.get(1)?, row.get(2)?)),
+    )?;
+    Ok(Some(Running { turn, codex_ids, asks, approvals, steers }))
 }
 
 pub(crate) fn events_after(

@@ -36,7 +36,7 @@ pub(crate) const TURN: &str = "t.id, s.id, t.status, t.delivery, \
 
 /// What [`stored_turn`] reads after that.
 pub(crate) const STORED_TURN: &str = "t.agent, t.codex_thread, t.codex_turn, \
-    (SELECT p.id FROM items p WHERE p.turn = t.n ORDER BY p.n LIMIT 1), t.options";
+    (SELECT p.id FROM items p WHERE p.turn = t.n ORDER BY p.n LIMIT 1), t.options, t.ask, t.stopping";
 
 /// What [`item`] reads, from `items i`.
 pub(crate) const ITEM: &str = "i.id, i.kind, i.status, i.at, i.text, i.body";
@@ -122,11 +122,13 @@ pub(crate) fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
 
 /// A turn with what callers don't see of it, still without its items.
 pub(crate) fn stored_turn(row: &Row<'_>) -> rusqlite::Result<StoredTurn> {
-    let thread = optional_id(row, 19, ThreadId::parse)?;
     Ok(StoredTurn {
         turn: turn(row)?,
         agent: optional_id(row, 18, AgentId::parse)?,
-        codex: thread.zip(row.get(20)?),
+        thread: optional_id(row, 19, ThreadId::parse)?,
+        codex_turn: row.get(20)?,
+        ask: row.get::<_, Option<i64>>(23)?.map(AskId),
+        stopping: row.get(24)?,
         prompt_item: id(row, 21, ItemId::parse)?,
         options: optional_json(row, 22)?.unwrap_or_default(),
     })
@@ -197,6 +199,7 @@ pub(crate) fn ask(row: &Row<'_>) -> rusqlite::Result<PendingAsk> {
         turn: optional_id(row, 3, TurnId::parse)?,
         meaning: row.get(4)?,
         at: time(row, 5)?,
+        thread: optional_id(row, 6, ThreadId::parse)?,
     })
 }
 

@@ -1,10 +1,10 @@
 //! What reads give: what callers see, with what they don't.
 
 use types::{
-    AgentId, Delivery, ItemId, Origin, Principal, Role, Session, ThreadId, Timestamp, Turn, TurnId, TurnOptions,
+    AgentId, Approval, AskId, Delivery, ItemId, Origin, Principal, Role, Session, ThreadId, Timestamp, Turn, TurnId, TurnOptions,
 };
 
-use crate::Base;
+use crate::{Base, PendingAsk};
 
 /// A session with what callers don't see of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +34,40 @@ pub struct StoredTurn {
     pub prompt_item: ItemId,
     /// The process that was asked.
     pub agent: Option<AgentId>,
-    /// The thread that it ran on, and Codex's own id of it.
-    pub codex: Option<(ThreadId, String)>,
+    /// The thread that it runs on.
+    pub thread: Option<ThreadId>,
+    /// Codex's own id of it.
+    pub codex_turn: Option<String>,
+    /// The number by which Codex was asked for it.
+    pub ask: Option<AskId>,
+    /// Somebody has interrupted it.
+    pub stopping: bool,
+}
+
+/// All that is on disk of a turn that runs, for a daemon that takes it over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Running {
+    /// The turn.
+    pub turn: StoredTurn,
+    /// What Codex calls its items.
+    pub codex_ids: Vec<(ItemId, String)>,
+    /// What Codex was asked for it and has no answer.
+    pub asks: Vec<PendingAsk>,
+    /// What Codex asked.
+    pub approvals: Vec<StoredApproval>,
+    /// What was added to it and by whom, by its items; and whether Codex took it.
+    pub steers: Vec<(ItemId, String, bool)>,
+}
+
+/// An approval with what callers don't see of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredApproval {
+    /// What callers see.
+    pub approval: Approval,
+    /// By which its answer finds the question.
+    pub request: String,
+    /// What Codex is told, in the engine's words.
+    pub reply: Option<String>,
 }
 
 /// A message of a session's history.

@@ -204,6 +204,8 @@ pub struct NewApproval {
 pub struct Resolution {
     /// Not pending.
     pub status: ApprovalStatus,
+    /// What Codex is told, in the engine's words.
+    pub reply: Option<String>,
     /// Who decided: a principal's name, `expiry` or `policy`.
     pub by: String,
     /// When.
@@ -288,8 +290,14 @@ pub struct TurnChange {
     pub held: Option<bool>,
     /// Whether Codex has recorded its prompt.
     pub delivery: Option<Delivery>,
-    /// The thread it ran on and Codex's own id of it.
-    pub codex: Option<(ThreadId, String)>,
+    /// The thread it runs on.
+    pub thread: Option<ThreadId>,
+    /// Codex's own id of it.
+    pub codex_turn: Option<String>,
+    /// The number by which Codex was asked for it.
+    pub ask: Option<AskId>,
+    /// Somebody has interrupted it.
+    pub stopping: Option<bool>,
     /// The process that was asked.
     pub agent: Option<AgentId>,
     /// Why it did not complete.
@@ -334,6 +342,8 @@ pub struct PendingAsk {
     pub turn: Option<TurnId>,
     /// What it means, in the engine's words.
     pub meaning: String,
+    /// The thread that it is about.
+    pub thread: Option<ThreadId>,
     /// Since when.
     pub at: Timestamp,
 }

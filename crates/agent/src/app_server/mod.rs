@@ -193,7 +193,7 @@ impl Adapter for AppServer {
                 continue;
             }
             if !passed.contains(&id.to_string()) {
-                out.answer(id, Err(AskError::Exited { heard: false }));
+                out.answer(id, Err(AskError::Unsent));
                 continue;
             }
             let (call, wait) = match (what, thread) {

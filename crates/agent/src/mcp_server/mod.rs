@@ -273,7 +273,7 @@ impl Adapter for McpServer {
         for PendingAsk { id, what, thread } in pending {
             let taken = matches!(what, AskKind::RunningTurn(_));
             if !passed.contains(&id.to_string()) && !taken {
-                out.answer(id, Err(AskError::Exited { heard: false }));
+                out.answer(id, Err(AskError::Unsent));
                 continue;
             }
             if taken || what == AskKind::StartTurn {

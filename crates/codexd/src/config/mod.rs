@@ -170,6 +170,18 @@ pub(crate) struct ServeArgs {
     /// How long Codex may take to stop a turn that is interrupted, before it is started anew or the turn is given up
     #[arg(long, value_name = "TIME", env = "CODEXD_INTERRUPT_GRACE", default_value = "10s", value_parser = parse_time)]
     pub(crate) interrupt_grace: Duration,
+    /// What turns that waited do after a restart: run or hold [default: run after a clean stop, hold after a crash]
+    #[arg(long, value_name = "WHAT", env = "CODEXD_ON_RESTART", value_parser = on_restart())]
+    pub(crate) on_restart: Option<OnRestart>,
+    /// How long Codex goes on without a codexd while no turn runs
+    #[arg(long, value_name = "TIME", env = "CODEXD_ORPHAN_GRACE", default_value = "15m", value_parser = parse_time)]
+    pub(crate) orphan_grace: Duration,
+    /// How long Codex goes on without a codexd at all
+    #[arg(long, value_name = "TIME", env = "CODEXD_ORPHAN_MAX", default_value = "24h", value_parser = parse_time)]
+    pub(crate) orphan_max: Duration,
+    /// Ends running turns, and Codex with them, when codexd is told to stop; without, they go on for the next codexd
+    #[arg(long, env = "CODEXD_STOP_AGENTS", value_parser = FalseyValueParser::new())]
+    pub(crate) stop_agents: bool,
     /// A token that requests over TCP must carry; it is visible in the process list, prefer --token-file
     #[arg(long, env = "CODEXD_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
@@ -219,6 +231,20 @@ pub(crate) struct ServeArgs {
 
 /// What separates folders in an environment variable.
 const LIST: char = if cfg!(windows) { ';' } else { ':' };
+
+/// What becomes of turns that waited when the last daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnRestart {
+    /// They go on.
+    Run,
+    /// They wait until somebody asks for something in their session.
+    Hold,
+}
+
+fn on_restart() -> impl TypedValueParser<Value = OnRestart> {
+    let words = PossibleValuesParser::new(["run", "hold"]);
+    words.map(|word| if word == "run" { OnRestart::Run } else { OnRestart::Hold })
+}
 
 /// Reads what becomes of a question that nobody answers.
 fn on_expiry() -> impl TypedValueParser<Value = OnExpiry> {

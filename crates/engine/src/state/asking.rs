@@ -27,9 +27,9 @@ const MCP_LIMIT: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone)]
 pub(super) struct Open {
     pub(super) approval: Approval,
-    agent: AgentId,
-    request: RequestId,
-    until: Instant,
+    pub(super) agent: AgentId,
+    pub(super) request: RequestId,
+    pub(super) until: Instant,
 }
 
 /// Who decides.
@@ -244,7 +244,8 @@ impl State {
         open.approval.status = status;
         open.approval.resolved_by = Some(by.to_owned());
         open.approval.resolved_at = Some(now.at);
-        let resolution = Resolution { status, by: by.to_owned(), at: now.at };
+        let told = reply.as_ref().and_then(|reply| serde_json::to_string(reply).ok());
+        let resolution = Resolution { status, reply: told, by: by.to_owned(), at: now.at };
         out.batch.push(Write::ResolveApproval { id: id.clone(), resolution });
         if status != ApprovalStatus::Accepted {
             let change = TurnChange { declined: Some(id.clone()), ..TurnChange::default() };

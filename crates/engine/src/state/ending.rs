@@ -15,6 +15,9 @@ impl State {
         self.loaded = false;
         self.hopeless = (!retrying).then(|| error.to_owned());
         let Some(active) = &mut self.active else { return };
+        if active.revived.is_some() {
+            return self.lost(now, out);
+        }
         match active.phase {
             Phase::Checking | Phase::Recalling => {}
             // Its answer is still to come, and says whether it was heard.
@@ -105,8 +108,8 @@ impl State {
     fn sweep(&mut self, now: &Now<'_>, out: &mut Output) {
         while self.sweeps.front().is_some_and(|at| *at <= now.clock) {
             self.sweeps.pop_front();
-            if let (true, Some(thread)) = (self.loaded, self.session.thread_id.clone()) {
-                self.ask(Ask::CleanTerminals { thread }, "clean", now, out);
+            if let Some(thread) = self.session.thread_id.clone() {
+                self.ask(Ask::CleanTerminals { thread }, now, out);
             }
         }
     }
@@ -123,6 +126,9 @@ impl State {
         if asked {
             let limit = now.clock + self.limits.bounds.stop_grace;
             active.stopping = Some(Stopping { why, told: None, again_at: None, limit, force, forced: false });
+            // Whoever takes the turn over goes on stopping it.
+            let change = TurnChange { stopping: Some(true), ..TurnChange::default() };
+            out.batch.push(Write::UpdateTurn { id: active.job.turn.clone(), change: Box::new(change) });
             self.tell_to_stop(now, out);
             return;
         }
@@ -152,7 +158,7 @@ impl State {
         let turn = active.codex_turn.clone().or_else(|| active.ask.map(|ask| ask.to_string()));
         if let (Some(thread), Some(codex_turn)) = (self.fresh.clone().or_else(|| self.session.thread_id.clone()), turn)
         {
-            let told = self.ask(Ask::Interrupt { thread, codex_turn }, "interrupt", now, out);
+            let told = self.ask(Ask::Interrupt { thread, codex_turn }, now, out);
             if let Some(stopping) = self.active.as_mut().and_then(|active| active.stopping.as_mut()) {
                 stopping.told = told;
             }
@@ -224,11 +230,13 @@ impl State {
         self.announce(Ok(()), out);
         let Some(mut active) = self.active.take() else { return };
         self.fresh = None;
+        let agent = self.agent.as_ref().map(|up| up.id.clone());
+        Self::let_go_of(&mut active, agent.as_ref(), None, out);
         // A command that Codex was running goes on after an interrupt, unless it is told to end it (measured, 0.153 and later).
         let cleans = self.agent.as_ref().is_some_and(|up| up.capabilities.clean_terminals);
         let interrupted = active.stopping.is_some() && active.begun && status == TurnStatus::Interrupted;
         if let (true, true, Some(thread)) = (cleans && interrupted, self.loaded, self.session.thread_id.clone()) {
-            self.ask(Ask::CleanTerminals { thread }, "clean", now, out);
+            self.ask(Ask::CleanTerminals { thread }, now, out);
             self.sweeps = SWEEPS.iter().map(|after| now.clock + *after).collect();
         }
         let leaves = self.agent.as_ref().is_some_and(|up| up.capabilities.leaves_commands);
@@ -283,6 +291,10 @@ impl State {
             thread: self.session.thread_id.clone(),
         }));
         self.has_history |= active.delivery != Delivery::No;
+        if active.over_restart {
+            // What its thread was told to have is not known here: it is opened anew for the next turn.
+            self.loaded = false;
+        }
         if self.leaving.is_some() {
             self.leave(now, out);
         } else if status == TurnStatus::Interrupted {

@@ -51,6 +51,8 @@ pub(crate) struct Up {
     pub(crate) id: AgentId,
     pub(crate) backend: Backend,
     pub(crate) capabilities: Capabilities,
+    /// It was there before this daemon.
+    pub(crate) attached: bool,
 }
 
 /// What a person changes of a session.

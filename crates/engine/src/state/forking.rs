@@ -40,7 +40,7 @@ impl State {
         let able = self.agent.as_ref().is_some_and(|up| up.capabilities.fork);
         let idle = self.active.is_none() && self.forking.is_none() && self.fresh.is_none();
         if let (true, true, Some(thread)) = (able, idle, self.session.thread_id.clone())
-            && let Some(ask) = self.ask(Ask::Fork { thread, spec: self.spec() }, "fork", now, out)
+            && let Some(ask) = self.ask(Ask::Fork { thread, spec: self.spec() }, now, out)
         {
             self.forking = Some(Forking { ask, new, remember });
             return Ok(());

@@ -59,7 +59,7 @@ impl State {
             leaving.threads.push_back(current);
         }
         if let Some(thread) = leaving.threads.front().cloned() {
-            let ask = self.ask(Ask::DeleteThread { thread }, "delete", now, out);
+            let ask = self.ask(Ask::DeleteThread { thread }, now, out);
             if ask.is_none() {
                 self.stay(Code::AgentUnavailable, "Codex ended before it removed the thread", now, out);
             } else if let Some(leaving) = &mut self.leaving {

@@ -21,6 +21,7 @@ mod exchange;
 mod forking;
 mod leaving;
 mod opening;
+mod reviving;
 mod running;
 mod steering;
 mod turn;
@@ -31,13 +32,13 @@ use std::{
 };
 
 use agent::{Ask, ThreadSpec};
-use store::{Base, NewEvent, PendingAsk, StoredTurn, Write};
+use store::{Base, NewEvent, PendingAsk, Running, StoredSession, StoredTurn, Write};
 use types::{
-    AskId, EventName, InputPart, ItemId, Principal, Session, ThreadId, TurnError, TurnErrorCode, TurnId, TurnOptions,
+    AgentId, AskId, EventName, InputPart, ItemId, Principal, Session, ThreadId, TurnError, TurnErrorCode, TurnId, TurnOptions,
     TurnStatus,
 };
 
-use crate::mail::Loaded;
+use crate::{asks, mail::Loaded};
 pub(crate) use asking::Decider;
 pub use exchange::Finished;
 use forking::Forking;
@@ -104,6 +105,8 @@ pub(crate) struct State {
     late_steers: Vec<Steer>,
     /// When Codex is told again to end what an interrupt left.
     sweeps: VecDeque<Instant>,
+    /// The last line of a process that is understood and on disk. What comes again of it, after a restart of codexd, is passed over.
+    seen: Option<(AgentId, u64)>,
     /// What a new or resumed thread was told to have.
     thread_base: Base,
     /// What the thread goes back to after turns with a model or an effort of their own.
@@ -113,21 +116,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// A session as the store has it. `loaded` is the thread that the running agent has loaded for it.
-    pub(crate) fn new(
-        session: Session,
-        developer_instructions: Option<String>,
-        base: Option<Base>,
-        waiting: Vec<StoredTurn>,
-        limits: Limits,
-        loaded: Option<&Loaded>,
-    ) -> Self {
-        let queue = waiting
-            .into_iter()
-            .map(|stored| Waiting { held: stored.turn.held, stale: true, job: Job::stored(stored) })
-            .collect();
+    /// A session that has had no turn.
+    pub(crate) fn new(session: Session, developer_instructions: Option<String>, limits: Limits) -> Self {
         Self {
-            loaded: loaded.is_some_and(|loaded| Some(&loaded.thread) == session.thread_id.as_ref()),
+            loaded: false,
             has_history: session.turn_count > 0,
             fresh: None,
             session,
@@ -135,15 +127,41 @@ impl State {
             limits,
             agent: None,
             hopeless: None,
-            queue,
+            queue: VecDeque::new(),
             active: None,
             leaving: None,
             forking: None,
             late_steers: Vec::new(),
             sweeps: VecDeque::new(),
-            thread_base: loaded.map(|loaded| loaded.base.clone()).unwrap_or_default(),
-            base,
+            seen: None,
+            thread_base: Base::default(),
+            base: None,
             warned: VecDeque::new(),
+        }
+    }
+
+    /// A session as the store has it, with the turns that wait and the one that runs. `loaded` is the thread that the running agent has
+    /// loaded for it.
+    pub(crate) fn stored(
+        stored: StoredSession,
+        waiting: Vec<StoredTurn>,
+        running: Option<Running>,
+        limits: Limits,
+        loaded: Option<&Loaded>,
+    ) -> Self {
+        let queue = waiting
+            .into_iter()
+            .map(|stored| Waiting { held: stored.turn.held, stale: true, job: Job::stored(stored) })
+            .collect();
+        let limit = limits.bounds.turn;
+        Self {
+            loaded: loaded.is_some_and(|loaded| Some(&loaded.thread) == stored.session.thread_id.as_ref()),
+            queue,
+            active: running.map(|running| reviving::active(running, limit)),
+            seen: stored.seen,
+            thread_base: loaded.map(|loaded| loaded.base.clone()).unwrap_or_default(),
+            base: stored.base,
+            ..Self::new(stored.session, stored.developer_instructions, limits)
         }
     }
 
@@ -198,6 +216,8 @@ impl State {
                     self.agent = Some(up);
                 }
                 self.hopeless = None;
+                self.revive(now, out);
+                self.start_next(now, out);
                 if self.active.as_ref().is_some_and(|active| active.phase == Phase::NoAgent) {
                     self.check_again(now, out);
                 }
@@ -264,7 +284,7 @@ impl State {
     }
 
     /// Asks Codex; on disk first, since it is an effect of the batch that holds it.
-    fn ask(&mut self, ask: Ask, meaning: &str, now: &Now<'_>, out: &mut Output) -> Option<AskId> {
+    fn ask(&mut self, ask: Ask, now: &Now<'_>, out: &mut Output) -> Option<AskId> {
         let agent = self.agent.as_ref()?.id.clone();
         let id = (now.next_ask)();
         out.batch.push(Write::AddAsk(Box::new(PendingAsk {
@@ -272,7 +292,8 @@ impl State {
             agent: agent.clone(),
             session: self.session.id.clone(),
             turn: self.active.as_ref().map(|active| active.job.turn.clone()),
-            meaning: meaning.to_owned(),
+            meaning: asks::word(&ask).to_owned(),
+            thread: asks::thread(&ask).cloned(),
             at: now.at,
         })));
         out.effects.push(Effect::Ask { agent, id, ask });

@@ -14,7 +14,7 @@ use types::{
 use super::{
     Effect, HELD_PATIENCE, HELD_PATIENCE_FORK, HELD_WAIT, HELD_WAIT_LONG, Now, Output, Phase, REOPENINGS, State,
 };
-use crate::{Refusal, mail::Loaded, policy, replay};
+use crate::{Refusal, asks, mail::Loaded, policy, replay};
 
 impl State {
     /// Brings the active turn a step nearer to Codex, with what is known now.
@@ -36,11 +36,11 @@ impl State {
         match self.session.thread_id.clone() {
             Some(thread) if self.loaded => self.start_turn(Some(thread), None, now, out),
             Some(thread) => {
-                let ask = self.ask(Ask::ResumeThread { thread, spec: self.spec() }, "resume", now, out);
+                let ask = self.ask(Ask::ResumeThread { thread, spec: self.spec() }, now, out);
                 self.enter(Phase::Resuming { since, again_at: None }, ask);
             }
             None => {
-                let ask = self.ask(Ask::StartThread(self.spec()), "start", now, out);
+                let ask = self.ask(Ask::StartThread(self.spec()), now, out);
                 self.enter(Phase::Starting, ask);
             }
         }
@@ -145,7 +145,7 @@ impl State {
             }
             OnHeld::Fork => {
                 let Some(thread) = self.session.thread_id.clone() else { return };
-                let ask = self.ask(Ask::Fork { thread, spec: self.thread_spec() }, "fork", now, out);
+                let ask = self.ask(Ask::Fork { thread, spec: self.thread_spec() }, now, out);
                 self.enter(Phase::Forking, ask);
             }
         }
@@ -171,7 +171,7 @@ impl State {
         };
         match self.fresh.clone() {
             Some(thread) if agent.capabilities.inject && !messages.is_empty() => {
-                let ask = self.ask(Ask::Inject { thread, messages: messages.clone() }, "inject", now, out);
+                let ask = self.ask(Ask::Inject { thread, messages: messages.clone() }, now, out);
                 self.enter(Phase::Injecting { messages }, ask);
             }
             _ => self.start_marked(&messages, now, out),
@@ -200,16 +200,21 @@ impl State {
         };
         let (Some(active), Some(agent)) = (&self.active, &self.agent) else { return };
         let turn = active.job.turn.clone();
-        let mut change =
-            TurnChange { agent: Some(agent.id.clone()), delivery: Some(Delivery::Unknown), ..TurnChange::default() };
+        let mut change = TurnChange {
+            agent: Some(agent.id.clone()),
+            thread: asks::thread(&ask).cloned(),
+            delivery: Some(Delivery::Unknown),
+            ..TurnChange::default()
+        };
         if !active.started {
             change.status = Some(TurnStatus::Running);
             change.started_at = Some(now.at);
             self.event(EventName::TurnStarted, Some(&turn), None, None, now, out);
         }
-        out.batch.push(Write::UpdateTurn { id: turn, change: Box::new(change) });
         self.announce(Ok(()), out);
-        let ask = self.ask(ask, "turn", now, out);
+        let ask = self.ask(ask, now, out);
+        change.ask = ask;
+        out.batch.push(Write::UpdateTurn { id: turn, change: Box::new(change) });
         self.enter(Phase::Asked, ask);
         if let Some(active) = &mut self.active {
             active.started = true;
@@ -299,10 +304,8 @@ impl State {
                 active.phase = Phase::Running;
                 if let Answer::Turn { codex_turn } = answer {
                     active.codex_turn = Some(codex_turn.clone());
-                    if let Some(thread) = self.session.thread_id.clone().filter(|_| self.fresh.is_none()) {
-                        let change = TurnChange { codex: Some((thread, codex_turn)), ..TurnChange::default() };
-                        out.batch.push(Write::UpdateTurn { id: active.job.turn.clone(), change: Box::new(change) });
-                    }
+                    let change = TurnChange { codex_turn: Some(codex_turn), ..TurnChange::default() };
+                    out.batch.push(Write::UpdateTurn { id: active.job.turn.clone(), change: Box::new(change) });
                 }
             }
             Err(error) => {
@@ -315,7 +318,11 @@ impl State {
                         self.loaded = false;
                         self.open(now, out);
                     }
-                    AskError::Exited { heard: false } if active.stopping.is_some() => self.stopped(now, out),
+                    AskError::Exited { heard: false } | AskError::Unsent if active.stopping.is_some() => {
+                        self.stopped(now, out);
+                    }
+                    // The daemon before ended before it could ask.
+                    AskError::Unsent => self.open(now, out),
                     AskError::Exited { heard: false } => {
                         self.fresh = None;
                         self.enter(Phase::NoAgent, None);

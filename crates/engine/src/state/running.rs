@@ -6,13 +6,23 @@ use types::{Decision, Delivery, EventName, Item, ItemBody, ItemId, ItemStatus, T
 
 use super::{Active, Effect, Now, OpenItem, Output, Phase, State, Stop};
 
+/// How much of texts in progress is kept in a Codex's host as well, in bytes, so that another daemon can show them from their beginning.
+const UNACKED: usize = 4 << 20;
+
 /// So many warnings are remembered, so that one that comes with every turn is told once.
 const WARNINGS: usize = 16;
 
 impl State {
     pub(super) fn report(&mut self, report: Report, now: &Now<'_>, out: &mut Output) {
-        let Report { agent, seq, route, what } = report;
-        let before = out.batch.writes.len();
+        let Report { agent, seq, last, route, what } = report;
+        let line = if last { seq } else { 0 };
+        if self.came_again(&agent, seq, &what) {
+            if line != 0 {
+                out.effects.push(Effect::Ack { agent, seq: line });
+            }
+            return;
+        }
+        let (seq, before) = (line, out.batch.writes.len());
         let current = self.agent.as_ref().is_some_and(|up| up.id == agent);
         match what {
             What::Answer(id, answer) => {
@@ -53,10 +63,54 @@ impl State {
                     out.effects.push(Effect::Reply { agent: agent.clone(), request: asked.request, reply });
                 }
             }
+            // It is acknowledged with the end of what it is a part of: until then it is nowhere but in memory.
+            what @ (What::ItemDelta { .. } | What::Diff(_)) if self.keeps(&what, seq) => {
+                self.told(what, current, now, out);
+                return;
+            }
             // What a process that is gone said last is still true of the turn that it ran.
             what => self.told(what, current, now, out),
         }
         self.done(&agent, seq, before, out);
+    }
+
+    /// Whether a line is understood and on disk already: a process that outlives codexd says again what was not acknowledged. Texts in
+    /// progress are in memory only, so these are heard again from their beginning.
+    fn came_again(&self, agent: &types::AgentId, seq: u64, what: &What) -> bool {
+        let in_memory = matches!(what, What::ItemDelta { .. } | What::Diff(_) | What::TurnStarted { .. });
+        !in_memory && seq != 0 && self.seen.as_ref().is_some_and(|(of, upto)| of == agent && seq <= *upto)
+    }
+
+    /// Whether a line is not acknowledged before what it is a part of has ended. Beyond a bound what it says is not kept in memory
+    /// either, and it is as good as told.
+    fn keeps(&mut self, what: &What, seq: u64) -> bool {
+        let Some(active) = self.active.as_mut().filter(|_| seq != 0) else { return false };
+        let (item, bytes) = match what {
+            What::ItemDelta { codex_id, text, .. } => {
+                let Some(item) = active.items.get(codex_id).filter(|item| item.open.is_some()) else { return false };
+                (Some(item.id.clone()), text.len())
+            }
+            What::Diff(_) => (None, 0),
+            _ => return false,
+        };
+        active.unacked_bytes += bytes;
+        let kept = active.unacked_bytes <= UNACKED;
+        if kept {
+            active.unacked.push((item, seq));
+        }
+        kept
+    }
+
+    /// Acknowledges what was kept of an item, or with none of everything.
+    pub(super) fn let_go_of(active: &mut Active, agent: Option<&types::AgentId>, item: Option<&ItemId>, out: &mut Output) {
+        let of_it = |(of, _): &mut (Option<ItemId>, u64)| item.is_none() || of.as_ref() == item;
+        let seqs: Vec<u64> = active.unacked.extract_if(.., of_it).map(|(_, seq)| seq).collect();
+        if active.unacked.is_empty() {
+            active.unacked_bytes = 0;
+        }
+        if let Some(agent) = agent {
+            out.effects.extend(seqs.into_iter().map(|seq| Effect::Ack { agent: agent.clone(), seq }));
+        }
     }
 
     /// Whether a report is about a thread that the session does not have any more.
@@ -73,6 +127,7 @@ impl State {
         if out.batch.writes.len() > before && !self.gone() {
             out.seen = Some((agent.clone(), seq));
         }
+        // `seen` on the state is what was on disk when it was read; within one life nothing comes twice.
         out.effects.push(Effect::Ack { agent: agent.clone(), seq });
     }
 
@@ -84,7 +139,7 @@ impl State {
                 let wider =
                     applied.as_ref().is_some_and(|applied| crate::policy::widened(&self.spec(), applied).is_some());
                 if let (true, Some(codex_turn)) = (wider, running) {
-                    self.ask(Ask::Interrupt { thread: thread.clone(), codex_turn }, "interrupt", now, out);
+                    self.ask(Ask::Interrupt { thread: thread.clone(), codex_turn }, now, out);
                 }
                 if self.refuse_widened(applied.as_ref(), &self.spec(), now, out) {
                 } else if self.has_history && self.session.thread_id.is_none() {
@@ -113,7 +168,10 @@ impl State {
             What::ItemCompleted { codex_id, status, body } => self.item_completed(codex_id, status, body, now, out),
             What::Usage(tokens) => {
                 if let Some(active) = &mut self.active {
-                    active.usage = Some(active.usage.unwrap_or_default().plus(tokens));
+                    let usage = active.usage.unwrap_or_default().plus(tokens);
+                    active.usage = Some(usage);
+                    let change = TurnChange { usage: Some(usage), ..TurnChange::default() };
+                    out.batch.push(Write::UpdateTurn { id: active.job.turn.clone(), change: Box::new(change) });
                 }
             }
             What::Warning(message) => self.warn(message, now, out),
@@ -183,6 +241,8 @@ impl State {
             active.items.insert(codex_id.clone(), OpenItem { id: id.clone(), at: now.at, open: None });
             (id, now.at)
         });
+        let agent = self.agent.as_ref().map(|up| up.id.clone());
+        Self::let_go_of(active, agent.as_ref(), Some(&id), out);
         self.put(Item { id: id.clone(), status, at, body }, Some(codex_id), out);
         self.event(EventName::ItemCompleted, Some(&turn), Some(&id), None, now, out);
         out.effects.push(Effect::ItemOver(id));

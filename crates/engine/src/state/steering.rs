@@ -37,17 +37,17 @@ pub(crate) struct Steering {
 /// An addition that Codex has not recorded.
 #[derive(Debug, Clone)]
 pub(super) struct Steer {
-    turn: TurnId,
-    item: ItemId,
-    at: Timestamp,
-    prompt: Prompt,
-    by: Principal,
+    pub(super) turn: TurnId,
+    pub(super) item: ItemId,
+    pub(super) at: Timestamp,
+    pub(super) prompt: Prompt,
+    pub(super) by: Principal,
     /// Codex has been told, and this is its number.
-    told: Option<AskId>,
+    pub(super) told: Option<AskId>,
     /// Codex took it, and its caller knows.
-    taken: bool,
-    otherwise: Option<Box<NewTurn>>,
-    remember: Option<Box<Remembered>>,
+    pub(super) taken: bool,
+    pub(super) otherwise: Option<Box<NewTurn>>,
+    pub(super) remember: Option<Box<Remembered>>,
 }
 
 impl State {
@@ -76,7 +76,9 @@ impl State {
         active.steerers.insert(steer.by.name());
         active.steers.push_back(steer.clone());
         self.put_steer(&steer, ItemStatus::InProgress, out);
-        self.event(EventName::ItemStarted, Some(&steer.turn), Some(&steer.item), None, now, out);
+        // Whoever takes the turn over has to know who added to it.
+        let detail = json!({"principal": steer.by.name()});
+        self.event(EventName::ItemStarted, Some(&steer.turn), Some(&steer.item), Some(detail), now, out);
         self.tell_steers(now, out);
         Ok(())
     }
@@ -143,7 +145,7 @@ impl State {
         if input.is_empty() {
             input.push(InputPart::Text { text: prompt.text.clone() });
         }
-        let told = self.ask(Ask::Steer { thread, codex_turn, input }, "steer", now, out);
+        let told = self.ask(Ask::Steer { thread, codex_turn, input }, now, out);
         if let Some(steer) = self.active.as_mut().and_then(|active| active.steers.get_mut(place)) {
             steer.told = told;
         }
@@ -222,9 +224,9 @@ impl State {
 
     /// Codex did not take it: it becomes a turn of its own, or its caller is told why.
     fn not_steered(&mut self, steer: Steer, error: &AskError, now: &Now<'_>, out: &mut Output) {
-        let unheard = matches!(error, AskError::NoTurn | AskError::Exited { heard: false });
+        let unheard = matches!(error, AskError::NoTurn | AskError::Unsent | AskError::Exited { heard: false });
         let refusal = match error {
-            AskError::NoTurn | AskError::Exited { heard: false } => {
+            AskError::NoTurn | AskError::Unsent | AskError::Exited { heard: false } => {
                 Refusal::new(Code::TurnEnded, "the turn ended before Codex heard what was added")
             }
             AskError::NotSupported => {

@@ -11,7 +11,7 @@ use types::{
     TurnOptions, Usage,
 };
 
-use super::{asking::Open, steering::Steer};
+use super::{asking::Open, reviving::Revived, steering::Steer};
 
 /// What a turn is, while it waits and while it runs.
 #[derive(Debug, Clone)]
@@ -115,6 +115,13 @@ pub(super) struct Active {
     pub(super) steerers: BTreeSet<String>,
     /// The last diff of all its changes.
     pub(super) diff: Option<String>,
+    /// Lines that are not acknowledged before their item, or without one the turn, has ended; and how long their texts are.
+    pub(super) unacked: Vec<(Option<ItemId>, u64)>,
+    pub(super) unacked_bytes: usize,
+    /// It ran under a daemon that is gone, in this process; until it is known whether that is still there.
+    pub(super) revived: Option<Revived>,
+    /// It ran under a daemon that is gone.
+    pub(super) over_restart: bool,
 }
 
 impl Active {
@@ -140,6 +147,10 @@ impl Active {
             steers: VecDeque::new(),
             steerers: BTreeSet::new(),
             diff: None,
+            unacked: Vec::new(),
+            unacked_bytes: 0,
+            revived: None,
+            over_restart: false,
         }
     }
 }

@@ -129,6 +129,7 @@ impl Daemon {
             awake_limit: 64,
             linger: Duration::from_secs(10),
             stop_grace: Duration::from_secs(10),
+            hold: true,
         };
         let engine = Engine::start(store.clone(), Arc::new(EchoPort(echo.clone())), inbox, settings).await.unwrap();
         Self { api: Api::new(engine.clone(), options), engine, echo, store, work, dir }

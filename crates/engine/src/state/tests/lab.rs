@@ -34,7 +34,7 @@ pub(super) fn up(id: &AgentId, inject: bool) -> Input {
         fork: true,
         ..Capabilities::default()
     };
-    Input::AgentUp(Up { id: id.clone(), backend: Backend::AppServer, capabilities })
+    Input::AgentUp(Up { id: id.clone(), backend: Backend::AppServer, capabilities, attached: false })
 }
 
 pub(super) fn thread(name: &str) -> ThreadId {
@@ -70,7 +70,7 @@ impl Lab {
         let policy = Policy { sandbox: Sandbox::WorkspaceWrite, ..Policy::narrowest("/w".into()) };
         let limits = Limits { bounds, policy: Arc::new(policy) };
         Self {
-            state: State::new(session, None, None, Vec::new(), limits, None),
+            state: State::new(session, None, limits),
             asks: Cell::new(0),
             clock: Instant::now(),
         }
@@ -92,7 +92,7 @@ impl Lab {
     }
 
     pub(super) fn say(&mut self, agent: &AgentId, what: What) -> Output {
-        let report = Report { agent: agent.clone(), seq: 9, route: Route::Ask(AskId(0)), what };
+        let report = Report { agent: agent.clone(), seq: 9, last: true, route: Route::Ask(AskId(0)), what };
         self.input(Input::Report(report))
     }
 
@@ -117,6 +117,19 @@ impl Lab {
     /// A turn of somebody else.
     pub(super) fn submit_as(&mut self, principal: Principal, prompt: &str) {
         self.submit_turn(TurnKind::Prompt, prompt, TurnOptions::default(), OnBusy::Queue, principal).unwrap();
+    }
+
+    /// Another daemon reads the session, with the turn that runs.
+    pub(super) fn restart(&mut self, running: Option<Running>, loaded: Option<&Loaded>) {
+        let stored = StoredSession {
+            session: self.state.session.clone(),
+            principal: Principal::Local,
+            origin: Origin::Http,
+            developer_instructions: None,
+            base: self.state.base.clone(),
+            seen: None,
+        };
+        self.state = State::stored(stored, Vec::new(), running, self.state.limits.clone(), loaded);
     }
 
     /// From now on Codex can end commands that outlived their turn.

@@ -21,7 +21,7 @@ fn model(out: &Output) -> Option<String> {
 fn by_mcp() -> (Lab, AgentId) {
     let (mut lab, agent) = (Lab::new(session()), AgentId::fresh());
     let capabilities = agent::Capabilities { interrupt: true, ..Default::default() };
-    lab.input(Input::AgentUp(Up { id: agent.clone(), backend: Backend::McpServer, capabilities }));
+    lab.input(Input::AgentUp(Up { id: agent.clone(), backend: Backend::McpServer, capabilities, attached: false }));
     lab.submit("one").unwrap();
     lab.answer(&agent, Ok(Answer::Thread { thread: None, applied: None }));
     (lab, agent)
@@ -87,8 +87,8 @@ fn the_way_back_to_the_model_outlives_the_process_that_did_not_hear_it() {
 fn what_a_loaded_thread_has_is_known_also_after_a_rest() {
     let (mut lab, agent) = running("t1");
     lab.complete(&agent, "1");
-    let (session, limits, loaded) = (lab.state.session.clone(), lab.state.limits.clone(), lab.state.loaded());
-    lab.state = State::new(session, None, None, Vec::new(), limits, loaded.as_ref());
+    let loaded = lab.state.loaded();
+    lab.restart(None, loaded.as_ref());
     lab.input(up(&agent, true));
     let (_, out) = lab.submit_with(TurnKind::Prompt, "x", with_model("big"), OnBusy::Queue).unwrap();
     assert_eq!(model(&out).as_deref(), Some("big"));
@@ -198,7 +198,7 @@ fn a_compaction_that_has_no_thread_fails_and_does_not_wait() {
     lab.state.has_history = false;
     lab.submit_with(TurnKind::Compact, "", TurnOptions::default(), OnBusy::Queue).unwrap();
     let (agent, capabilities) = (AgentId::fresh(), agent::Capabilities { interrupt: true, ..Default::default() });
-    lab.input(Input::AgentUp(Up { id: agent.clone(), backend: Backend::McpServer, capabilities }));
+    lab.input(Input::AgentUp(Up { id: agent.clone(), backend: Backend::McpServer, capabilities, attached: false }));
     let out = lab.answer(&agent, Ok(Answer::Thread { thread: None, applied: None }));
     assert!(matches!(ending(&out), Some((TurnStatus::Failed, Delivery::No, _))));
 }

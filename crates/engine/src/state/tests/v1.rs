@@ -44,9 +44,8 @@ fn a_model_of_one_turn_is_taken_back_also_after_a_restart() {
     let (mut lab, agent) = (Lab::new(session()), AgentId::fresh());
     lab.input(up(&agent, true));
     turn(&mut lab, &agent, options(Some("big"), Some("high")));
-    let (session, base, limits) = (lab.state.session.clone(), lab.state.base.clone(), lab.state.limits.clone());
-    assert!(base.is_some(), "it is kept with the session");
-    lab.state = State::new(session, None, base, Vec::new(), limits, None);
+    assert!(lab.state.base.is_some(), "it is kept with the session");
+    lab.restart(None, None);
     let agent = AgentId::fresh();
     lab.input(up(&agent, true));
     // Codex tells the model of the last turn as the thread's own.
