@@ -41,6 +41,7 @@ mod question;
 mod rpc;
 mod supervisor;
 mod transport;
+mod upkeep;
 mod version;
 mod words;
 
@@ -50,4 +51,5 @@ pub use domain::{
 };
 pub use hosts::HostOptions;
 pub use supervisor::{Agent, Options};
+pub use upkeep::Upkeep;
 pub use version::{TESTED, Version};

@@ -18,11 +18,7 @@
 //! Without, Codex sees its stdin close at a crash of codexd, and ends: 0.153 and later at once, with what they run; 0.98 only when its
 //! turn has ended. Nobody kills one that stays.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use tokio::{
     process::ChildStdout,
@@ -38,7 +34,7 @@ use types::{
 use crate::{
     adapter::Adapter,
     app_server::AppServer,
-    connection::{Command, Connection, End, refuse_for},
+    connection::{Busy, Command, Connection, End, Restore, refuse_for},
     domain::{Ask, Message, PendingAsk, Port, Reply, RequestId},
     handshake::{Met, ShakeError, shake},
     hosts::{self, Found, HostOptions},
@@ -46,6 +42,7 @@ use crate::{
     mcp_server::McpServer,
     process::{Process, ask_version},
     transport::{Hosted, Pipes},
+    upkeep::{Health, Upkeep},
     version::{TESTED, Version},
 };
 
@@ -85,6 +82,8 @@ pub struct Options {
     pub hosts: Option<HostOptions>,
     /// What was asked of agents by codexds that are gone, and has no answer, as the store has it. Used for an agent that is still there.
     pub pending: BTreeMap<AgentId, Vec<PendingAsk>>,
+    /// How a Codex at rest is looked after.
+    pub upkeep: Upkeep,
 }
 
 impl Options {
@@ -98,6 +97,7 @@ impl Options {
             handshake_limit: Duration::from_secs(15),
             hosts: None,
             pending: BTreeMap::new(),
+            upkeep: Upkeep::default(),
         }
     }
 }
@@ -142,6 +142,12 @@ impl Agent {
         tasks.spawn(supervisor.run());
         tasks.close();
         (Self { commands, info, stop, leave, tasks }, outbox)
+    }
+
+    /// Ends Codex and starts another one. With `drain` at the first moment at which no turn runs and no ask waits, whenever that is; without
+    /// at once, and what runs is interrupted.
+    pub fn restart(&self, drain: bool) {
+        let _ = self.commands.send(Command::Restart { drain });
     }
 
     /// Lets Codex and its host go on without this process, for the next one to attach to. What was asked, answered or acknowledged before is
@@ -190,8 +196,8 @@ struct Ready {
     id: AgentId,
     body: Body,
     met: Met,
-    /// The tags of what it was given before, when it was there before.
-    passed: Option<Vec<String>>,
+    /// What another codexd left, when it was there before.
+    restore: Option<Restore>,
 }
 
 /// How Codex is held.
@@ -219,6 +225,22 @@ impl Body {
             Self::Hosted(hosted) => shake(hosted, backend, limit).await,
         }
     }
+}
+
+/// What a conversation begins with.
+struct Talk<'a> {
+    id: &'a AgentId,
+    backend: Backend,
+    pid: u32,
+    adapter: Box<dyn Adapter>,
+    restore: Option<Restore>,
+}
+
+/// How a conversation ended.
+struct Ended {
+    text: String,
+    /// Nobody wanted that.
+    failed: bool,
 }
 
 /// Why no process is ready.
@@ -253,7 +275,20 @@ impl Supervisor {
                 Ok(ready) => {
                     let since = Instant::now();
                     let id = ready.id.clone();
-                    let Some(text) = self.converse(ready).await else { return };
+                    let Some(Ended { text, failed }) = self.converse(ready).await else { return };
+                    if !failed && !self.stop.is_cancelled() {
+                        tracing::info!("Codex is replaced: {text}");
+                        self.info.send_modify(|info| {
+                            info.status = AgentStatus::Restarting;
+                            info.pid = None;
+                        });
+                        let down = Message::Down { agent: Some(id), error: text, retrying: true };
+                        if self.messages.send(down).await.is_err() {
+                            return;
+                        }
+                        failures = 0;
+                        continue;
+                    }
                     if since.elapsed() >= STABLE {
                         failures = 0;
                     }
@@ -287,16 +322,19 @@ impl Supervisor {
 
     async fn find_or_start(&mut self, first: bool) -> Result<Ready, Failure> {
         if let (true, Some(options)) = (first, &self.options.hosts)
-            && let Some(Found { agent, hosted, met, passed }) = hosts::find(options).await
+            && let Some(Found { agent, hosted, met, passed, busy }) = hosts::find(options).await
         {
-            return Ok(Ready { id: agent, body: Body::Hosted(hosted), met, passed: Some(passed) });
+            // What was asked of others is over.
+            let pending = std::mem::take(&mut self.options.pending).remove(&agent).unwrap_or_default();
+            let restore = Restore { pending, passed: passed.into_iter().collect(), busy: busy.into_iter().collect() };
+            return Ok(Ready { id: agent, body: Body::Hosted(hosted), met, restore: Some(restore) });
         }
         self.start().await
     }
 
     /// Runs one conversation to its end and says what ended it; nothing when we left.
-    async fn converse(&mut self, ready: Ready) -> Option<String> {
-        let Ready { id, mut body, met, passed } = ready;
+    async fn converse(&mut self, ready: Ready) -> Option<Ended> {
+        let Ready { id, mut body, met, restore } = ready;
         let adapter: Box<dyn Adapter> = match met.backend {
             Backend::AppServer => Box::new(AppServer::new(met.version)),
             Backend::McpServer => Box::new(McpServer::new(met.version)),
@@ -309,7 +347,7 @@ impl Supervisor {
                 process.pid
             }
             Body::Hosted(hosted) => {
-                if passed.is_none() {
+                if restore.is_none() {
                     hosted.keep(&serde_json::to_string(&met).unwrap_or_default());
                 }
                 hosted.codex_pid()
@@ -325,20 +363,17 @@ impl Supervisor {
             info.pid = Some(pid);
             info.started_at = Some(Timestamp::now());
         });
-        let attached = passed.is_some();
+        let attached = restore.is_some();
         let up = Message::Up { agent: id.clone(), backend: met.backend, capabilities, attached };
         if self.messages.send(up).await.is_err() {
-            return Some(String::new());
+            return None;
         }
-        let pending = self.options.pending.remove(&id).unwrap_or_default();
-        let restore = passed.map(|passed| (pending, passed.into_iter().collect()));
-        // What was asked of others is over.
-        self.options.pending.clear();
+        let talk = Talk { id: &id, backend: met.backend, pid, adapter, restore };
         let end = match &mut body {
-            Body::Own(process, pipes) => self.connection(&id, adapter, restore, pipes).run(Some(process)).await,
-            Body::Hosted(hosted) => self.connection(&id, adapter, restore, hosted).run(None).await,
+            Body::Own(process, pipes) => self.connection(talk, pipes).run(Some(process)).await,
+            Body::Hosted(hosted) => self.connection(talk, hosted).run(None).await,
         };
-        let ended = match (end, body) {
+        let text = match (end, body) {
             (End::Left, Body::Hosted(hosted)) => {
                 hosted.flush(LEAVE_GRACE).await;
                 return None;
@@ -348,20 +383,21 @@ impl Supervisor {
                 body.finish(Duration::ZERO).await;
                 why
             }
+            (End::Recycled(why), body) => {
+                body.finish(STOP_GRACE).await;
+                return Some(Ended { text: why, failed: false });
+            }
             (End::Exited | End::Stopped | End::Left, body) => body.finish(STOP_GRACE).await,
         };
-        Some(ended)
+        Some(Ended { text, failed: true })
     }
 
-    fn connection<'a, T>(
-        &'a mut self,
-        agent: &'a AgentId,
-        adapter: Box<dyn Adapter>,
-        restore: Option<(Vec<PendingAsk>, HashSet<String>)>,
-        transport: &'a mut T,
-    ) -> Connection<'a, T> {
-        let Self { commands, messages, stop, leave, .. } = self;
-        Connection { agent, transport, adapter, commands, messages, stop, leave, restore }
+    fn connection<'a, T>(&'a mut self, talk: Talk<'a>, transport: &'a mut T) -> Connection<'a, T> {
+        let Talk { id: agent, backend, pid, adapter, restore } = talk;
+        let Self { options, commands, messages, stop, leave, .. } = self;
+        let health = Health::new(options.upkeep.clone(), std::time::Instant::now());
+        let busy = Busy::new(backend);
+        Connection { agent, transport, adapter, commands, messages, stop, leave, restore, health, busy, pid }
     }
 
     async fn start(&self) -> Result<Ready, Failure> {
@@ -413,7 +449,7 @@ impl Supervisor {
         let id = AgentId::fresh();
         let mut body = self.spawn(&id, backend).await?;
         match body.shake(backend, self.options.handshake_limit).await {
-            Ok(met) => Ok(Ready { id, body, met, passed: None }),
+            Ok(met) => Ok(Ready { id, body, met, restore: None }),
             Err(error) => {
                 let grace = if error == ShakeError::Ended { STOP_GRACE } else { Duration::ZERO };
                 let hopeless = matches!(error, ShakeError::Deadline(_));

@@ -40,6 +40,8 @@ pub(crate) struct Found {
     pub(crate) met: Met,
     /// The tags of what Codex was given.
     pub(crate) passed: Vec<String>,
+    /// What stands for each turn that runs.
+    pub(crate) busy: Vec<String>,
 }
 
 /// Finds the agent to go on with, and ends what is left of all others. Which one: of those whose Codex runs one with a running turn, of these
@@ -70,11 +72,11 @@ pub(crate) async fn find(options: &HostOptions) -> Option<Found> {
         return None;
     };
     tracing::info!(%agent, pid = welcome.codex_pid, kept = welcome.last + 1 - welcome.lowest, "Codex was still there");
-    Some(Found { agent, hosted, met, passed: welcome.passed })
+    Some(Found { agent, hosted, met, passed: welcome.passed, busy: welcome.busy })
 }
 
 fn rank(welcome: &Welcome) -> u8 {
-    match (welcome.note.is_some(), welcome.exited.is_some(), welcome.busy) {
+    match (welcome.note.is_some(), welcome.exited.is_some(), !welcome.busy.is_empty()) {
         (false, ..) => 0,
         (_, true, _) => 1,
         (_, false, false) => 2,

@@ -13,6 +13,7 @@ pub(crate) struct Found {
     pub(crate) hosted: Hosted,
     pub(crate) met: Met,
     pub(crate) passed: Vec<String>,
+    pub(crate) busy: Vec<String>,
 }
 
 pub(crate) async fn find(_options: &HostOptions) -> Option<Found> {

@@ -416,7 +416,7 @@ mod tests {
                 lowest: 1,
                 last: 0,
                 passed: passed.iter().map(|tag| (*tag).to_owned()).collect(),
-                busy: false,
+                busy: Vec::new(),
                 note: Some(String::new()),
             };
             accepted.say(kind::WELCOME, 0, &serde_json::to_vec(&welcome).unwrap()).await;

@@ -8,3 +8,4 @@ mod lab;
 mod lines;
 mod real;
 mod restart;
+mod upkeep;
