@@ -43,6 +43,7 @@
 
 mod adapter;
 mod app_server;
+mod body;
 mod connection;
 mod domain;
 mod handshake;

@@ -21,7 +21,6 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use tokio::{
-    process::ChildStdout,
     sync::{mpsc, watch},
     time::Instant,
 };
@@ -34,14 +33,14 @@ use types::{
 use crate::{
     adapter::Adapter,
     app_server::AppServer,
+    body::Body,
     connection::{Busy, Command, Connection, End, Restore, refuse_for},
     domain::{Ask, Message, PendingAsk, Port, Reply, RequestId},
-    handshake::{Met, ShakeError, shake},
+    handshake::{Met, ShakeError},
     hosts::{self, Found, HostOptions},
     locate::Located,
     mcp_server::McpServer,
-    process::{Process, ask_version},
-    transport::{Hosted, Pipes},
+    process::ask_version,
     upkeep::{Health, Upkeep},
     version::{TESTED, Version},
 };
@@ -198,33 +197,7 @@ struct Ready {
     met: Met,
     /// What another codexd left, when it was there before.
     restore: Option<Restore>,
-}
-
-/// How Codex is held.
-enum Body {
-    Own(Process, Pipes<ChildStdout>),
-    Hosted(Hosted),
-}
-
-impl Body {
-    /// Ends it, with some time for it to end by itself, and says what ended it.
-    async fn finish(self, grace: Duration) -> String {
-        match self {
-            Self::Own(process, pipes) => {
-                // With it goes Codex's stdin.
-                drop(pipes);
-                process.finish(grace).await
-            }
-            Self::Hosted(hosted) => hosted.finish(grace).await,
-        }
-    }
-
-    async fn shake(&mut self, backend: Backend, limit: Duration) -> Result<Met, ShakeError> {
-        match self {
-            Self::Own(_, pipes) => shake(pipes, backend, limit).await,
-            Self::Hosted(hosted) => shake(hosted, backend, limit).await,
-        }
-    }
+    started: Timestamp,
 }
 
 /// What a conversation begins with.
@@ -234,6 +207,7 @@ struct Talk<'a> {
     pid: u32,
     adapter: Box<dyn Adapter>,
     restore: Option<Restore>,
+    started: Timestamp,
 }
 
 /// How a conversation ended.
@@ -322,19 +296,19 @@ impl Supervisor {
 
     async fn find_or_start(&mut self, first: bool) -> Result<Ready, Failure> {
         if let (true, Some(options)) = (first, &self.options.hosts)
-            && let Some(Found { agent, hosted, met, passed, busy }) = hosts::find(options).await
+            && let Some(Found { agent, hosted, met, passed, busy, started }) = hosts::find(options).await
         {
             // What was asked of others is over.
             let pending = std::mem::take(&mut self.options.pending).remove(&agent).unwrap_or_default();
             let restore = Restore { pending, passed: passed.into_iter().collect(), busy: busy.into_iter().collect() };
-            return Ok(Ready { id: agent, body: Body::Hosted(hosted), met, restore: Some(restore) });
+            return Ok(Ready { id: agent, body: Body::Hosted(hosted), met, restore: Some(restore), started });
         }
         self.start().await
     }
 
     /// Runs one conversation to its end and says what ended it; nothing when we left.
     async fn converse(&mut self, ready: Ready) -> Option<Ended> {
-        let Ready { id, mut body, met, restore } = ready;
+        let Ready { id, mut body, met, restore, started } = ready;
         let adapter: Box<dyn Adapter> = match met.backend {
             Backend::AppServer => Box::new(AppServer::new(met.version)),
             Backend::McpServer => Box::new(McpServer::new(met.version)),
@@ -361,14 +335,14 @@ impl Supervisor {
             info.version = version;
             info.supported.tested = met.version.map(Version::tested);
             info.pid = Some(pid);
-            info.started_at = Some(Timestamp::now());
+            info.started_at = Some(started);
         });
         let attached = restore.is_some();
         let up = Message::Up { agent: id.clone(), backend: met.backend, capabilities, attached };
         if self.messages.send(up).await.is_err() {
             return None;
         }
-        let talk = Talk { id: &id, backend: met.backend, pid, adapter, restore };
+        let talk = Talk { id: &id, backend: met.backend, pid, adapter, restore, started };
         let end = match &mut body {
             Body::Own(process, pipes) => self.connection(talk, pipes).run(Some(process)).await,
             Body::Hosted(hosted) => self.connection(talk, hosted).run(None).await,
@@ -393,9 +367,12 @@ impl Supervisor {
     }
 
     fn connection<'a, T>(&'a mut self, talk: Talk<'a>, transport: &'a mut T) -> Connection<'a, T> {
-        let Talk { id: agent, backend, pid, adapter, restore } = talk;
+        let Talk { id: agent, backend, pid, adapter, restore, started } = talk;
         let Self { options, commands, messages, stop, leave, .. } = self;
-        let health = Health::new(options.upkeep.clone(), std::time::Instant::now());
+        // The clock may have been set back since.
+        let age = Timestamp::now().as_millis().saturating_sub(started.as_millis());
+        let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
+        let health = Health::new(options.upkeep.clone(), age, std::time::Instant::now());
         let busy = Busy::new(backend);
         Connection { agent, transport, adapter, commands, messages, stop, leave, restore, health, busy, pid }
     }
@@ -432,24 +409,16 @@ impl Supervisor {
         })
     }
 
-    async fn spawn(&self, id: &AgentId, backend: Backend) -> Result<Body, Failure> {
-        let Options { program, work_dir, handshake_limit, hosts, .. } = &self.options;
-        let failed = |error: String, hopeless| Failure { text: format!("it can't be started ({error})"), hopeless };
-        if let Some(options) = hosts {
-            let born = hosts::birth(options, program, backend, id, work_dir, *handshake_limit).await;
-            return born.map(Body::Hosted).map_err(|unborn| failed(unborn.error, unborn.missing));
-        }
-        let spawned = Process::spawn(program, backend.as_str(), id, work_dir);
-        let (process, stdout, stdin) =
-            spawned.map_err(|error| failed(error.to_string(), error.kind() == std::io::ErrorKind::NotFound))?;
-        Ok(Body::Own(process, Pipes::new(stdout, stdin)))
-    }
-
     async fn greet(&self, backend: Backend) -> Result<Ready, Failure> {
-        let id = AgentId::fresh();
-        let mut body = self.spawn(&id, backend).await?;
+        let (id, started) = (AgentId::fresh(), Timestamp::now());
+        let Options { program, work_dir, handshake_limit, hosts, .. } = &self.options;
+        let spawned = Body::spawn(program, backend, &id, work_dir, hosts.as_ref(), *handshake_limit).await;
+        let mut body = spawned.map_err(|unborn| Failure {
+            text: format!("it can't be started ({})", unborn.error),
+            hopeless: unborn.missing,
+        })?;
         match body.shake(backend, self.options.handshake_limit).await {
-            Ok(met) => Ok(Ready { id, body, met, restore: None }),
+            Ok(met) => Ok(Ready { id, body, met, restore: None, started }),
             Err(error) => {
                 let grace = if error == ShakeError::Ended { STOP_GRACE } else { Duration::ZERO };
                 let hopeless = matches!(error, ShakeError::Deadline(_));

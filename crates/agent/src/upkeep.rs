@@ -50,7 +50,9 @@ pub(crate) enum Due {
 /// The state of one process.
 pub(crate) struct Health {
     upkeep: Upkeep,
-    born: Instant,
+    /// How old it was when this was made, and when that was.
+    age: Duration,
+    since: Instant,
     /// The last sign of life, or question.
     last: Instant,
     /// Questions in a row without a sign.
@@ -60,8 +62,14 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    pub(crate) fn new(upkeep: Upkeep, now: Instant) -> Self {
-        Self { upkeep, born: now, last: now, unanswered: 0, wanted: None }
+    /// Of one that is so old.
+    pub(crate) fn new(upkeep: Upkeep, age: Duration, now: Instant) -> Self {
+        Self { upkeep, age, since: now, last: now, unanswered: 0, wanted: None }
+    }
+
+    /// When it is old enough to be replaced.
+    fn old(&self) -> Option<Instant> {
+        self.upkeep.recycle_after.map(|after| self.since + after.saturating_sub(self.age))
     }
 
     /// It wrote a line, or was given one that is no question of ours.
@@ -84,8 +92,7 @@ impl Health {
             return Some(self.last);
         }
         let wait = if self.unanswered > 0 { self.upkeep.answer_limit } else { self.upkeep.ask_after };
-        let old = self.upkeep.recycle_after.map(|age| self.born + age);
-        Some(old.map_or(self.last + wait, |old| old.min(self.last + wait)))
+        Some(self.old().map_or(self.last + wait, |old| old.min(self.last + wait)))
     }
 
     /// What is due. `memory` is asked only when it matters.
@@ -96,7 +103,7 @@ impl Health {
         if let Some(why) = self.wanted.take() {
             return Due::Recycle(why);
         }
-        if self.upkeep.recycle_after.is_some_and(|age| now >= self.born + age) {
+        if self.old().is_some_and(|old| now >= old) {
             return Due::Recycle("it was old enough to be replaced".to_owned());
         }
         if let Some(most) = self.upkeep.most_memory
@@ -138,7 +145,7 @@ mod tests {
     #[test]
     fn one_late_answer_is_not_death_and_several_in_a_row_are() {
         let mut now = Instant::now();
-        let mut health = Health::new(upkeep(), now);
+        let mut health = Health::new(upkeep(), Duration::ZERO, now);
         assert_eq!(look(&mut health, now), Due::Nothing);
         now += MINUTE;
         assert_eq!(look(&mut health, now), Due::Ask);
@@ -157,7 +164,7 @@ mod tests {
     #[test]
     fn nothing_is_done_to_one_that_works() {
         let now = Instant::now();
-        let mut health = Health::new(upkeep(), now);
+        let mut health = Health::new(upkeep(), Duration::ZERO, now);
         health.want("somebody says so".to_owned());
         assert_eq!(health.wake(false), None);
         assert_eq!(health.look(false, now + 100 * MINUTE, || Some(u64::MAX)), Due::Nothing);
@@ -167,12 +174,14 @@ mod tests {
     #[test]
     fn an_old_one_and_a_big_one_are_replaced() {
         let now = Instant::now();
-        let mut health = Health::new(upkeep(), now);
+        let mut health = Health::new(upkeep(), Duration::ZERO, now);
         assert_eq!(health.look(true, now + MINUTE, || Some(1 << 20)), Due::Ask);
         assert!(
             matches!(health.look(true, now + 2 * MINUTE, || Some(3 << 20)), Due::Recycle(why) if why.contains("3 MiB"))
         );
         health.sign(now + 59 * MINUTE);
+        assert_eq!(Health::new(upkeep(), 59 * MINUTE + MINUTE / 2, now).wake(true), Some(now + MINUTE / 2));
+        assert_eq!(Health::new(upkeep(), 600 * MINUTE, now).wake(true), Some(now));
         assert_eq!(health.wake(true), Some(now + 60 * MINUTE));
         assert!(matches!(look(&mut health, now + 60 * MINUTE), Due::Recycle(_)));
     }
