@@ -109,6 +109,10 @@ pub(crate) trait Adapter: Send {
     fn reply(&mut self, request: RequestId, reply: Reply, out: &mut Out);
     /// Codex wrote line `seq`. The same line may come again after [`Adapter::restore`], and means the same then.
     fn line(&mut self, seq: u64, line: &[u8], now: Instant, out: &mut Out);
+    /// A cheap question that changes nothing, to see whether it is answered. The answer means nothing more.
+    fn ping(&mut self, out: &mut Out);
+    /// Whether nothing waits for an answer.
+    fn is_at_rest(&self) -> bool;
     /// Time has passed.
     fn tick(&mut self, now: Instant, out: &mut Out);
     /// When to call [`Adapter::tick`] next.

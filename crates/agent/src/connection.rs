@@ -10,13 +10,14 @@ use tokio::{
     time::{sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use types::{AgentId, AskId};
+use types::{AgentId, AskId, agent::Backend};
 
 use crate::{
-    adapter::{Adapter, Out},
+    adapter::{Adapter, Out, Peek, Peeker, peeks},
     domain::{Ask, AskError, Message, PendingAsk, Reply, Report, RequestId, Route, What},
-    process::Process,
+    process::{Process, resident},
     transport::Transport,
+    upkeep::{Due, Health},
 };
 
 /// How long the last lines of a process that is gone may take: what it started may hold its pipe open.
@@ -24,14 +25,36 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// What the engine told the agent.
 pub(crate) enum Command {
-    Ask { agent: AgentId, id: AskId, ask: Box<Ask> },
-    Reply { agent: AgentId, request: RequestId, reply: Reply },
-    Ack { agent: AgentId, seq: u64 },
-    Restart { agent: AgentId, why: String },
+    Ask {
+        agent: AgentId,
+        id: AskId,
+        ask: Box<Ask>,
+    },
+    Reply {
+        agent: AgentId,
+        request: RequestId,
+        reply: Reply,
+    },
+    Ack {
+        agent: AgentId,
+        seq: u64,
+    },
+    /// End it and start another one; with `drain` once it is at rest.
+    Restart {
+        drain: bool,
+    },
+    /// End this process at once and start another one, because of what is said.
+    Replace {
+        agent: AgentId,
+        why: String,
+    },
 }
 
 /// How long the engine may take to commit the last lines of a process that is gone. What it does not is left to the host, for a while.
 const LAST_ACKS: Duration = Duration::from_secs(2);
+
+/// What is said of a Codex that was replaced because somebody wanted it.
+const ASKED_FOR: &str = "it was restarted because somebody asked for that";
 
 /// Why the loop ended.
 pub(crate) enum End {
@@ -39,6 +62,8 @@ pub(crate) enum End {
     Exited,
     /// What it wrote can't be read.
     Broken(String),
+    /// It is to be replaced, for this reason. Nobody failed.
+    Recycled(String),
     /// We were told to stop, or nobody listens any more.
     Stopped,
     /// We were told to let it go on without us. What has no answer is for whoever comes next.
@@ -54,8 +79,43 @@ pub(crate) struct Connection<'a, T> {
     pub(crate) messages: &'a mpsc::Sender<Message>,
     pub(crate) stop: &'a CancellationToken,
     pub(crate) leave: &'a CancellationToken,
-    /// What another codexd left: the asks without an answer, and the tags of what Codex was given.
-    pub(crate) restore: Option<(Vec<PendingAsk>, HashSet<String>)>,
+    /// What another codexd left.
+    pub(crate) restore: Option<Restore>,
+    pub(crate) health: Health,
+    pub(crate) busy: Busy,
+    pub(crate) pid: u32,
+}
+
+/// What another codexd left.
+pub(crate) struct Restore {
+    /// The asks without an answer.
+    pub(crate) pending: Vec<PendingAsk>,
+    /// The tags of what Codex was given.
+    pub(crate) passed: HashSet<String>,
+    /// What stands for each turn that runs.
+    pub(crate) busy: HashSet<String>,
+}
+
+/// What stands for each turn that runs, by what lines say.
+pub(crate) struct Busy {
+    running: HashSet<String>,
+    peek: Peeker,
+    peek_input: Peeker,
+}
+
+impl Busy {
+    pub(crate) fn new(backend: Backend) -> Self {
+        let (peek, peek_input) = peeks(backend);
+        Self { running: HashSet::new(), peek, peek_input }
+    }
+
+    fn note(&mut self, peek: Peeker, line: &[u8]) {
+        match peek(line) {
+            Some(Peek::Began(what)) => drop(self.running.insert(what)),
+            Some(Peek::Ended(what)) => drop(self.running.remove(&what)),
+            None => {}
+        }
+    }
 }
 
 impl<T: Transport> Connection<'_, T> {
@@ -76,8 +136,9 @@ impl<T: Transport> Connection<'_, T> {
     }
 
     async fn serve(&mut self, process: &mut Option<&mut Process>) -> End {
-        if let Some((pending, passed)) = self.restore.take() {
+        if let Some(Restore { pending, passed, busy }) = self.restore.take() {
             let mut out = Out::default();
+            self.busy.running = busy;
             self.adapter.restore(pending, &passed, Instant::now(), &mut out);
             if !self.flush(0, out).await {
                 return End::Stopped;
@@ -85,19 +146,24 @@ impl<T: Transport> Connection<'_, T> {
         }
         loop {
             let wake = self.adapter.wake();
+            let look = self.health.wake(self.is_at_rest());
             let mut out = Out::default();
             let mut seq = 0;
             tokio::select! {
                 () = self.stop.cancelled() => return End::Stopped,
                 () = self.leave.cancelled() => return End::Left,
                 command = self.commands.recv() => match command {
-                    Some(Command::Restart { agent, why }) if agent == *self.agent => return End::Broken(why),
+                    Some(Command::Restart { drain: false }) => return End::Recycled(ASKED_FOR.to_owned()),
+                    Some(Command::Restart { drain: true }) => self.health.want(ASKED_FOR.to_owned()),
+                    Some(Command::Replace { agent, why }) if agent == *self.agent => return End::Broken(why),
                     Some(command) => self.command(command, &mut out),
                     None => return End::Stopped,
                 },
                 line = self.transport.next() => match line {
                     Ok(Some((number, line))) => {
                         seq = number;
+                        self.health.sign(Instant::now());
+                        self.busy.note(self.busy.peek, &line);
                         self.adapter.line(number, &line, Instant::now(), &mut out);
                     }
                     Ok(None) => return End::Exited,
@@ -105,6 +171,14 @@ impl<T: Transport> Connection<'_, T> {
                 },
                 () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {
                     self.adapter.tick(Instant::now(), &mut out);
+                }
+                () = sleep_until(look.unwrap_or_else(Instant::now).into()), if look.is_some() => {
+                    match self.health.look(self.is_at_rest(), Instant::now(), || resident(self.pid)) {
+                        Due::Nothing => {}
+                        Due::Ask => self.adapter.ping(&mut out),
+                        Due::Recycle(why) => return End::Recycled(why),
+                        Due::Dead(why) => return End::Broken(why),
+                    }
                 }
                 () = exited(process) => {
                     self.last_lines().await;
@@ -125,7 +199,7 @@ impl<T: Transport> Connection<'_, T> {
             Command::Ask { id, .. } => out.answer(id, Err(AskError::Exited { heard: false })),
             Command::Reply { agent, request, reply } if agent == *self.agent => self.adapter.reply(request, reply, out),
             Command::Ack { agent, seq } if agent == *self.agent => self.transport.ack(seq),
-            Command::Reply { .. } | Command::Ack { .. } | Command::Restart { .. } => {}
+            Command::Reply { .. } | Command::Ack { .. } | Command::Restart { .. } | Command::Replace { .. } => {}
         }
     }
 
@@ -133,6 +207,7 @@ impl<T: Transport> Connection<'_, T> {
     /// meant nothing.
     async fn flush(&mut self, seq: u64, out: Out) -> bool {
         for line in out.lines {
+            self.busy.note(self.busy.peek_input, &line.bytes);
             self.transport.send(line);
         }
         let count = out.reports.len();
@@ -147,6 +222,10 @@ impl<T: Transport> Connection<'_, T> {
             }
         }
         true
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.adapter.is_at_rest() && self.busy.running.is_empty()
     }
 
     /// What the engine has told us is handed over before we leave. It is all on disk.

@@ -24,8 +24,10 @@ pub trait Port: Send + Sync + 'static {
     /// again after the next attach unless its acknowledgement reached the host, which a crash may prevent: whoever acknowledges remembers
     /// the number in the same commit and drops what comes again.
     fn ack(&self, agent: &AgentId, seq: u64);
-    /// Ends this process and starts another one, because of what is said in `why`.
-    fn restart(&self, agent: &AgentId, why: &str);
+    /// Ends this process at once and starts another one, because of what is said in `why`.
+    fn replace(&self, agent: &AgentId, why: &str);
+    /// Ends Codex and starts another one: with `drain` once no turn runs, without at once.
+    fn restart(&self, drain: bool);
     /// What is known of the agent now.
     fn info(&self) -> AgentInfo;
 }

@@ -11,6 +11,8 @@
 //!                           /          \
 //!                  transport            adapter (app_server or mcp_server): pure, no I/O, no clock of its own
 //!            numbered lines, acks       lines in -> reports out; asks in -> lines out
+//!                      |
+//!            Codex's pipes, or a host: a process of its own that has them and outlives this one
 //! ```
 //!
 //! What goes in are [`Ask`]s: what the engine wants, in the domain's words, under a number that the engine has already
@@ -21,11 +23,27 @@
 //! Every ask gets exactly one answer, whatever happens: Codex's own, an overload that outlasted the retries, a deadline, or
 //! the end of the process. The answer says whether Codex may have heard the question.
 //!
+//! # A codexd that attaches
+//!
+//! With [`Options::hosts`] Codex outlives codexd. What the engine has to do for that, and what it may rely on:
+//!
+//! 1. It gives the asks that have no answer, and the turns that run, by agent ([`Options::pending`]).
+//! 2. The first [`Message::Up`] tells whether a Codex was still there (`attached`), and which. Of every other agent nothing is left, and
+//!    nothing of it will be answered.
+//! 3. An ask of that agent's that Codex was never given is answered at once, as not heard; one that it was given waits for its answer,
+//!    with a fresh deadline. Every one gets one answer.
+//! 4. Then comes what was said meanwhile: every line that is not acknowledged, in order, under the number that it had. A line that was
+//!    acknowledged may come again, when codexd died before the acknowledgement got through; what it meant is in the store together with
+//!    its number, by which the repetition is known.
+//! 5. Every answer to a question of Codex's that is on disk can be given once more ([`Port::reply`]): Codex is given it once.
+//! 6. [`Agent::leave`] lets Codex go on; [`Agent::stop`] ends it.
+//!
 //! Architecture invariant: no other crate sees JSON of Codex's, names a method of it, or parses one of its error texts.
 //! Architecture invariant: only fields that are used are decoded; an item that is not known is handed on as it came.
 
 mod adapter;
 mod app_server;
+mod body;
 mod connection;
 mod domain;
 mod handshake;
@@ -41,6 +59,7 @@ mod question;
 mod rpc;
 mod supervisor;
 mod transport;
+mod upkeep;
 mod version;
 mod words;
 
@@ -50,4 +69,5 @@ pub use domain::{
 };
 pub use hosts::HostOptions;
 pub use supervisor::{Agent, Options};
+pub use upkeep::Upkeep;
 pub use version::{TESTED, Version};

@@ -121,6 +121,11 @@ impl Process {
     }
 }
 
+/// How many bytes of memory a process has, where that can be told.
+pub(crate) fn resident(pid: u32) -> Option<u64> {
+    os::resident(pid)
+}
+
 /// What every start of the program has in common.
 fn command(program: &Located, cwd: &Path) -> Command {
     let mut command = Command::new(&program.program);

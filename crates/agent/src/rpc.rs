@@ -150,6 +150,11 @@ impl<K> Rpc<K> {
             .min()
     }
 
+    /// Whether everything is answered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// The process is gone: nothing will be answered any more.
     pub(crate) fn drain(&mut self) -> Vec<Unanswered<K>> {
         self.waiting.clear();

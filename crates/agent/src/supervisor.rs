@@ -18,14 +18,9 @@
 //! Without, Codex sees its stdin close at a crash of codexd, and ends: 0.153 and later at once, with what they run; 0.98 only when its
 //! turn has ended. Nobody kills one that stays.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use tokio::{
-    process::ChildStdout,
     sync::{mpsc, watch},
     time::Instant,
 };
@@ -38,14 +33,15 @@ use types::{
 use crate::{
     adapter::Adapter,
     app_server::AppServer,
-    connection::{Command, Connection, End, refuse_for},
+    body::Body,
+    connection::{Busy, Command, Connection, End, Restore, refuse_for},
     domain::{Ask, Message, PendingAsk, Port, Reply, RequestId},
-    handshake::{Met, ShakeError, shake},
+    handshake::{Met, ShakeError},
     hosts::{self, Found, HostOptions},
     locate::Located,
     mcp_server::McpServer,
-    process::{Process, ask_version},
-    transport::{Hosted, Pipes},
+    process::ask_version,
+    upkeep::{Health, Upkeep},
     version::{TESTED, Version},
 };
 
@@ -85,6 +81,8 @@ pub struct Options {
     pub hosts: Option<HostOptions>,
     /// What was asked of agents by codexds that are gone, and has no answer, as the store has it. Used for an agent that is still there.
     pub pending: BTreeMap<AgentId, Vec<PendingAsk>>,
+    /// How a Codex at rest is looked after.
+    pub upkeep: Upkeep,
 }
 
 impl Options {
@@ -98,6 +96,7 @@ impl Options {
             handshake_limit: Duration::from_secs(15),
             hosts: None,
             pending: BTreeMap::new(),
+            upkeep: Upkeep::default(),
         }
     }
 }
@@ -180,8 +179,12 @@ impl Port for Agent {
         let _ = self.commands.send(Command::Ack { agent: agent.clone(), seq });
     }
 
-    fn restart(&self, agent: &AgentId, why: &str) {
-        let _ = self.commands.send(Command::Restart { agent: agent.clone(), why: why.to_owned() });
+    fn replace(&self, agent: &AgentId, why: &str) {
+        let _ = self.commands.send(Command::Replace { agent: agent.clone(), why: why.to_owned() });
+    }
+
+    fn restart(&self, drain: bool) {
+        let _ = self.commands.send(Command::Restart { drain });
     }
 
     fn info(&self) -> AgentInfo {
@@ -194,35 +197,26 @@ struct Ready {
     id: AgentId,
     body: Body,
     met: Met,
-    /// The tags of what it was given before, when it was there before.
-    passed: Option<Vec<String>>,
+    /// What another codexd left, when it was there before.
+    restore: Option<Restore>,
+    started: Timestamp,
 }
 
-/// How Codex is held.
-enum Body {
-    Own(Process, Pipes<ChildStdout>),
-    Hosted(Hosted),
+/// What a conversation begins with.
+struct Talk<'a> {
+    id: &'a AgentId,
+    backend: Backend,
+    pid: u32,
+    adapter: Box<dyn Adapter>,
+    restore: Option<Restore>,
+    started: Timestamp,
 }
 
-impl Body {
-    /// Ends it, with some time for it to end by itself, and says what ended it.
-    async fn finish(self, grace: Duration) -> String {
-        match self {
-            Self::Own(process, pipes) => {
-                // With it goes Codex's stdin.
-                drop(pipes);
-                process.finish(grace).await
-            }
-            Self::Hosted(hosted) => hosted.finish(grace).await,
-        }
-    }
-
-    async fn shake(&mut self, backend: Backend, limit: Duration) -> Result<Met, ShakeError> {
-        match self {
-            Self::Own(_, pipes) => shake(pipes, backend, limit).await,
-            Self::Hosted(hosted) => shake(hosted, backend, limit).await,
-        }
-    }
+/// How a conversation ended.
+struct Ended {
+    text: String,
+    /// Nobody wanted that.
+    failed: bool,
 }
 
 /// Why no process is ready.
@@ -257,7 +251,20 @@ impl Supervisor {
                 Ok(ready) => {
                     let since = Instant::now();
                     let id = ready.id.clone();
-                    let Some(text) = self.converse(ready).await else { return };
+                    let Some(Ended { text, failed }) = self.converse(ready).await else { return };
+                    if !failed && !self.stop.is_cancelled() {
+                        tracing::info!("Codex is replaced: {text}");
+                        self.info.send_modify(|info| {
+                            info.status = AgentStatus::Restarting;
+                            info.pid = None;
+                        });
+                        let down = Message::Down { agent: Some(id), error: text, retrying: true };
+                        if self.messages.send(down).await.is_err() {
+                            return;
+                        }
+                        failures = 0;
+                        continue;
+                    }
                     if since.elapsed() >= STABLE {
                         failures = 0;
                     }
@@ -291,16 +298,19 @@ impl Supervisor {
 
     async fn find_or_start(&mut self, first: bool) -> Result<Ready, Failure> {
         if let (true, Some(options)) = (first, &self.options.hosts)
-            && let Some(Found { agent, hosted, met, passed }) = hosts::find(options).await
+            && let Some(Found { agent, hosted, met, passed, busy, started }) = hosts::find(options).await
         {
-            return Ok(Ready { id: agent, body: Body::Hosted(hosted), met, passed: Some(passed) });
+            // What was asked of others is over.
+            let pending = std::mem::take(&mut self.options.pending).remove(&agent).unwrap_or_default();
+            let restore = Restore { pending, passed: passed.into_iter().collect(), busy: busy.into_iter().collect() };
+            return Ok(Ready { id: agent, body: Body::Hosted(hosted), met, restore: Some(restore), started });
         }
         self.start().await
     }
 
     /// Runs one conversation to its end and says what ended it; nothing when we left.
-    async fn converse(&mut self, ready: Ready) -> Option<String> {
-        let Ready { id, mut body, met, passed } = ready;
+    async fn converse(&mut self, ready: Ready) -> Option<Ended> {
+        let Ready { id, mut body, met, restore, started } = ready;
         let adapter: Box<dyn Adapter> = match met.backend {
             Backend::AppServer => Box::new(AppServer::new(met.version)),
             Backend::McpServer => Box::new(McpServer::new(met.version)),
@@ -313,7 +323,7 @@ impl Supervisor {
                 process.pid
             }
             Body::Hosted(hosted) => {
-                if passed.is_none() {
+                if restore.is_none() {
                     hosted.keep(&serde_json::to_string(&met).unwrap_or_default());
                 }
                 hosted.codex_pid()
@@ -327,22 +337,19 @@ impl Supervisor {
             info.version = version;
             info.supported.tested = met.version.map(Version::tested);
             info.pid = Some(pid);
-            info.started_at = Some(Timestamp::now());
+            info.started_at = Some(started);
         });
-        let attached = passed.is_some();
+        let attached = restore.is_some();
         let up = Message::Up { agent: id.clone(), backend: met.backend, capabilities, attached };
         if self.messages.send(up).await.is_err() {
-            return Some(String::new());
+            return None;
         }
-        let pending = self.options.pending.remove(&id).unwrap_or_default();
-        let restore = passed.map(|passed| (pending, passed.into_iter().collect()));
-        // What was asked of others is over.
-        self.options.pending.clear();
+        let talk = Talk { id: &id, backend: met.backend, pid, adapter, restore, started };
         let end = match &mut body {
-            Body::Own(process, pipes) => self.connection(&id, adapter, restore, pipes).run(Some(process)).await,
-            Body::Hosted(hosted) => self.connection(&id, adapter, restore, hosted).run(None).await,
+            Body::Own(process, pipes) => self.connection(talk, pipes).run(Some(process)).await,
+            Body::Hosted(hosted) => self.connection(talk, hosted).run(None).await,
         };
-        let ended = match (end, body) {
+        let text = match (end, body) {
             (End::Left, Body::Hosted(hosted)) => {
                 hosted.flush(LEAVE_GRACE).await;
                 return None;
@@ -352,20 +359,24 @@ impl Supervisor {
                 body.finish(Duration::ZERO).await;
                 why
             }
+            (End::Recycled(why), body) => {
+                body.finish(STOP_GRACE).await;
+                return Some(Ended { text: why, failed: false });
+            }
             (End::Exited | End::Stopped | End::Left, body) => body.finish(STOP_GRACE).await,
         };
-        Some(ended)
+        Some(Ended { text, failed: true })
     }
 
-    fn connection<'a, T>(
-        &'a mut self,
-        agent: &'a AgentId,
-        adapter: Box<dyn Adapter>,
-        restore: Option<(Vec<PendingAsk>, HashSet<String>)>,
-        transport: &'a mut T,
-    ) -> Connection<'a, T> {
-        let Self { commands, messages, stop, leave, .. } = self;
-        Connection { agent, transport, adapter, commands, messages, stop, leave, restore }
+    fn connection<'a, T>(&'a mut self, talk: Talk<'a>, transport: &'a mut T) -> Connection<'a, T> {
+        let Talk { id: agent, backend, pid, adapter, restore, started } = talk;
+        let Self { options, commands, messages, stop, leave, .. } = self;
+        // The clock may have been set back since.
+        let age = Timestamp::now().as_millis().saturating_sub(started.as_millis());
+        let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
+        let health = Health::new(options.upkeep.clone(), age, std::time::Instant::now());
+        let busy = Busy::new(backend);
+        Connection { agent, transport, adapter, commands, messages, stop, leave, restore, health, busy, pid }
     }
 
     async fn start(&self) -> Result<Ready, Failure> {
@@ -400,24 +411,16 @@ impl Supervisor {
         })
     }
 
-    async fn spawn(&self, id: &AgentId, backend: Backend) -> Result<Body, Failure> {
-        let Options { program, work_dir, handshake_limit, hosts, .. } = &self.options;
-        let failed = |error: String, hopeless| Failure { text: format!("it can't be started ({error})"), hopeless };
-        if let Some(options) = hosts {
-            let born = hosts::birth(options, program, backend, id, work_dir, *handshake_limit).await;
-            return born.map(Body::Hosted).map_err(|unborn| failed(unborn.error, unborn.missing));
-        }
-        let spawned = Process::spawn(program, backend.as_str(), id, work_dir);
-        let (process, stdout, stdin) =
-            spawned.map_err(|error| failed(error.to_string(), error.kind() == std::io::ErrorKind::NotFound))?;
-        Ok(Body::Own(process, Pipes::new(stdout, stdin)))
-    }
-
     async fn greet(&self, backend: Backend) -> Result<Ready, Failure> {
-        let id = AgentId::fresh();
-        let mut body = self.spawn(&id, backend).await?;
+        let (id, started) = (AgentId::fresh(), Timestamp::now());
+        let Options { program, work_dir, handshake_limit, hosts, .. } = &self.options;
+        let spawned = Body::spawn(program, backend, &id, work_dir, hosts.as_ref(), *handshake_limit).await;
+        let mut body = spawned.map_err(|unborn| Failure {
+            text: format!("it can't be started ({})", unborn.error),
+            hopeless: unborn.missing,
+        })?;
         match body.shake(backend, self.options.handshake_limit).await {
-            Ok(met) => Ok(Ready { id, body, met, passed: None }),
+            Ok(met) => Ok(Ready { id, body, met, restore: None, started }),
             Err(error) => {
                 let grace = if error == ShakeError::Ended { STOP_GRACE } else { Duration::ZERO };
                 let hopeless = matches!(error, ShakeError::Deadline(_));

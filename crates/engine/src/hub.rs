@@ -291,7 +291,7 @@ impl Hub {
                 if force || alone {
                     tracing::warn!(%session, "Codex does not stop a turn; it is started anew");
                     let why = format!("a turn of session {session} had to be stopped, and Codex did not stop it");
-                    self.port.restart(&agent, &why);
+                    self.port.replace(&agent, &why);
                 } else {
                     self.tell(&session, Mail::Input(Input::LeftRunning));
                 }

@@ -91,7 +91,9 @@ impl Port for Witness {
 
     fn ack(&self, _agent: &AgentId, _seq: u64) {}
 
-    fn restart(&self, _: &AgentId, _: &str) {}
+    fn replace(&self, _: &AgentId, _: &str) {}
+
+    fn restart(&self, _: bool) {}
 
     fn info(&self) -> AgentInfo {
         AgentInfo {

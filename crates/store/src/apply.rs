@@ -299,15 +299,15 @@ fn add_ask(conn: &Connection, ask: &PendingAsk) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT INTO asks (id, agent, session, turn, meaning, at, thread) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
-        .execute(params![
-            ask.id.0,
-            ask.agent.as_str(),
-            session,
-            ask.turn.as_ref().map(TurnId::as_str),
-            ask.meaning,
-            ask.at.as_millis(),
-            ask.thread.as_ref().map(|thread| thread.as_str()),
-        ])?;
+    .execute(params![
+        ask.id.0,
+        ask.agent.as_str(),
+        session,
+        ask.turn.as_ref().map(TurnId::as_str),
+        ask.meaning,
+        ask.at.as_millis(),
+        ask.thread.as_ref().map(|thread| thread.as_str()),
+    ])?;
     Ok(())
 }
 

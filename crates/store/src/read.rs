@@ -5,8 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use types::{Event, EventId, Item, ItemId, Session, SessionId, Turn, TurnId};
 
 use crate::{
-    Message, PendingAsk, Running, StoreError, StoredSession, StoredTurn,
-    approvals,
+    Message, PendingAsk, Running, StoreError, StoredSession, StoredTurn, approvals,
     rows::{self, EVENT, ITEM, SESSION, STORED_SESSION, STORED_TURN, TURN},
 };
 

@@ -1,7 +1,8 @@
 //! What reads give: what callers see, with what they don't.
 
 use types::{
-    AgentId, Approval, AskId, Delivery, ItemId, Origin, Principal, Role, Session, ThreadId, Timestamp, Turn, TurnId, TurnOptions,
+    AgentId, Approval, AskId, Delivery, ItemId, Origin, Principal, Role, Session, ThreadId, Timestamp, Turn, TurnId,
+    TurnOptions,
 };
 
 use crate::{Base, PendingAsk};

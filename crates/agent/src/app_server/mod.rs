@@ -43,7 +43,7 @@ use questions::Questions;
 use threads::Threads;
 
 use crate::{
-    adapter::{Adapter, INTERRUPT_DEADLINE, Out, QUICK_DEADLINE, THREAD_DEADLINE},
+    adapter::{Adapter, INTERRUPT_DEADLINE, Line, Out, QUICK_DEADLINE, THREAD_DEADLINE},
     domain::{Answer, Ask, AskError, AskKind, Capabilities, PendingAsk, Reply, RequestId},
     rpc::Rpc,
     version::Version,
@@ -301,6 +301,16 @@ impl Adapter for AppServer {
             },
             (None, None) => {}
         }
+    }
+
+    fn ping(&mut self, out: &mut Out) {
+        // Nobody waits for this answer: the ids of asks are numbers.
+        let line = json!({"id": "ping", "method": "model/list", "params": {"limit": 1}});
+        out.lines.push(Line::untagged(line.to_string().into_bytes()));
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.rpc.is_empty()
     }
 
     fn tick(&mut self, now: Instant, out: &mut Out) {

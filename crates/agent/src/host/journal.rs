@@ -278,7 +278,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = journal(&dir, 1000, 2000);
         let mut count = 0;
-        while journal.has_room() {
+        while journal.has_room() && count < 100 {
             journal.push(&[b'x'; 96]);
             count += 1;
         }

@@ -83,8 +83,8 @@ pub struct Welcome {
     pub last: u64,
     /// The tags of the lines that went to Codex, or will without anybody's doing, oldest first.
     pub passed: Vec<String>,
-    /// Whether a turn is running, as far as Codex's lines tell.
-    pub busy: bool,
+    /// What stands for each turn that is running, as far as Codex's lines tell.
+    pub busy: Vec<String>,
     /// What an earlier client said in [`kind::NOTE`].
     #[serde(default)]
     pub note: Option<String>,

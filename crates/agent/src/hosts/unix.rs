@@ -13,7 +13,7 @@ use tokio::{
     task::spawn_blocking,
     time::timeout,
 };
-use types::{AgentId, agent::Backend};
+use types::{AgentId, Timestamp, agent::Backend};
 
 use super::{HostOptions, Unborn};
 use crate::{
@@ -40,6 +40,10 @@ pub(crate) struct Found {
     pub(crate) met: Met,
     /// The tags of what Codex was given.
     pub(crate) passed: Vec<String>,
+    /// What stands for each turn that runs.
+    pub(crate) busy: Vec<String>,
+    /// When Codex was started.
+    pub(crate) started: Timestamp,
 }
 
 /// Finds the agent to go on with, and ends what is left of all others. Which one: of those whose Codex runs one with a running turn, of these
@@ -59,7 +63,7 @@ pub(crate) async fn find(options: &HostOptions) -> Option<Found> {
         }
     }
     found.sort_by_key(|(rank, started, ..)| (*rank, *started));
-    let (_, _, agent, hosted, welcome) = found.pop()?;
+    let (_, started, agent, hosted, welcome) = found.pop()?;
     for (_, _, agent, hosted, _) in found {
         tracing::warn!(%agent, "there is more than one Codex of ours; this one is ended");
         hosted.finish(STOP_GRACE).await;
@@ -70,11 +74,11 @@ pub(crate) async fn find(options: &HostOptions) -> Option<Found> {
         return None;
     };
     tracing::info!(%agent, pid = welcome.codex_pid, kept = welcome.last + 1 - welcome.lowest, "Codex was still there");
-    Some(Found { agent, hosted, met, passed: welcome.passed })
+    Some(Found { agent, hosted, met, passed: welcome.passed, busy: welcome.busy, started })
 }
 
 fn rank(welcome: &Welcome) -> u8 {
-    match (welcome.note.is_some(), welcome.exited.is_some(), welcome.busy) {
+    match (welcome.note.is_some(), welcome.exited.is_some(), !welcome.busy.is_empty()) {
         (false, ..) => 0,
         (_, true, _) => 1,
         (_, false, false) => 2,
@@ -194,7 +198,10 @@ pub(crate) async fn birth(
     };
     let secret =
         secret().map_err(|error| Unborn { error: format!("there is no randomness ({error})"), missing: false })?;
-    let folder = Folder::make(&options.agents, agent, &secret).map_err(unborn("its folder can't be made"))?;
+    // A host stands in the root folder.
+    let absolute = |path: &Path| std::path::absolute(path).map_err(unborn("there is no folder to stand in"));
+    let (agents, work_dir) = (absolute(&options.agents)?, absolute(work_dir)?);
+    let folder = Folder::make(&agents, agent, &secret).map_err(unborn("its folder can't be made"))?;
     let mut args = program.args.clone();
     args.push(backend.as_str().into());
     let changes = program.changes(std::env::var_os("PATH").as_deref());

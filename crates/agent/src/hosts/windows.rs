@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use types::{AgentId, agent::Backend};
+use types::{AgentId, Timestamp, agent::Backend};
 
 use super::{HostOptions, Unborn};
 use crate::{handshake::Met, locate::Located, transport::Hosted};
@@ -13,6 +13,8 @@ pub(crate) struct Found {
     pub(crate) hosted: Hosted,
     pub(crate) met: Met,
     pub(crate) passed: Vec<String>,
+    pub(crate) busy: Vec<String>,
+    pub(crate) started: Timestamp,
 }
 
 pub(crate) async fn find(_options: &HostOptions) -> Option<Found> {

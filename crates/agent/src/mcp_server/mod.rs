@@ -346,6 +346,15 @@ impl Adapter for McpServer {
         }
     }
 
+    fn ping(&mut self, out: &mut Out) {
+        let line = json!({"jsonrpc": "2.0", "id": "ping", "method": "ping"});
+        out.lines.push(Line::untagged(line.to_string().into_bytes()));
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.rpc.is_empty()
+    }
+
     fn tick(&mut self, now: Instant, out: &mut Out) {
         self.rpc.tick(now, &mut out.lines);
     }

@@ -61,6 +61,7 @@ pub(crate) struct Leftover<'a> {
     /// The value of its marker.
     pub(crate) marker: &'a str,
     /// The host's pid, which is the number of its session.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux tells of which session a process is"))]
     pub(crate) host: Option<u32>,
     /// Codex's pid, which is the number of its group, and when it started.
     pub(crate) codex: Option<(u32, &'a Born)>,

@@ -88,6 +88,10 @@ impl Home {
     }
 
     pub(crate) fn start(&self) -> (Agent, Receiver<Message>) {
+        self.start_with(|_| {})
+    }
+
+    fn start_with(&self, change: impl FnOnce(&mut Options)) -> (Agent, Receiver<Message>) {
         let search = Search { explicit: Some(self.codex.clone().into()), ..Search::default() };
         let work_dir = self.dir.path().join("work");
         std::fs::create_dir_all(&work_dir).unwrap();
@@ -97,12 +101,18 @@ impl Home {
         hosts.orphan_max = Duration::from_secs(60);
         options.hosts = Some(hosts);
         options.pending = self.pending.clone();
+        change(&mut options);
         Agent::start(options)
     }
 
     /// Starts an agent and waits until it is up.
     pub(crate) async fn up(&self) -> Up {
-        let (agent, mut messages) = self.start();
+        self.up_with(|_| {}).await
+    }
+
+    /// The same, with other options.
+    pub(crate) async fn up_with(&self, change: impl FnOnce(&mut Options)) -> Up {
+        let (agent, mut messages) = self.start_with(change);
         match next(&mut messages).await {
             Message::Up { agent: id, attached, .. } => Up { agent, messages, id, attached },
             other => panic!("{other:?}"),

@@ -96,11 +96,12 @@ fn alone_and_idle_it_ends_codex_and_itself() {
 #[test]
 fn alone_with_a_turn_it_waits_for_its_end() {
     let turn = |what: &str| format!(r#"echo '{{"method":"turn/{what}","params":{{"threadId":"t"}}}}'"#);
-    let script = format!("{}; sleep 1; touch over; {}; read line", turn("started"), turn("completed"));
+    // Whoever has its stdin closed while the turn runs was told to end too early.
+    let watch = "exec 3<&0; (cat <&3 > cat; [ -e over ] || touch early) &";
+    let script = format!("{watch} {}; sleep 0.5; touch over; {}; wait", turn("started"), turn("completed"));
     let mut lab = alone(50, 600_000, &script);
-    let over = lab.dir.path().join("over");
     eventually("the host to end", || lab.host.try_wait().unwrap());
-    assert!(over.exists(), "it ended while the turn ran");
+    assert!(lab.dir.path().join("over").exists() && !lab.dir.path().join("early").exists());
     assert!(!lab.folder.exists());
 }
 

@@ -20,7 +20,7 @@ fn answer() -> String {
     (1..=10).map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
 }
 
-fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
 
@@ -235,7 +235,7 @@ async fn another_codexd_takes_over() {
     let other =
         tokio::task::spawn_blocking(move || crate::lab::Client::attach(socket.as_ref(), &secret, (1, 1)).unwrap());
     let (client, welcome) = other.await.unwrap();
-    assert!(welcome.busy && welcome.note.is_some());
+    assert!(welcome.busy.len() == 1 && welcome.note.is_some());
     let Message::Down { error, .. } = (loop {
         match next(&mut up.messages).await {
             Message::Report(_) => {}
@@ -269,4 +269,47 @@ async fn a_codex_that_does_not_start_leaves_nothing() {
     assert_eq!(home.count(), 0, "after {:?}", started.elapsed());
     assert_ne!(agent.info().status, AgentStatus::Ready);
     agent.stop().await;
+}
+
+/// A codexd may die at any step of making an agent.
+#[tokio::test]
+async fn what_was_half_made_is_removed() {
+    let home = Home::new();
+    let agents = home.agents();
+    for (name, files) in [
+        ("0192aaaa-0000-7000-8000-000000000001", &[][..]),
+        ("0192aaaa-0000-7000-8000-000000000002", &["lock"]),
+        ("0192aaaa-0000-7000-8000-000000000003", &["lock", "secret", "host.json.part"]),
+    ] {
+        std::fs::create_dir_all(agents.join(name)).unwrap();
+        for file in files {
+            std::fs::write(agents.join(name).join(file), "").unwrap();
+        }
+    }
+    std::fs::set_permissions(&agents, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let up = home.up().await;
+    assert!(!up.attached);
+    assert_eq!(home.count(), 1);
+    up.agent.stop().await;
+    assert_eq!(home.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_still_being_born_when_codexd_stops_is_ended() {
+    let home = Home::new();
+    let pid = home.dir.path().join("pid");
+    // It never answers anything.
+    let hangs = format!("[ \"$1\" = --version ] && exit; echo $$ > '{}'; exec cat > /dev/null", pid.display());
+    Home::write_script(home.codex().as_ref(), &hangs);
+    for way in ["stop", "leave"] {
+        let (agent, _messages) = home.start();
+        let codex = eventually("Codex to be there", || std::fs::read_to_string(&pid).ok()?.trim().parse::<u32>().ok());
+        if way == "stop" {
+            agent.stop().await;
+        } else {
+            agent.leave().await;
+        }
+        eventually("nothing to be left", || (home.count() == 0 && !lives(codex)).then_some(()));
+        std::fs::remove_file(&pid).unwrap();
+    }
 }

@@ -34,8 +34,8 @@ use std::{
 use agent::{Ask, ThreadSpec};
 use store::{Base, NewEvent, PendingAsk, Running, StoredSession, StoredTurn, Write};
 use types::{
-    AgentId, AskId, EventName, InputPart, ItemId, Principal, Session, ThreadId, TurnError, TurnErrorCode, TurnId, TurnOptions,
-    TurnStatus,
+    AgentId, AskId, EventName, InputPart, ItemId, Principal, Session, ThreadId, TurnError, TurnErrorCode, TurnId,
+    TurnOptions, TurnStatus,
 };
 
 use crate::{asks, mail::Loaded};

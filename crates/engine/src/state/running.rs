@@ -102,7 +102,12 @@ impl State {
     }
 
     /// Acknowledges what was kept of an item, or with none of everything.
-    pub(super) fn let_go_of(active: &mut Active, agent: Option<&types::AgentId>, item: Option<&ItemId>, out: &mut Output) {
+    pub(super) fn let_go_of(
+        active: &mut Active,
+        agent: Option<&types::AgentId>,
+        item: Option<&ItemId>,
+        out: &mut Output,
+    ) {
         let of_it = |(of, _): &mut (Option<ItemId>, u64)| item.is_none() || of.as_ref() == item;
         let seqs: Vec<u64> = active.unacked.extract_if(.., of_it).map(|(_, seq)| seq).collect();
         if active.unacked.is_empty() {

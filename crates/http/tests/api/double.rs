@@ -69,7 +69,10 @@ impl Echo {
             turn_options: true,
             ..Capabilities::default()
         };
-        self.messages.send(Message::Up { agent, backend: Backend::AppServer, capabilities, attached: false }).await.unwrap();
+        self.messages
+            .send(Message::Up { agent, backend: Backend::AppServer, capabilities, attached: false })
+            .await
+            .unwrap();
     }
 
     /// It ends and is there again, and has forgotten every conversation.
@@ -243,7 +246,9 @@ impl Port for EchoPort {
 
     fn ack(&self, _: &AgentId, _: u64) {}
 
-    fn restart(&self, _: &AgentId, _: &str) {}
+    fn replace(&self, _: &AgentId, _: &str) {}
+
+    fn restart(&self, _: bool) {}
 
     fn info(&self) -> AgentInfo {
         self.0.info.lock().unwrap().clone()

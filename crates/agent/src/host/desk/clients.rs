@@ -74,7 +74,7 @@ impl Desk {
             lowest: self.journal.lowest(),
             last: self.journal.last(),
             passed: self.tags.all(),
-            busy: !self.busy.is_empty(),
+            busy: self.busy.iter().cloned().collect(),
             note: self.note.clone(),
         };
         peer.say(kind::WELCOME, 0, &serde_json::to_vec(&welcome).unwrap_or_default());

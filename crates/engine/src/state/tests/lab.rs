@@ -69,11 +69,7 @@ impl Lab {
         };
         let policy = Policy { sandbox: Sandbox::WorkspaceWrite, ..Policy::narrowest("/w".into()) };
         let limits = Limits { bounds, policy: Arc::new(policy) };
-        Self {
-            state: State::new(session, None, limits),
-            asks: Cell::new(0),
-            clock: Instant::now(),
-        }
+        Self { state: State::new(session, None, limits), asks: Cell::new(0), clock: Instant::now() }
     }
 
     pub(super) fn run(&mut self, act: impl FnOnce(&mut State, &Now<'_>, &mut Output)) -> Output {
