@@ -12,6 +12,8 @@ mod described;
 mod export;
 #[path = "cli/import.rs"]
 mod import;
+#[path = "cli/live.rs"]
+mod live;
 #[path = "cli/prompts.rs"]
 mod prompts;
 #[path = "cli/ran.rs"]
