@@ -14,7 +14,7 @@ use crate::{Client, Download, Error, calls::escaped};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// A connection that lasted this long was a good one: after it the pauses are short again.
+/// A connection that lasted this long, or brought something new, was a good one: after it the pauses are short again.
 const GOOD: Duration = Duration::from_secs(5);
 
 type Tell = mpsc::Sender<Result<Told, Error>>;
@@ -34,7 +34,7 @@ pub(super) async fn run(client: Client, which: EventQuery, silence: Duration, te
     };
     let joined = Joined::new(which.after);
     let EventQuery { patience, was_there: heard, .. } = which;
-    let reading = Reading { client, path, silence, patience, heard, joined, away: None, told: false };
+    let reading = Reading { client, path, silence, patience, heard, joined, away: None, told: false, brought: false };
     if let Err(error) = reading.run(&tell).await {
         let _ = tell.send(Err(error)).await;
     }
@@ -52,6 +52,8 @@ struct Reading {
     away: Option<Instant>,
     /// It was told that there is none.
     told: bool,
+    /// The last connection brought something new.
+    brought: bool,
 }
 
 impl Reading {
@@ -76,7 +78,7 @@ impl Reading {
             {
                 return Ok(());
             }
-            if began.elapsed() >= GOOD {
+            if std::mem::take(&mut self.brought) || began.elapsed() >= GOOD {
                 pause = FIRST_PAUSE;
             }
             tokio::time::sleep(between(pause / 2, pause)).await;
@@ -107,6 +109,8 @@ impl Reading {
                         Told::Connected { .. } => (self.away, self.told) = (None, false),
                         // This is how it tells that the connection will be gone.
                         Told::Closing { .. } => self.told = true,
+                        Told::Event(event) => self.brought |= event.id.is_some(),
+                        Told::Text(_) => self.brought = true,
                         _ => {}
                     }
                     if tell.send(Ok(told)).await.is_err() {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use types::{ChangeKind, FileChange, Item, ItemBody, ItemStatus, PlanStep};
 
-use super::{BAD, BOLD, DIM, GOOD, REMARK, clean, clean_line, cut, diff};
+use super::{BAD, BOLD, DIM, GOOD, REMARK, clean, clean_line, cut, diff, width::cut_front};
 
 /// The last lines of a command's output that are shown when it failed.
 const OUTPUT: usize = 10;
@@ -32,17 +32,37 @@ impl Room {
         let most = self.columns.map_or(LINE, |columns| columns.saturating_sub(before).max(10));
         cut(&clean_line(text.trim()), most)
     }
+
+    /// A path that fits; its end tells more than its beginning.
+    fn path(self, around: usize, path: &str) -> String {
+        let path = clean_line(path);
+        self.columns.map_or_else(|| path.clone(), |columns| cut_front(&path, columns.saturating_sub(around).max(10)))
+    }
 }
 
 /// What stands there when an item begins.
 pub(crate) fn begun(item: &Item, room: Room) -> Option<String> {
     match &item.body {
-        ItemBody::CommandExecution { command, .. } => Some(format!("{DIM}${DIM:#} {}\n", room.line(2, command))),
+        ItemBody::CommandExecution { command, .. } => Some(format!("{DIM}${DIM:#} {}\n", room.line(2, bare(command)))),
         ItemBody::McpToolCall { server, tool, .. } => {
             Some(format!("{DIM}tool{DIM:#} {}\n", room.line(5, &format!("{server}.{tool}"))))
         }
         _ => None,
     }
+}
+
+/// A command without the shell that runs it, where nothing else is lost by that.
+fn bare(command: &str) -> &str {
+    let inner = || {
+        let (shell, rest) = command.split_once(' ')?;
+        let (flag, rest) = rest.split_once(' ')?;
+        let is_shell = matches!(shell.rsplit('/').next()?, "bash" | "sh" | "zsh") && matches!(flag, "-lc" | "-c");
+        let quote = rest.chars().next().filter(|c| is_shell && matches!(c, '\'' | '"'))?;
+        let inner = rest.strip_prefix(quote)?.strip_suffix(quote)?;
+        let hidden: &[char] = if quote == '"' { &['"', '\\', '$', '`'] } else { &['\''] };
+        (!inner.trim().is_empty() && !inner.contains(hidden)).then_some(inner)
+    };
+    inner().unwrap_or(command)
 }
 
 /// What is added when it has ended. `asked`: the changes that stand there already, in a question.
@@ -83,7 +103,7 @@ fn command(status: ItemStatus, output: Option<&str>, code: Option<i64>, ms: Opti
     // A code says that it failed.
     words.extend(how(status).filter(|_| code.is_none()).map(str::to_owned));
     words.extend(code.map(|code| format!("exit code {code}")));
-    words.extend(ms.filter(|_| code.is_some()).map(took));
+    words.extend(ms.filter(|ms| code.is_some() && *ms >= 100).map(took));
     if words.is_empty() {
         words.push("done".to_owned());
     }
@@ -119,7 +139,7 @@ fn changed(status: ItemStatus, changes: &[FileChange], room: Room, asked: bool) 
             (None, ChangeKind::Delete) => "deleted",
             (None, ChangeKind::Move) => "moved",
         };
-        let path = clean_line(&change.path);
+        let path = room.path(what.len() + new.to_string().len() + gone.to_string().len() + 5, &change.path);
         let _ =
             writeln!(text, "{BOLD}{what} {path}{BOLD:#} {GOOD}+{new}{GOOD:#} {}-{gone}{:#}", diff::GONE, diff::GONE);
         if asked || room.columns.is_none() || matches!(status, ItemStatus::Declined | ItemStatus::Failed) {
@@ -200,6 +220,21 @@ mod tests {
         assert_eq!(plain(ended(&ran(ItemStatus::Declined, "", None), WIDE, &[])), "  declined\n");
         let cut = plain(ended(&ran(ItemStatus::Incomplete, "", None), NONE, &[]));
         assert_eq!(cut, "  never finished\n");
+    }
+
+    #[test]
+    fn the_shell_around_a_command_is_left_out_where_nothing_else_is() {
+        for (command, shown) in [
+            ("/bin/bash -lc 'echo \"hi\" && ls'", "echo \"hi\" && ls"),
+            ("bash -c \"ls -l\"", "ls -l"),
+            ("zsh -lc \"echo \\\"x\\\"\"", "zsh -lc \"echo \\\"x\\\"\""),
+            ("/bin/bash -lc 'a'\"'\"'b'", "/bin/bash -lc 'a'\"'\"'b'"),
+            ("bash -lc ls", "bash -lc ls"),
+            ("/bin/rm -c 'x'", "/bin/rm -c 'x'"),
+            ("bash -lc ''", "bash -lc ''"),
+        ] {
+            assert_eq!(bare(command), shown);
+        }
     }
 
     #[test]

@@ -416,7 +416,8 @@ impl Live {
 
     /// The line moves again, where it is in nobody's way.
     fn go_on(&mut self) {
-        let in_the_way = self.prompt.is_some() || self.open.as_ref().is_some_and(|open| open.mid_line);
+        // Between the pieces of a text it would only flicker.
+        let in_the_way = self.prompt.is_some() || self.open.is_some();
         match &self.doing {
             Some(doing) if !in_the_way => {
                 self.spinner.get_or_insert_with(|| Spinner::since(doing, self.began));
