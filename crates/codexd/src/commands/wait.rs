@@ -88,6 +88,8 @@ pub(super) async fn until_it_ends(
         stopping: false,
         from_before: events.is_some(),
         events,
+        blind: false,
+        look: false,
         state: None,
         told_of_hold: false,
     };
@@ -179,6 +181,10 @@ struct Watch<'a> {
     /// The stream began before the turn did, so that its end comes by it.
     from_before: bool,
     events: Option<Events>,
+    /// There is no stream for whoever asks.
+    blind: bool,
+    /// The turn has to be looked at: it may have ended. Kept here because whoever looks may give up before the answer is there.
+    look: bool,
     /// How it stood when somebody looked.
     state: Option<TurnStatus>,
     told_of_hold: bool,
@@ -187,6 +193,9 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Watches until the turn has ended or the time is over; the turn as it then is. Whoever gives up may go on later.
     async fn look(&mut self, line: &mut Line, known: &Cell<bool>) -> Result<Reply<Turn>, Ended> {
+        if self.blind {
+            return self.ask_for_the_end(line).await;
+        }
         if self.events.is_none() {
             let turn = self.as_it_is(line).await?;
             known.set(true);
@@ -196,6 +205,13 @@ impl Watch<'_> {
             self.events = Some(line.events(Some(turn.session_id.to_string()), None));
         }
         loop {
+            if self.look {
+                let turn = self.as_it_is(line).await?;
+                self.look = false;
+                if turn.status.ended() {
+                    return Ok(turn);
+                }
+            }
             let Some(events) = &mut self.events else { return self.ask_for_the_end(line).await };
             let end = self.end;
             let over = async {
@@ -216,15 +232,11 @@ impl Watch<'_> {
                 }
             };
             match told {
-                Ok(told) => {
-                    if let Some(turn) = self.heard(told, line).await? {
-                        return Ok(turn);
-                    }
-                }
+                Ok(told) => self.heard(told)?,
                 Err(error) if error.is_cut() => return Err(error.into()),
                 // The end can still be asked for.
                 Err(error) => {
-                    self.events = None;
+                    self.blind = true;
                     self.live.note(&format!("what happens can't be seen from here ({error}); waiting for the end"));
                     return self.ask_for_the_end(line).await;
                 }
@@ -232,27 +244,22 @@ impl Watch<'_> {
         }
     }
 
-    /// Takes in what a stream told; the turn, when it has ended.
-    async fn heard(&mut self, told: Told, line: &mut Line) -> Result<Option<Reply<Turn>>, Ended> {
+    /// Takes in what a stream told.
+    fn heard(&mut self, told: Told) -> io::Result<()> {
         self.live.hear(&told)?;
         match told {
             // Whatever happened before the stream began is not told by it.
-            Told::Connected { .. } if !self.from_before => {
-                self.from_before = true;
-                return Ok(Some(self.as_it_is(line).await?).filter(|turn| turn.status.ended()));
-            }
+            Told::Connected { .. } if !self.from_before => (self.from_before, self.look) = (true, true),
             // It is told how it goes on.
             Told::Connected { .. } => self.say_state(),
-            Told::Reset { .. } => return Ok(Some(self.as_it_is(line).await?).filter(|turn| turn.status.ended())),
+            Told::Reset { .. } => self.look = true,
             Told::Closing { reason } => self.lost(&reason),
             Told::Lost { .. } => self.lost("the connection to the daemon broke off"),
             Told::Text(_) => {}
             Told::Event(event) => {
                 let ours = event.turn.as_ref() == Some(self.turn);
                 match event.name.as_str() {
-                    "turn.completed" | "turn.failed" | "turn.interrupted" if ours => {
-                        return Ok(Some(self.as_it_is(line).await?));
-                    }
+                    "turn.completed" | "turn.failed" | "turn.interrupted" if ours => self.look = true,
                     "approval.requested" | "approval.pending" if ours && !self.stopping => {
                         if let Some(approval) = event.approval() {
                             self.asking.asked(approval, &mut self.live);
@@ -271,17 +278,14 @@ impl Watch<'_> {
                         }
                     }
                     // Its place in the queue is another one now.
-                    name if name.starts_with("turn.")
-                        && self.state == Some(TurnStatus::Queued)
-                        && self.live.is_seen() =>
-                    {
-                        self.as_it_is(line).await?;
+                    name if name.starts_with("turn.") && self.state == Some(TurnStatus::Queued) => {
+                        self.look |= self.live.is_seen();
                     }
                     _ => {}
                 }
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// The turn, and what is to be said of how it stands.

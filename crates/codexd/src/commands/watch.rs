@@ -73,7 +73,7 @@ async fn follow(
         live.hear(&told).map_err(Ended::Gone)?;
         match told {
             Told::Connected { .. } if !std::mem::replace(&mut connected, true) => {
-                live.aside("watching; Ctrl-C ends it, and nothing that is watched");
+                live.aside("watching; Ctrl-C ends the watching and nothing else");
             }
             Told::Connected { .. } => live.note("the daemon is there again"),
             Told::Lost { .. } => live.note("the connection to the daemon broke off; trying again"),

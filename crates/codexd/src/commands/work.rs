@@ -106,7 +106,7 @@ async fn take(
         loop {
             match stream.next().await {
                 Ok(Told::Connected { .. }) => break,
-                Ok(Told::Lost { reason }) => spinner.tell(&format!("{reason}; trying again")),
+                Ok(Told::Lost { .. }) => spinner.tell("the connection to the daemon broke off; trying again"),
                 Ok(_) => {}
                 // Whoever asks is told why, if it matters.
                 Err(_) => {

@@ -76,8 +76,8 @@ struct Open {
     mid_line: bool,
 }
 
-/// The most titles that are remembered.
-const TITLES: usize = 10_000;
+/// The most titles, and texts without an end, that are remembered.
+const MOST: usize = 10_000;
 
 impl Live {
     /// For one turn, or for whatever happens. A line moves while nothing comes, with the time since `began`.
@@ -239,7 +239,7 @@ impl Live {
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
         if let Some(session) = event.shown_session() {
-            if self.titles.len() >= TITLES {
+            if self.titles.len() >= MOST {
                 self.titles.clear();
             }
             self.titles.insert(session.id, session.title);
@@ -259,6 +259,9 @@ impl Live {
 
     fn began(&mut self, event: &Event, item: &Item) -> io::Result<()> {
         let Some(told) = brief::begun(item, self.room()) else { return Ok(()) };
+        if self.begun.len() >= MOST {
+            self.begun.clear();
+        }
         self.begun.push(item.id.clone());
         if matches!(item.body, ItemBody::CommandExecution { .. }) {
             self.say("Codex is running a command");
@@ -279,7 +282,7 @@ impl Live {
             self.begun.retain(|begun| *begun != item.id);
             self.say(WORKS);
         }
-        if matches!(item.body, ItemBody::Warning { .. }) {
+        if matches!((&item.body, &self.show), (ItemBody::Warning { .. }, Show::Turn { .. })) {
             self.warned.insert(item.id.clone());
         }
         told.push_str(&brief::ended(item, self.room(), &self.asked).unwrap_or_default());
@@ -317,6 +320,9 @@ impl Live {
         if self.open.as_ref().is_none_or(|open| open.item != *item) {
             self.close()?;
             self.open = Some(Open { item: item.clone(), cleaner: Cleaner::default(), mid_line: false });
+        }
+        if self.written.len() >= MOST {
+            self.written.clear();
         }
         *self.written.entry(item.clone()).or_insert(0) += text.len();
         let shown = match &mut self.open {
