@@ -26,7 +26,7 @@ use crate::{
     config::parse_time,
     exit::{Exit, Left},
     output::{
-        Output, is_gone,
+        Output, gone, is_gone,
         live::{Live, Show},
     },
 };
@@ -93,9 +93,13 @@ pub(super) async fn until_it_ends(
         state: None,
         told_of_hold: false,
     };
+    let streams = shown && output.json();
+    let mut gone = std::pin::pin!(gone());
     let last = loop {
         let wish = tokio::select! {
             last = watch.look(line, &known) => break last,
+            // Nobody reads any more, so nobody waits.
+            () = &mut gone, if streams => return Ok(Exit::GoesOn),
             wish = wishes.next() => wish,
         };
         let left = |what: &str| {

@@ -11,7 +11,7 @@ use crate::{
     exit::Exit,
     globals::Globals,
     output::{
-        Output, Spinner, is_gone,
+        Output, Spinner, gone, is_gone,
         live::{Live, Show},
     },
 };
@@ -64,9 +64,12 @@ async fn follow(
     let mut wishes = Wishes::new().map_err(Ended::Gone)?;
     let mut events = line.events(session.map(ToString::to_string), after);
     let mut connected = false;
+    let mut gone = std::pin::pin!(gone());
     loop {
         let told = tokio::select! {
             told = events.next() => told.map_err(Ended::Failed)?,
+            // Also when nothing happens that could not be written.
+            () = &mut gone => return Ok(()),
             // This is how it is meant to end.
             _ = wishes.next() => return Ok(()),
         };

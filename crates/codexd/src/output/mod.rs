@@ -17,6 +17,7 @@ pub(crate) mod asked;
 pub(crate) mod brief;
 mod clean;
 mod diff;
+mod gone;
 pub(crate) mod items;
 pub(crate) mod live;
 mod progress;
@@ -29,6 +30,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anstyle::{AnsiColor, Style};
 
 pub(crate) use clean::{Cleaner, clean, clean_line};
+pub(crate) use gone::gone;
 pub(crate) use progress::{Bar, InstallProgress, Spinner};
 pub(crate) use width::cut;
 
