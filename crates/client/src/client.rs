@@ -143,8 +143,33 @@ impl Client {
 
     /// Begins to read an answer that may be large. Its head, and each piece of it, may take [`SHORT_LIMIT`].
     pub(crate) async fn download(&self, path: &str) -> Result<Download, Error> {
+        self.begin(path, None, SHORT_LIMIT).await
+    }
+
+    /// Begins to read a stream of events from behind one. Each piece may take `limit`.
+    pub(crate) async fn listen(&self, path: &str, last: Option<&str>, limit: Duration) -> Result<Download, Error> {
+        let download = self.begin(path, last, limit).await?;
+        if download.is_of("text/event-stream") {
+            return Ok(download);
+        }
+        Err(Error::BadAnswer { call: format!("GET {path}"), reason: "it is no stream of events".to_owned() })
+    }
+
+    /// The same daemon, or the one that has its store now. Shows what this one shows.
+    pub(crate) fn found_again(&self) -> Self {
+        // Until another one tells where it is, the old place is as good as any.
+        match self.store_dir.as_deref().map(Self::from_store_dir) {
+            Some(Ok(found)) => Self { authorization: self.authorization.clone(), origin: self.origin.clone(), ..found },
+            _ => self.clone(),
+        }
+    }
+
+    async fn begin(&self, path: &str, last: Option<&str>, limit: Duration) -> Result<Download, Error> {
         let once = async |client: &Self| {
-            let request = client.build(Method::GET, path, None, None)?;
+            let mut request = client.build(Method::GET, path, None, None)?;
+            if let Some(last) = last.and_then(|last| HeaderValue::from_str(last).ok()) {
+                request.headers_mut().insert("last-event-id", last);
+            }
             let opened = timeout(SHORT_LIMIT, client.address.open(request)).await;
             opened.unwrap_or(Err(Error::TimedOut { limit: SHORT_LIMIT }))
         };
@@ -159,7 +184,7 @@ impl Client {
             },
         };
         let status = open.response.status();
-        let mut download = Download::new(open, self.address.shown(), SHORT_LIMIT);
+        let mut download = Download::new(open, self.address.shown(), limit);
         if status.is_success() {
             return Ok(download);
         }

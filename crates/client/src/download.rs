@@ -4,7 +4,10 @@ use std::{io, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::{
+    body::Incoming,
+    header::{CONTENT_TYPE, HeaderMap},
+};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
@@ -14,6 +17,7 @@ use crate::{
 
 /// The body of an answer as it comes. Dropping it closes the connection.
 pub struct Download {
+    headers: HeaderMap,
     body: Incoming,
     address: String,
     /// How long each piece may take.
@@ -29,7 +33,20 @@ impl std::fmt::Debug for Download {
 
 impl Download {
     pub(crate) fn new(open: Open, address: String, limit: Duration) -> Self {
-        Self { body: open.response.into_body(), address, limit, _driver: open.driver }
+        let (head, body) = open.response.into_parts();
+        Self { headers: head.headers, body, address, limit, _driver: open.driver }
+    }
+
+    /// Whether the answer says that it is of that media type.
+    pub(crate) fn is_of(&self, media_type: &str) -> bool {
+        let told = self.headers.get(CONTENT_TYPE).and_then(|told| told.to_str().ok()).unwrap_or_default();
+        told.split(';').next().is_some_and(|told| told.trim().eq_ignore_ascii_case(media_type))
+    }
+
+    /// The error of an answer that must not end and did.
+    pub(crate) fn broke_off(&self) -> Error {
+        let source = io::Error::new(io::ErrorKind::UnexpectedEof, "the daemon has ended the stream");
+        Error::Transport { doing: ASK, address: self.address.clone(), source }
     }
 
     /// The next piece; nothing at the end. A body that breaks off is an error, never an end.

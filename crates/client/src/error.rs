@@ -88,6 +88,9 @@ pub enum Error {
         /// The time that the call was given.
         limit: Duration,
     },
+    /// The stream of events has ended with an error before.
+    #[error("the stream of events is over; ask for a new one")]
+    Over,
     /// What came is not what this version understands.
     #[error("the answer to {call} can't be understood: {reason}; is that a codexd of another version?")]
     BadAnswer {

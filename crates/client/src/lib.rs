@@ -15,7 +15,9 @@
 //! as it came ([`Reply`]), so that a caller can pass on what a newer daemon says. [`Client::request`] is the same without
 //! any typing, for tests.
 //!
-//! It deliberately lacks retries: a POST that starts work may have been heard, and only its caller knows what to do then.
+//! What happens comes as a stream of events that is connected anew when it was cut ([`Client::events`]; `events` has its theory).
+//!
+//! Calls deliberately lack retries: a POST that starts work may have been heard, and only its caller knows what to do then.
 //! The calls that start work take an idempotency key for that: with the same key the daemon starts nothing twice.
 //! [`Error::is_cut`] tells which errors may go by themselves.
 //!
@@ -27,6 +29,7 @@ mod connection;
 mod daemon_file;
 mod download;
 mod error;
+mod events;
 mod v1;
 
 pub use calls::Reply;
@@ -34,9 +37,11 @@ pub use client::{Client, SHORT_LIMIT};
 pub use connection::CONNECT_LIMIT;
 pub use download::Download;
 pub use error::Error;
+pub use events::{BIGGEST_FRAME, Event, EventQuery, Events, SILENCE, Text, TextKind, Told};
 /// For [`Client::request`].
 pub use hyper::{Method, StatusCode};
 pub use v1::{
-    ApprovalQuery, Approvals, Archived, Changes, Created, Found, Hit, Imported, NewSession, NewToken, NewTurn, OfFile,
-    OnBusy, PageQuery, SessionPage, SessionQuery, Submitted, TokenMade, Tokens, TranscriptFormat, TurnPage, Verdict,
+    ApprovalQuery, Approvals, Archived, Changes, Created, Forked, Found, Hit, Imported, NewSession, NewToken, NewTurn,
+    OfFile, OnBusy, OnHeld, PageQuery, SessionPage, SessionQuery, Submitted, TokenMade, Tokens, TranscriptFormat,
+    TurnPage, Verdict,
 };

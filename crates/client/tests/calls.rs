@@ -6,8 +6,8 @@ use std::{convert::Infallible, fs, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use client::{
-    ApprovalQuery, Archived, Changes, Client, Error, Method, NewSession, NewTurn, PageQuery, SHORT_LIMIT, SessionQuery,
-    TranscriptFormat, Verdict,
+    ApprovalQuery, Archived, Changes, Client, Error, Method, NewSession, NewTurn, OnBusy, OnHeld, PageQuery,
+    SHORT_LIMIT, SessionQuery, TranscriptFormat, Verdict,
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
@@ -394,4 +394,33 @@ async fn nothing_waits_without_a_limit() {
     });
     let error = client.agent().await.unwrap_err();
     assert!(matches!(error, Error::Transport { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_turn_is_steered_and_a_session_forked_and_resumed() {
+    let (script, mut heard) = Script::new(202, TURN);
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    assert_eq!(client.steer("u/1", "also \"this\"").await.unwrap().id.as_str(), "u1");
+    let said = heard.recv().await.unwrap();
+    assert!(
+        said.starts_with("POST /v1/turns/u%2F1/steer\n") && said.ends_with(r#"{"prompt":"also \"this\""}"#),
+        "{said}"
+    );
+
+    let (script, mut heard) = Script::new(201, &format!(r#"{{"session":{SESSION}}}"#));
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    assert_eq!(client.fork_session("s1", None).await.unwrap().session.id.as_str(), "s1");
+    client.fork_session("s1", Some("x")).await.unwrap();
+    let (first, second) = (heard.recv().await.unwrap(), heard.recv().await.unwrap());
+    assert!(first.starts_with("POST /v1/sessions/s1/fork\n") && first.ends_with("\n{}"), "{first}");
+    assert!(second.ends_with(r#"{"title":"x"}"#), "{second}");
+
+    let (script, mut heard) = Script::new(200, SESSION);
+    let client = Client::tcp(&script.on_tcp().await, None).unwrap();
+    assert_eq!(client.resume_session("s1").await.unwrap().id.as_str(), "s1");
+    let said = heard.recv().await.unwrap();
+    assert!(said.starts_with("POST /v1/sessions/s1/resume\n") && said.ends_with('\n'), "{said}");
+
+    let new = NewTurn { on_busy: Some(OnBusy::Steer), on_held: Some(OnHeld::Wait), ..NewTurn::default() };
+    assert_eq!(serde_json::to_string(&new).unwrap(), r#"{"onBusy":"steer","onHeld":"wait"}"#);
 }

@@ -27,6 +27,7 @@ use crate::{
         config::ConfigCommand,
         continue_::ContinueArgs,
         demo::DemoArgs,
+        fork::ForkArgs,
         gc::GcArgs,
         hooks::HooksCommand,
         import::ImportArgs,
@@ -34,8 +35,10 @@ use crate::{
         man::ManArgs,
         sessions::SessionsArgs,
         start::StartArgs,
+        steer::SteerArgs,
         token::TokenCommand,
         turn::TurnCommand,
+        watch::WatchArgs,
     },
     config::{ConfigArg, Layered, ServeArgs, StoreArg, blamed, layered},
     exit,
@@ -60,10 +63,10 @@ enum Command {
     /// Runs the daemon, in the foreground
     #[command(after_help = exit::HELP)]
     Serve(Box<ServeArgs>),
-    /// Starts a session with a prompt, in this folder, and prints the answer
+    /// Starts a session with a prompt, in this folder, shows what happens, and prints the answer
     #[command(after_help = exit::HELP)]
     Start(StartArgs),
-    /// Continues a session with a prompt and prints the answer
+    /// Continues a session with a prompt, shows what happens, and prints the answer
     #[command(after_help = exit::HELP)]
     Continue(ContinueArgs),
     /// Lists, shows, searches, names, moves, archives, deletes and exports sessions
@@ -78,6 +81,15 @@ enum Command {
     /// Ends a turn that runs or waits, and waits for its end; a success when it was interrupted or had completed
     #[command(after_help = exit::HELP)]
     Interrupt(InterruptArgs),
+    /// Shows what happens in a session, or in all, as it happens
+    #[command(after_help = exit::HELP)]
+    Watch(WatchArgs),
+    /// Says something more to a turn that runs, without waiting for what comes of it
+    #[command(after_help = exit::HELP)]
+    Steer(SteerArgs),
+    /// Makes a new session with the history of another one, and a future of its own; prints its id
+    #[command(after_help = exit::HELP)]
+    Fork(ForkArgs),
     /// Tells how the daemon and its Codex are; a success when Codex takes turns and the store can
     /// be written
     #[command(after_help = exit::HELP)]
@@ -222,6 +234,9 @@ async fn command(args: &[OsString]) -> anyhow::Result<ExitCode> {
         Command::Turn(command) => commands::turn::run(command, &globals).await?,
         Command::Approvals(args) => commands::approvals::run(args, &globals).await?,
         Command::Interrupt(args) => commands::interrupt::run(args, &globals).await?,
+        Command::Watch(args) => commands::watch::run(args, &globals).await?,
+        Command::Steer(args) => commands::steer::run(args, &globals).await?,
+        Command::Fork(args) => commands::fork::run(args, &globals).await?,
         Command::Status => commands::status::run(&globals).await?,
         Command::Token(command) => commands::token::run(command, &globals).await?,
         Command::Codex(command) => commands::codex::run(command, &globals).await?,

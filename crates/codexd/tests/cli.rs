@@ -14,6 +14,8 @@ mod export;
 mod hooks;
 #[path = "cli/import.rs"]
 mod import;
+#[path = "cli/live.rs"]
+mod live;
 #[path = "cli/prompts.rs"]
 mod prompts;
 #[path = "cli/ran.rs"]

@@ -7,6 +7,8 @@ mod booted;
 mod crowd;
 #[path = "live/cut.rs"]
 mod cut;
+#[path = "live/resumed.rs"]
+mod resumed;
 #[path = "live/sse.rs"]
 mod sse;
 

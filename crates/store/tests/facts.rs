@@ -122,7 +122,9 @@ async fn turns_queue_run_and_end() {
         status: Some(TurnStatus::Running),
         held: Some(true),
         delivery: Some(Delivery::Unknown),
-        codex: Some((thread.clone(), "codex-1".to_owned())),
+        thread: Some(thread.clone()),
+        codex_turn: Some("codex-1".to_owned()),
+        ask: Some(AskId(7)),
         agent: Some(agent_id.clone()),
         started_at: Some(at(11)),
         ..TurnChange::default()
@@ -154,11 +156,12 @@ async fn turns_queue_run_and_end() {
     assert_eq!(unfinished.iter().map(|stored| &stored.turn.id).collect::<Vec<_>>(), [&first, &second]);
     let running = &unfinished[0];
     assert_eq!((running.turn.held, &running.prompt_item, &running.agent), (false, &prompt_item, &Some(agent_id)));
-    assert_eq!(running.codex, Some((thread, "codex-1".to_owned())));
+    assert_eq!((&running.thread, running.codex_turn.as_deref()), (&Some(thread), Some("codex-1")));
+    assert_eq!((running.ask, running.stopping), (Some(AskId(7)), false));
     assert_eq!((running.turn.answer.as_deref(), running.turn.items.len()), (Some("the answer"), 4));
     assert_eq!(running.turn.items[1].body, agent("the answer"));
     assert_eq!(running.turn.items[2].body, command);
-    assert!(!unfinished[1].turn.held && unfinished[1].codex.is_none());
+    assert!(!unfinished[1].turn.held && unfinished[1].thread.is_none());
 
     let error = TurnError::new(TurnErrorCode::AgentExited, "gone");
     let usage = Usage { input_tokens: 1, cached_input_tokens: 2, output_tokens: 3, reasoning_tokens: 4 };
@@ -330,6 +333,7 @@ async fn asks_wait_until_they_are_settled() {
     let store = open(&dir);
     let id = stored(&store, "s", 1).await;
     let ask = |turn: Option<TurnId>| PendingAsk {
+        thread: None,
         id: store.next_ask(),
         agent: AgentId::parse("agent").unwrap(),
         session: id.clone(),

@@ -9,7 +9,7 @@ mod turns;
 pub use approvals::{ApprovalQuery, Approvals, Verdict};
 pub use service::{Imported, OfFile};
 pub use sessions::{
-    Archived, Changes, Created, Found, Hit, NewSession, PageQuery, SessionPage, SessionQuery, TranscriptFormat,
+    Archived, Changes, Created, Forked, Found, Hit, NewSession, PageQuery, SessionPage, SessionQuery, TranscriptFormat,
 };
 pub use tokens::{NewToken, TokenMade, Tokens};
-pub use turns::{NewTurn, OnBusy, Submitted, TurnPage};
+pub use turns::{NewTurn, OnBusy, OnHeld, Submitted, TurnPage};

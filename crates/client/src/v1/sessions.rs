@@ -12,6 +12,9 @@ use crate::{
     calls::{Call, escaped, query},
 };
 
+/// How long a fork may take: Codex may have to open a long thread for it.
+const FORK_LIMIT: Duration = Duration::from_secs(150);
+
 /// A session to make, and its first turn. What is left out is the daemon's own choice.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -56,6 +59,13 @@ pub struct Created {
     /// Its first turn, when there was a prompt.
     #[serde(default)]
     pub turn: Option<Turn>,
+}
+
+/// What `POST /v1/sessions/{id}/fork` answers.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Forked {
+    /// The new session.
+    pub session: Session,
 }
 
 /// Whether archived sessions are part of a list.
@@ -216,6 +226,21 @@ impl Client {
             force: bool,
         }
         self.call(Call::post(of(id, "/autoname"), &Body { force })?).await
+    }
+
+    /// `POST /v1/sessions/{id}/fork`: a new session with the same history and a future of its own. Sent twice it makes two.
+    pub async fn fork_session(&self, id: &str, title: Option<&str>) -> Result<Reply<Forked>, Error> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            title: Option<&'a str>,
+        }
+        self.call(Call::post(of(id, "/fork"), &Body { title })?.within(FORK_LIMIT)).await
+    }
+
+    /// `POST /v1/sessions/{id}/resume`: lets the turns go on that are held.
+    pub async fn resume_session(&self, id: &str) -> Result<Reply<Session>, Error> {
+        self.call(Call::new(Method::POST, of(id, "/resume"))).await
     }
 
     /// `GET /v1/search`: the sessions in whose title or messages all words are.

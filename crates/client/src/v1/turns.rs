@@ -35,6 +35,9 @@ pub struct NewTurn {
     /// What happens when the session has work already; it queues without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_busy: Option<OnBusy>,
+    /// What happens when another process has the session's thread; it is refused without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_held: Option<OnHeld>,
 }
 
 /// What happens with a turn whose session has work already.
@@ -45,6 +48,20 @@ pub enum OnBusy {
     Queue,
     /// It is refused.
     Reject,
+    /// Its prompt is added to the turn that runs.
+    Steer,
+}
+
+/// What happens with a turn whose thread another process has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnHeld {
+    /// It is refused.
+    Fail,
+    /// It waits until the other process lets go.
+    Wait,
+    /// The session goes on with a copy of the thread.
+    Fork,
 }
 
 /// What `POST /v1/sessions/{id}/turns` answers.
@@ -99,6 +116,15 @@ impl Client {
     pub async fn interrupt(&self, id: &str, wait: Option<Duration>) -> Result<Reply<Turn>, Error> {
         let path = format!("/v1/turns/{}/interrupt", escaped(id));
         self.call(Call::new(Method::POST, path).waiting(wait)).await
+    }
+
+    /// `POST /v1/turns/{id}/steer`: adds a prompt to one that runs. Sent twice it is added twice.
+    pub async fn steer(&self, id: &str, prompt: &str) -> Result<Reply<Turn>, Error> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            prompt: &'a str,
+        }
+        self.call(Call::post(format!("/v1/turns/{}/steer", escaped(id)), &Body { prompt })?).await
     }
 
     /// `POST /v1/turns/{id}/retry`: a new turn with the prompt of one that ended. When Codex has that prompt already it is

@@ -40,6 +40,7 @@ const TESTED: &[(&str, &str, &str, &str)] = &[
     ("config show", "config.rs", "show_tells_where_each_value_comes_from", r#""config", "show""#),
     ("continue", "cli/start.rs", "a_script_gets_the_answer_and_nothing_else", r#""continue", id"#),
     ("demo", "cli/whole.rs", "the_demo_holds_on_the_real_codex", r#""demo", "--json""#),
+    ("fork", "cli/live.rs", "a_session_is_forked_and_resumed", r#""fork", "s1""#),
     ("gc", "store/gc.rs", "old_archived_sessions_go_through_the_daemon_and_others_stay", r#""gc", "--older-than""#),
     ("hooks list", "cli/hooks.rs", "they_are_listed_and_tested", r#""hooks", "list""#),
     ("hooks test", "cli/hooks.rs", "they_are_listed_and_tested", r#""hooks", "test""#),
@@ -61,17 +62,20 @@ const TESTED: &[(&str, &str, &str, &str)] = &[
     ("sessions list", "cli/sessions.rs", "a_session_is_put_away_and_comes_back", r#""sessions", "list""#),
     ("sessions move", "cli/sessions.rs", "a_session_moves_to_another_folder", r#""sessions", "move""#),
     ("sessions rename", "cli/sessions.rs", "titles_are_given_and_taken", r#""sessions", "rename""#),
+    ("sessions resume", "cli/live.rs", "a_session_is_forked_and_resumed", r#""sessions", "resume""#),
     ("sessions search", "cli/sessions.rs", "a_search_finds_what_was_said", r#""sessions", "search""#),
     ("sessions show", "cli/sessions.rs", "show_tells_what_became_of_each_turn", r#""sessions", "show""#),
     ("sessions unarchive", "cli/sessions.rs", "a_session_is_put_away_and_comes_back", r#""sessions", "unarchive""#),
     ("start", "cli/start.rs", "a_script_gets_the_answer_and_nothing_else", r#""start", "SAY:the""#),
     ("status", "cli/whole.rs", "status_tells_the_daemon_its_codex_and_what_one_may", r#"&["status"]"#),
+    ("steer", "cli/live.rs", "a_turn_that_runs_is_steered", r#""steer", which"#),
     ("token list", "cli/tokens.rs", "without_a_daemon_the_store_itself_is_written", r#""token", "list""#),
     ("token new", "cli/tokens.rs", "without_a_daemon_the_store_itself_is_written", r#""token", "new""#),
     ("token revoke", "cli/tokens.rs", "without_a_daemon_the_store_itself_is_written", r#""token", "revoke""#),
     ("turn retry", "cli/turns.rs", "a_turn_that_failed_is_asked_again", r#""turn", "retry""#),
     ("turn show", "cli/turns.rs", "an_answer_is_read_in_pages", r#""turn", "show""#),
     ("turn wait", "cli/turns.rs", "when_the_time_is_over_the_turn_goes_on", r#""turn", "wait""#),
+    ("watch", "cli/live.rs", "a_session_is_watched_and_so_are_all", r#""watch", "--after""#),
 ];
 
 /// Every command of the tree by its words, `codexd` first; `help` is clap's own.

@@ -192,7 +192,7 @@ async fn show(given: &str, globals: &Globals) -> anyhow::Result<Exit> {
     output.styled(&output::table::facts(&facts))?;
     output.styled(&format!("\n{}", asked::whole(&approval, usize::MAX)))?;
     if approval.status == ApprovalStatus::Pending {
-        output.note(&how(&approval));
+        output.note(&asked::how(&approval));
     }
     Ok(Exit::Completed)
 }
@@ -210,16 +210,6 @@ async fn decide(given: Option<&str>, verdict: &Verdict, globals: &Globals) -> an
         output.note(&format!("{}: {}", asked::outcome(&now), asked::one_line(&now)));
     }
     Ok(Exit::Completed)
-}
-
-/// How what Codex asks is answered from here.
-pub(super) fn how(approval: &Approval) -> String {
-    let id = &approval.id;
-    if approval.questions.is_empty() {
-        return format!("answer with: codexd approvals accept {id} | codexd approvals decline {id}");
-    }
-    let answers: Vec<String> = approval.questions.iter().map(|question| format!("{}=…", question.id)).collect();
-    format!("answer with: codexd approvals answer {id} {} | codexd approvals decline {id}", answers.join(" "))
 }
 
 /// The approval that somebody named, or the only one that is pending.

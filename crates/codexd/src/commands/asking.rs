@@ -1,24 +1,22 @@
 //! What Codex asks while somebody waits for its turn.
 //!
-//! The end of a turn is waited for in one long question, and that is not answered when Codex asks something. So the open
-//! approvals of the session are looked at once a second beside it. A person at a terminal is asked at once; where nobody is,
-//! what Codex asks is told once, and so is that somebody answered it.
+//! Questions come by the stream of events, and so does what became of them. A person at a terminal is asked one after another;
+//! where nobody is, what Codex asks is told once, and so is that somebody answered it. The waiting itself is somebody else's:
+//! [`Asking::line`] gives the next line that a person types, and may be given up at any time.
 
-use std::{collections::HashSet, future, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    future,
+};
 
-use client::{ApprovalQuery, Error, Verdict};
-use tokio::time::{Instant, sleep, sleep_until};
-use types::{Approval, ApprovalId, ApprovalStatus, Code, Decision, Turn};
+use client::Verdict;
+use types::{Approval, ApprovalId, ApprovalStatus, Code, Decision};
 
 use super::{
-    approvals::how,
     line::Line,
     person::{Person, is_in_background},
 };
-use crate::output::{self, Output, asked};
-
-/// How often it is looked.
-const LOOK: Duration = Duration::from_secs(1);
+use crate::output::{self, Output, asked, live::Live};
 
 /// The lines of a command or a change that are shown before a question.
 const LINES: usize = 200;
@@ -31,32 +29,33 @@ const OFFERED: [(Decision, &str, &str, &str); 4] = [
     (Decision::Cancel, "c", "cancel", "[c]ancel the turn"),
 ];
 
-/// What became known.
-pub(super) enum News {
-    /// Codex asks that.
-    Asked(Box<Approval>),
-    /// That was answered elsewhere.
-    Answered(Box<Approval>),
-}
-
-/// Looks, tells and asks.
+/// Tells and asks.
 pub(super) struct Asking {
     line: Line,
     output: Output,
     person: Option<Person>,
-    /// What was told, or asked here.
+    /// What was told, or waits to be asked here.
     told: HashSet<ApprovalId>,
-    /// Those of them that others are to answer.
+    /// What others are to answer.
     open: Vec<ApprovalId>,
-    /// A question stands there without an answer.
-    prompting: bool,
+    /// What the person is to be asked next.
+    next: VecDeque<Approval>,
+    /// What the person is asked now.
+    now: Option<Question>,
 }
 
 impl Asking {
     /// Goes to the daemon by a way of its own.
     pub(super) fn new(line: &Line, output: &Output) -> Self {
-        let (line, output) = (line.clone(), *output);
-        Self { line, output, person: None, told: HashSet::new(), open: Vec::new(), prompting: false }
+        Self {
+            line: line.clone(),
+            output: *output,
+            person: None,
+            told: HashSet::new(),
+            open: Vec::new(),
+            next: VecDeque::new(),
+            now: None,
+        }
     }
 
     /// Whether something was told that others are to answer.
@@ -64,118 +63,117 @@ impl Asking {
         !self.open.is_empty()
     }
 
-    /// Waits for the next news of this turn.
-    pub(super) async fn news(&mut self, turn: &Turn) -> News {
-        let which = ApprovalQuery { status: Some(ApprovalStatus::Pending), session: Some(turn.session_id.to_string()) };
-        loop {
-            match self.line.once(async |client| client.approvals(&which).await).await {
-                Ok(reply) => {
-                    let pending = reply.value.approvals;
-                    let gone = self.open.iter().position(|id| pending.iter().all(|approval| approval.id != *id));
-                    if let Some(at) = gone
-                        && let Some(answered) = self.seen(&self.open[at].clone()).await
-                    {
-                        self.open.remove(at);
-                        return News::Answered(Box::new(answered));
-                    }
-                    let is_new = |approval: &Approval| approval.turn_id == turn.id && !self.told.contains(&approval.id);
-                    if let Some(approval) = pending.into_iter().find(is_new) {
-                        return News::Asked(Box::new(approval));
-                    }
-                }
-                // It will not say anything else later.
-                Err(error @ Error::TooOld { .. }) => return never(&error).await,
-                Err(error) if error.code() == Some(Code::Forbidden) => return never(&error).await,
-                // Whoever waits for the turn notices what is wrong.
-                Err(_) => {}
-            }
-            sleep(LOOK).await;
+    /// Codex asks that, or still does.
+    pub(super) fn asked(&mut self, approval: Approval, live: &mut Live) {
+        if approval.status != ApprovalStatus::Pending || !self.told.insert(approval.id.clone()) {
+            return;
+        }
+        if self.output.can_ask() && !is_in_background() {
+            self.next.push_back(approval);
+            self.go_on(live);
+        } else {
+            live.question(&asked::whole(&approval, LINES), &approval.changes);
+            self.leave_open(&approval, live);
         }
     }
 
-    /// Tells them; a person is asked, until that moment.
-    pub(super) async fn tell(&mut self, news: News, until: Option<Instant>) {
-        let approval = match news {
-            News::Asked(approval) => approval,
-            News::Answered(approval) => return self.answered(&approval),
-        };
-        self.told.insert(approval.id.clone());
-        self.output.styled_aside(&asked::whole(&approval, LINES));
-        if !self.output.can_ask() || is_in_background() {
-            return self.leave_open(&approval);
+    /// That was answered, here or elsewhere.
+    pub(super) fn resolved(&mut self, approval: &Approval, live: &mut Live) {
+        self.next.retain(|next| next.id != approval.id);
+        let is_now = self.now.as_ref().is_some_and(|now| now.approval.id == approval.id);
+        let was_open = self.open.iter().position(|open| *open == approval.id);
+        if let Some(at) = was_open {
+            self.open.remove(at);
         }
-        let ended = async {
-            match until {
-                Some(until) => sleep_until(until).await,
-                None => future::pending().await,
-            }
-        };
-        let mut person = self.person.take().unwrap_or_else(Person::new);
-        person.forget();
-        self.prompting = true;
-        let output = self.output;
-        let verdict = tokio::select! {
-            verdict = ask(&mut person, &output, &approval) => Some(verdict),
-            now = self.resolved(&approval.id) => {
-                self.leave_prompt();
-                match now {
-                    Some(now) => self.answered(&now),
-                    None => output.note("Codex does not wait for that any more"),
-                }
-                None
-            }
-            () = ended => {
-                self.leave_prompt();
-                self.leave_open(&approval);
-                None
-            }
-        };
-        self.person = Some(person);
-        match verdict {
-            Some(Some(verdict)) => {
-                self.prompting = false;
-                self.decide(&approval, &verdict).await;
-            }
-            Some(None) => {
-                self.leave_prompt();
-                self.leave_open(&approval);
-            }
-            None => {}
+        if is_now {
+            self.now = None;
+            live.withdraw();
+        }
+        if is_now || was_open.is_some() {
+            live.note(&meanwhile(approval));
+        }
+        self.go_on(live);
+    }
+
+    /// The next line that the person types; nothing when nobody types any more. Never, while nobody is asked.
+    pub(super) async fn line(&mut self) -> Option<String> {
+        match (&self.now, &mut self.person) {
+            (Some(_), Some(person)) => person.line().await,
+            _ => future::pending().await,
         }
     }
 
-    /// Ends the line on which a question stands.
-    pub(super) fn leave_prompt(&mut self) {
-        if std::mem::take(&mut self.prompting) {
-            self.output.styled_aside("\n");
+    /// The person has typed that.
+    pub(super) async fn typed(&mut self, line: Option<String>, live: &mut Live) {
+        let Some(mut question) = self.now.take() else { return };
+        let Some(line) = line else {
+            live.withdraw();
+            return self.leave_open(&question.approval, live);
+        };
+        live.answered();
+        match question.answer(line.trim()) {
+            Some(verdict) => {
+                self.decide(question.approval, &verdict, live).await;
+                self.go_on(live);
+            }
+            None => self.put(question, live),
         }
     }
 
-    async fn decide(&mut self, approval: &Approval, verdict: &Verdict) {
+    /// Nobody waits any more, and nobody is asked. `leaves`: what is asked now is told to be open.
+    pub(super) fn close(&mut self, leaves: bool, live: &mut Live) {
+        self.next.clear();
+        if let Some(question) = self.now.take() {
+            live.withdraw();
+            if leaves {
+                self.leave_open(&question.approval, live);
+            }
+        }
+    }
+
+    /// Asks the next one.
+    fn go_on(&mut self, live: &mut Live) {
+        if self.now.is_some() {
+            return;
+        }
+        let Some(approval) = self.next.pop_front() else { return };
+        live.question(&asked::whole(&approval, LINES), &approval.changes);
+        self.person.get_or_insert_with(Person::new).forget();
+        self.put(Question::new(approval), live);
+    }
+
+    fn put(&mut self, question: Question, live: &mut Live) {
+        // Nobody sees a question that can't be written.
+        match live.ask(&question.prompt()) {
+            Ok(()) => self.now = Some(question),
+            Err(_) => self.leave_open(&question.approval, live),
+        }
+    }
+
+    async fn decide(&mut self, approval: Approval, verdict: &Verdict, live: &mut Live) {
         match self.line.once(async |client| client.decide(approval.id.as_str(), verdict).await).await {
-            Ok(now) => self.output.aside(&asked::outcome(&now)),
+            Ok(now) => live.aside(&asked::outcome(&now)),
             Err(error) if error.code() == Some(Code::ApprovalResolved) => match self.seen(&approval.id).await {
-                Some(now) => self.answered(&now),
-                None => self.output.note(&error.to_string()),
+                Some(now) => live.note(&meanwhile(&now)),
+                None => live.note(&error.to_string()),
             },
             Err(error) if error.is_cut() => {
+                live.end_of_line();
                 output::error(&format!("the answer may not have been heard: {error}"));
+                // It comes again with the connection, if it was not.
                 self.told.remove(&approval.id);
             }
             Err(error) => {
+                live.end_of_line();
                 output::error(&error.to_string());
-                self.leave_open(approval);
+                self.leave_open(&approval, live);
             }
         }
     }
 
-    fn answered(&self, approval: &Approval) {
-        self.output.note(&format!("answered meanwhile: {}", asked::outcome(approval)));
-    }
-
     /// Others may answer it.
-    fn leave_open(&mut self, approval: &Approval) {
-        self.output.note(&how(approval));
+    fn leave_open(&mut self, approval: &Approval, live: &mut Live) {
+        live.note(&asked::how(approval));
         self.open.push(approval.id.clone());
     }
 
@@ -184,52 +182,89 @@ impl Asking {
         let reply = self.line.once(async |client| client.approval(id.as_str()).await).await;
         reply.ok().map(|reply| reply.value)
     }
+}
 
-    /// Waits until it is no longer open; nothing when it is not there any more.
-    async fn resolved(&mut self, id: &ApprovalId) -> Option<Approval> {
-        loop {
-            sleep(LOOK).await;
-            match self.line.once(async |client| client.approval(id.as_str()).await).await {
-                Ok(now) if now.status != ApprovalStatus::Pending => return Some(now.value),
-                Err(error) if error.code() == Some(Code::NoApproval) => return None,
-                _ => {}
-            }
+fn meanwhile(approval: &Approval) -> String {
+    format!("answered meanwhile: {}", asked::outcome(approval))
+}
+
+/// What a person is asked, and what they have said so far.
+struct Question {
+    approval: Approval,
+    answers: BTreeMap<String, Vec<String>>,
+}
+
+impl Question {
+    fn new(approval: Approval) -> Self {
+        Self { approval, answers: BTreeMap::new() }
+    }
+
+    /// The one that is asked next.
+    fn next(&self) -> Option<&types::Question> {
+        self.approval.questions.iter().find(|question| !self.answers.contains_key(&question.id))
+    }
+
+    /// What stands before the cursor.
+    fn prompt(&self) -> String {
+        if let Some(question) = self.next() {
+            return format!("answer to {}: ", question.id);
         }
+        let words: Vec<&str> = self.offered().map(|(.., shown)| *shown).collect();
+        format!("{}? ", words.join(", "))
+    }
+
+    fn offered(&self) -> impl Iterator<Item = &'static (Decision, &'static str, &'static str, &'static str)> {
+        OFFERED.iter().filter(|(decision, ..)| self.approval.decisions.contains(decision))
+    }
+
+    /// What the person decides by what they typed, as soon as that is known.
+    fn answer(&mut self, line: &str) -> Option<Verdict> {
+        if self.approval.questions.is_empty() {
+            let line = line.to_lowercase();
+            let found = self.offered().find(|(_, short, long, _)| line == *short || line == *long);
+            return found.map(|(decision, ..)| Verdict::Decision(*decision));
+        }
+        let id = self.next()?.id.clone();
+        if !line.is_empty() {
+            self.answers.insert(id, vec![line.to_owned()]);
+        }
+        self.next().is_none().then(|| Verdict::Answers(std::mem::take(&mut self.answers)))
     }
 }
 
-async fn never(_: &Error) -> News {
-    future::pending().await
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
 
-/// What the person decides, or answers; nothing when nobody types any more.
-async fn ask(person: &mut Person, output: &Output, approval: &Approval) -> Option<Verdict> {
-    if !approval.questions.is_empty() {
-        let mut answers = std::collections::BTreeMap::new();
-        for question in &approval.questions {
-            let answer = loop {
-                let line = prompted(person, output, &format!("answer to {}: ", question.id)).await?;
-                if !line.is_empty() {
-                    break line;
-                }
-            };
-            answers.insert(question.id.clone(), vec![answer]);
-        }
-        return Some(Verdict::Answers(answers));
-    }
-    let offered: Vec<_> = OFFERED.iter().filter(|(decision, ..)| approval.decisions.contains(decision)).collect();
-    let words: Vec<&str> = offered.iter().map(|(.., shown)| *shown).collect();
-    let question = format!("{}? ", words.join(", "));
-    loop {
-        let line = prompted(person, output, &question).await?.to_lowercase();
-        if let Some((decision, ..)) = offered.iter().find(|(_, short, long, _)| line == *short || line == *long) {
-            return Some(Verdict::Decision(*decision));
-        }
-    }
-}
+    use super::*;
 
-async fn prompted(person: &mut Person, output: &Output, question: &str) -> Option<String> {
-    // Nobody sees a question that can't be written.
-    output.ask(question).ok()?;
-    Some(person.line().await?.trim().to_owned())
+    fn question(more: Value) -> Question {
+        let mut object = json!({"id": "a1", "sessionId": "s1", "turnId": "u1", "kind": "command", "status": "pending",
+            "decisions": ["accept", "cancel"], "requestedAt": "2026-01-01T00:00:00.000Z",
+            "expiresAt": "2026-01-02T00:00:00.000Z"});
+        object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Question::new(serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn a_decision_is_one_of_those_that_are_offered() {
+        let mut question = question(json!({}));
+        assert_eq!(question.prompt(), "[y]es, [c]ancel the turn? ");
+        for line in ["", "what", "n", "no", "always"] {
+            assert_eq!(question.answer(line), None, "{line}");
+        }
+        assert_eq!(question.answer("YES"), Some(Verdict::Decision(Decision::Accept)));
+        assert_eq!(question.answer("c"), Some(Verdict::Decision(Decision::Cancel)));
+    }
+
+    #[test]
+    fn every_question_has_its_own_answer() {
+        let questions = json!([{"id": "a", "question": "A?"}, {"id": "b", "question": "B?"}]);
+        let mut question = question(json!({ "questions": questions }));
+        assert_eq!((question.prompt().as_str(), question.answer("one")), ("answer to a: ", None));
+        assert_eq!((question.prompt().as_str(), question.answer("")), ("answer to b: ", None));
+        let answers =
+            BTreeMap::from([("a", "one"), ("b", "two")].map(|(id, said)| (id.to_owned(), vec![said.to_owned()])));
+        assert_eq!(question.answer("two"), Some(Verdict::Answers(answers)));
+    }
 }

@@ -1,7 +1,7 @@
 //! `codexd continue`: a further turn of a session.
 
 use clap::{Args, ValueEnum};
-use client::{NewTurn, OnBusy};
+use client::{NewTurn, OnBusy, OnHeld};
 
 use super::{
     input::{Input, InputArgs},
@@ -25,17 +25,34 @@ pub(crate) struct ContinueArgs {
     last: bool,
     #[command(flatten)]
     input: InputArgs,
-    /// What happens when the session has work already: the turn waits, or it is refused [default: queue]
+    /// What happens when the session has work already [default: queue]
     #[arg(long, value_name = "WHAT")]
     on_busy: Option<WhenBusy>,
+    /// What happens when another process has the session's thread open [default: fail]
+    #[arg(long, value_name = "WHAT")]
+    on_held: Option<WhenHeld>,
     #[command(flatten)]
     work: WorkArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum WhenBusy {
+    /// The turn waits until the ones before it have ended
     Queue,
+    /// It is refused
     Reject,
+    /// The prompt is added to the turn that runs
+    Steer,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum WhenHeld {
+    /// The turn is refused
+    Fail,
+    /// It waits until the other process lets the thread go
+    Wait,
+    /// The session goes on with a copy of the thread
+    Fork,
 }
 
 impl ContinueArgs {
@@ -63,6 +80,12 @@ pub(crate) async fn run(args: ContinueArgs, globals: &Globals) -> anyhow::Result
         on_busy: args.on_busy.map(|what| match what {
             WhenBusy::Queue => OnBusy::Queue,
             WhenBusy::Reject => OnBusy::Reject,
+            WhenBusy::Steer => OnBusy::Steer,
+        }),
+        on_held: args.on_held.map(|what| match what {
+            WhenHeld::Fail => OnHeld::Fail,
+            WhenHeld::Wait => OnHeld::Wait,
+            WhenHeld::Fork => OnHeld::Fork,
         }),
     };
     let mut line = Line::open(globals)?;
@@ -72,10 +95,10 @@ pub(crate) async fn run(args: ContinueArgs, globals: &Globals) -> anyhow::Result
         None => resolve::last(&mut line, &spinner, &Output::new(globals.json)).await?,
     };
     drop(spinner);
-    work::run(&args.work, globals, line, async |client, key| {
+    work::run(&args.work, globals, line, Some(&session.id), async |client, key| {
         let submitted = client.submit(session.id.as_str(), &new, Some(key), None).await?;
-        let turn = &submitted.turn;
-        Ok(Taken { session: turn.session_id.clone(), turn: turn.id.clone(), replayed: submitted.replayed })
+        let (session, turn) = (submitted.turn.session_id.clone(), submitted.turn.id.clone());
+        Ok(Taken { session, turn, replayed: submitted.replayed, json: submitted.json })
     })
     .await
 }

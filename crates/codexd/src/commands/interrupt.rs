@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
-use client::{Error, PageQuery, Reply};
+use client::Reply;
 use serde_json::{Map, Value};
-use types::{Code, Turn, TurnId, TurnStatus};
+use types::{Code, Turn, TurnStatus};
 
 use super::{line::Line, resolve, wait};
 use crate::{
@@ -17,10 +17,6 @@ use crate::{
 
 /// How long its end is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// How many turns are asked for at once, and how many of the newest are looked through.
-const PAGE: u32 = 50;
-const LOOKED_THROUGH: usize = 1000;
 
 /// Which turn.
 #[derive(Debug, Args)]
@@ -35,7 +31,10 @@ pub(crate) async fn run(args: InterruptArgs, globals: &Globals) -> anyhow::Resul
     let output = Output::new(globals.json);
     let mut line = Line::open(globals)?;
     let spinner = Spinner::start("asking codexd");
-    let id = meant(&mut line, &spinner, &args.which).await?;
+    let id = match resolve::turn(&mut line, &spinner, &args.which, true).await? {
+        Ok(turn) => turn,
+        Err(session) => bail!("no turn of the session {session} runs or waits"),
+    };
     spinner.say("interrupting");
     let asked = line.ask(&spinner, async |client| client.interrupt(id.as_str(), Some(PATIENCE)).await).await;
     let turn = match asked {
@@ -64,36 +63,4 @@ fn tell(output: &Output, turn: &Reply<Turn>) -> anyhow::Result<()> {
         output.note(&format!("it has not ended within {seconds} s; see how it goes on with: codexd turn wait {id}"));
     }
     Ok(())
-}
-
-async fn meant(line: &mut Line, spinner: &Spinner, given: &str) -> anyhow::Result<TurnId> {
-    if let Ok(id) = TurnId::parse(given) {
-        match line.ask(spinner, async |client| client.turn(id.as_str(), None).await).await {
-            Err(Error::Refused { code: Some(Code::NoTurn), .. }) => {}
-            turn => return Ok(turn?.value.id),
-        }
-    }
-    let session = resolve::session(line, spinner, given).await?;
-    let mut which = PageQuery { limit: Some(PAGE), newest_first: true, ..PageQuery::default() };
-    let mut waiting: Option<TurnId> = None;
-    let mut looked = 0;
-    loop {
-        let page = line.ask(spinner, async |client| client.turns(session.id.as_str(), &which).await).await?.value;
-        looked += page.turns.len();
-        for turn in page.turns {
-            match turn.status {
-                TurnStatus::Running => return Ok(turn.id),
-                TurnStatus::Queued => waiting = Some(turn.id),
-                _ => {}
-            }
-        }
-        which.cursor = page.next_cursor;
-        if which.cursor.is_none() || looked >= LOOKED_THROUGH {
-            break;
-        }
-    }
-    match waiting {
-        Some(turn) => Ok(turn),
-        None => bail!("no turn of the session {} runs or waits", session.id),
-    }
 }

@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use client::{Client, Error};
+use client::{Client, Error, EventQuery, Events};
+use types::EventId;
 
 use super::reach;
 use crate::{globals::Globals, output::Spinner};
@@ -43,6 +44,11 @@ impl Line {
         self.end = end;
     }
 
+    /// What happens in a session, or in all: from now on, or from behind an event.
+    pub(super) fn events(&self, session: Option<String>, after: Option<EventId>) -> Events {
+        self.client.events(EventQuery { session, after, patience: PATIENCE, was_there: self.heard })
+    }
+
     /// Asks once. What fails is for the caller to judge; the next question goes to whatever daemon is there then.
     pub(super) async fn once<T>(&mut self, call: impl AsyncFn(&Client) -> Result<T, Error>) -> Result<T, Error> {
         let answer = call(&self.client).await;
@@ -59,6 +65,15 @@ impl Line {
         &mut self,
         spinner: &Spinner,
         call: impl AsyncFn(&Client) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.ask_telling(call, |text| spinner.tell(text)).await
+    }
+
+    /// The same; what is to be known meanwhile is told that way.
+    pub(super) async fn ask_telling<T>(
+        &mut self,
+        call: impl AsyncFn(&Client) -> Result<T, Error>,
+        mut tell: impl FnMut(&str),
     ) -> Result<T, Error> {
         let mut cut: Option<Instant> = None;
         let mut pause = FIRST_PAUSE;
@@ -78,7 +93,7 @@ impl Line {
                 return Err(error);
             }
             if pause == FIRST_PAUSE {
-                spinner.tell("the connection to the daemon broke off; trying again");
+                tell("the connection to the daemon broke off; trying again");
             }
             tokio::time::sleep(pause).await;
             pause = LONGEST_PAUSE.min(pause * 2);

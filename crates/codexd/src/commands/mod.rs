@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `line` | reaching the daemon, and again when it was restarted under the command |
 //! | `prompt`, `input` | a prompt in all the ways in which it can be given, and what goes with it |
-//! | `resolve` | which session is meant |
-//! | `work`, `wait`, `tell` | asking for a turn, waiting for its end, telling how it ended |
+//! | `resolve` | which session is meant, or which turn |
+//! | `work`, `wait`, `tell` | asking for a turn, watching it until its end, telling how it ended |
 //! | `asking`, `person`, `leave` | what Codex asks while somebody waits, who answers it, and Ctrl-C |
 //! | `page` | a part of a long answer |
 
@@ -17,6 +17,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod continue_;
 pub(crate) mod demo;
+pub(crate) mod fork;
 pub(crate) mod gc;
 pub(crate) mod hooks;
 pub(crate) mod import;
@@ -25,8 +26,10 @@ pub(crate) mod man;
 pub(crate) mod sessions;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod steer;
 pub(crate) mod token;
 pub(crate) mod turn;
+pub(crate) mod watch;
 
 mod asking;
 mod input;

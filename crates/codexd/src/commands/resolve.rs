@@ -1,8 +1,8 @@
-//! Which session is meant: an id, the id of a thread, the beginning of an id, or the last one.
+//! Which session is meant: an id, the id of a thread, the beginning of an id, or the last one; and which turn of it.
 
 use anyhow::bail;
-use client::{Archived, Error, Reply, SessionQuery};
-use types::{Code, Session};
+use client::{Archived, Error, PageQuery, Reply, SessionQuery};
+use types::{Code, Session, SessionId, TurnId, TurnStatus};
 
 use super::line::Line;
 use crate::{
@@ -16,8 +16,11 @@ const PREFIX_CHARS: usize = 4;
 /// How many candidates of a beginning are shown.
 const CANDIDATES: u32 = 10;
 
-/// How many of the newest sessions are looked through for one in this folder.
+/// How many of the newest sessions are looked through for one in this folder, and of the newest turns for one that has not ended.
 const LOOKED_THROUGH: usize = 1000;
+
+/// How many turns are asked for at once.
+const TURNS: u32 = 50;
 
 /// Finds the session that somebody named.
 pub(super) async fn session(line: &mut Line, spinner: &Spinner, given: &str) -> anyhow::Result<Reply<Session>> {
@@ -94,13 +97,49 @@ pub(super) async fn last(line: &mut Line, spinner: &Spinner, output: &Output) ->
     Ok(session)
 }
 
+/// The turn that somebody named; of a session the one that runs, else, if that will do, the first that waits. The session when
+/// there is none in it.
+pub(super) async fn turn(
+    line: &mut Line,
+    spinner: &Spinner,
+    given: &str,
+    waiting_will_do: bool,
+) -> anyhow::Result<Result<TurnId, SessionId>> {
+    if let Ok(id) = TurnId::parse(given) {
+        match line.ask(spinner, async |client| client.turn(id.as_str(), None).await).await {
+            Err(Error::Refused { code: Some(Code::NoTurn), .. }) => {}
+            turn => return Ok(Ok(turn?.value.id)),
+        }
+    }
+    let session = session(line, spinner, given).await?.value.id;
+    let mut which = PageQuery { limit: Some(TURNS), newest_first: true, ..PageQuery::default() };
+    let mut waiting: Option<TurnId> = None;
+    let mut looked = 0;
+    loop {
+        let page = line.ask(spinner, async |client| client.turns(session.as_str(), &which).await).await?.value;
+        looked += page.turns.len();
+        for turn in page.turns {
+            match turn.status {
+                TurnStatus::Running => return Ok(Ok(turn.id)),
+                TurnStatus::Queued => waiting = Some(turn.id),
+                _ => {}
+            }
+        }
+        which.cursor = page.next_cursor;
+        if which.cursor.is_none() || looked >= LOOKED_THROUGH {
+            break;
+        }
+    }
+    Ok(waiting.filter(|_| waiting_will_do).ok_or(session))
+}
+
 fn named(session: &Session) -> String {
     format!("{} \"{}\"", session.id, session.title)
 }
 
 #[cfg(test)]
 mod tests {
-    use types::{ApprovalPolicy, Sandbox, SessionId, Timestamp};
+    use types::{ApprovalPolicy, Sandbox, Timestamp};
 
     use super::*;
 

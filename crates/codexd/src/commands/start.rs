@@ -53,13 +53,14 @@ pub(crate) async fn run(args: StartArgs, globals: &Globals) -> anyhow::Result<Ex
         labels: input::labels(args.label),
     };
     let line = Line::open(globals)?;
-    work::run(&args.work, globals, line, async |client, key| {
+    work::run(&args.work, globals, line, None, async |client, key| {
         let made = client.create_session(&new, Some(key), None).await?;
         let turn = made.turn.as_ref().ok_or_else(|| Error::BadAnswer {
             call: "POST /v1/sessions".to_owned(),
             reason: "it tells no turn".to_owned(),
         })?;
-        Ok(Taken { session: made.session.id.clone(), turn: turn.id.clone(), replayed: made.replayed })
+        let (session, turn) = (made.session.id.clone(), turn.id.clone());
+        Ok(Taken { session, turn, replayed: made.replayed, json: made.json })
     })
     .await
 }

@@ -2,17 +2,30 @@
 
 use client::Reply;
 use serde_json::{Map, Value};
-use types::{Delivery, ItemBody, Turn, TurnStatus};
+use types::{Delivery, ItemBody, ItemId, Turn, TurnStatus};
 
 use super::page::PageArgs;
 use crate::{
     exit::Exit,
-    output::{self, Output},
+    output::{self, Output, live::Live},
 };
 
 /// Tells how a turn ended, or that it has not. `items`: an object has them, too.
 pub(super) fn tell(output: &Output, turn: &Reply<Turn>, page: &PageArgs, items: bool) -> anyhow::Result<Exit> {
-    if output.json() {
+    tell_after(output, turn, page, items, None)
+}
+
+/// The same without what stands there already.
+pub(super) fn tell_after(
+    output: &Output,
+    turn: &Reply<Turn>,
+    page: &PageArgs,
+    items: bool,
+    shown: Option<&Live>,
+) -> anyhow::Result<Exit> {
+    if shown.is_some_and(|shown| shown.has_shown_answer(turn)) {
+        // It was seen as it came.
+    } else if output.json() {
         output.object(object(&turn.json, page, items)?.as_bytes())?;
     } else if let Some(answer) = &turn.answer {
         // Parts join without a gap for whoever takes one newline off each.
@@ -22,8 +35,10 @@ pub(super) fn tell(output: &Output, turn: &Reply<Turn>, page: &PageArgs, items: 
     if let Some(told) = turn.answer.as_ref().and_then(|answer| page.cut(answer).told(turn.id.as_str())) {
         output.note(&told);
     }
-    for warning in warnings(turn) {
-        output.note(&format!("warning: {warning}"));
+    for (item, warning) in warnings(turn) {
+        if !shown.is_some_and(|shown| shown.has_warned(item)) {
+            output.note(&format!("warning: {warning}"));
+        }
     }
     if let Some(told) = declined(turn) {
         output.note(&told);
@@ -79,9 +94,9 @@ fn hint(turn: &Turn) -> Option<String> {
 }
 
 /// The warnings among what happened.
-pub(super) fn warnings(turn: &Turn) -> impl Iterator<Item = &str> {
+pub(super) fn warnings(turn: &Turn) -> impl Iterator<Item = (&ItemId, &str)> {
     turn.items.iter().filter_map(|item| match &item.body {
-        ItemBody::Warning { message } => Some(message.as_str()),
+        ItemBody::Warning { message } => Some((&item.id, message.as_str())),
         _ => None,
     })
 }

@@ -11,7 +11,7 @@ use super::{
     line::Line,
     page::PageArgs,
     tell::{declined, reason, tell, verdict},
-    wait::{self, WaitArgs, until_it_ends},
+    wait::{self, Awaited, WaitArgs, until_it_ends},
     work::{self, Taken, WorkArgs},
 };
 use crate::{
@@ -67,23 +67,19 @@ pub(crate) async fn run(command: TurnCommand, globals: &Globals) -> anyhow::Resu
             let turn = id(&turn)?;
             let began = Instant::now();
             let mut wishes = Wishes::new()?;
-            until_it_ends(
-                &wait,
-                &Output::new(globals.json),
-                &mut Line::open(globals)?,
-                &turn,
-                false,
-                began,
-                &mut wishes,
-            )
-            .await
+            let awaited = Awaited { turn, known: false, events: None, shown: false, began };
+            until_it_ends(&wait, &Output::new(globals.json), &mut Line::open(globals)?, awaited, &mut wishes).await
         }
         TurnCommand::Retry { turn, force, work } => {
             let turn = id(&turn)?;
-            let line = Line::open(globals)?;
-            let result = work::run(&work, globals, line, async |client, key| {
+            let mut line = Line::open(globals)?;
+            let spinner = Spinner::start("asking codexd");
+            let old = line.ask(&spinner, async |client| client.turn(turn.as_str(), None).await).await?;
+            drop(spinner);
+            let result = work::run(&work, globals, line, Some(&old.session_id), async |client, key| {
                 let new = client.retry(turn.as_str(), force, Some(key)).await?;
-                Ok(Taken { session: new.session_id.clone(), turn: new.id.clone(), replayed: new.replayed })
+                let (session, turn) = (new.session_id.clone(), new.id.clone());
+                Ok(Taken { session, turn, replayed: new.replayed, json: new.json })
             })
             .await;
             result.map_err(|error| if force { error } else { in_words_of_the_cli(error, &turn) })

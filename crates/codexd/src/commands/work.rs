@@ -1,16 +1,16 @@
-//! Asking for a turn: what `start`, `continue` and `turn retry` do from the request on.
+//! Asking for a turn: what `start`, `continue` and `turn retry` do from the request on, or from just before it.
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use clap::Args;
-use client::{Client, Error};
-use serde_json::json;
-use types::{SessionId, TurnId};
+use client::{Client, Error, Events, Told};
+use types::{EventId, SessionId, TurnId};
 
 use super::{
     leave::Wishes,
     line::Line,
-    wait::{WaitArgs, until_it_ends},
+    wait::{Awaited, WaitArgs, until_it_ends},
 };
 use crate::{
     exit::{Exit, Left},
@@ -37,13 +37,16 @@ pub(super) struct Taken {
     pub(super) turn: TurnId,
     /// An earlier request with this key had begun it.
     pub(super) replayed: bool,
+    /// What the daemon answered.
+    pub(super) json: Bytes,
 }
 
-/// Asks for the turn and waits for it, or not.
+/// Asks for the turn, in a session or in a new one, and waits for it, or not.
 pub(super) async fn run(
     args: &WorkArgs,
     globals: &Globals,
     mut line: Line,
+    session: Option<&SessionId>,
     ask: impl AsyncFn(&Client, &str) -> Result<Taken, Error>,
 ) -> anyhow::Result<Exit> {
     let output = Output::new(globals.json);
@@ -52,35 +55,69 @@ pub(super) async fn run(
     let mut wishes = Wishes::new()?;
     let spinner = Spinner::start("asking codexd");
     let taken = tokio::select! {
-        taken = line.ask(&spinner, async |client| ask(client, &key).await) => taken,
+        taken = take(args, &mut line, session, &spinner, async |client| ask(client, &key).await) => taken,
         _ = wishes.next() => {
             let again = format!("the same command with `--idempotency-key {key}` starts nothing twice");
             return Err(Left::new(None, format!("no longer waiting; the turn may have begun all the same: {again}")).into());
         }
     };
     drop(spinner);
-    let taken = taken.inspect_err(|error| {
+    let (events, taken) = taken.inspect_err(|error| {
         if error.is_cut() && !matches!(error, Error::NoDaemon { .. }) {
             output.note(&format!(
                 "the turn may have begun all the same; the same command with `--idempotency-key {key}` starts nothing twice"
             ));
         }
     })?;
-    let Taken { session, turn, replayed } = taken;
+    let Taken { session: of, turn, replayed, json } = taken;
     if replayed {
         output.note("this idempotency key was used before: no new turn was begun");
     }
     if args.detach {
         if output.json() {
-            output.object(&serde_json::to_vec(&json!({ "session": session, "turn": turn }))?)?;
+            output.object(&json)?;
         } else {
-            output.text(&format!("session {session}\nturn {turn}"))?;
+            output.text(&format!("session {of}\nturn {turn}"))?;
         }
         return Ok(Exit::Completed);
     }
     // At once: whatever happens to this command, nobody loses them.
-    output.note(&format!("session {session} turn {turn}"));
-    until_it_ends(&args.wait, &output, &mut line, &turn, true, began, &mut wishes).await
+    output.note(&format!("session {of} turn {turn}"));
+    let events = match session {
+        // Of a session that is new everything is watched, from its beginning.
+        None if !replayed => Some(line.events(Some(of.to_string()), Some(EventId(0)))),
+        // What an earlier request began may have gone far.
+        _ => events.filter(|_| !replayed),
+    };
+    let awaited = Awaited { turn, known: true, events, shown: true, began };
+    until_it_ends(&args.wait, &output, &mut line, awaited, &mut wishes).await
+}
+
+/// Watches the session first, so that nothing of the turn is missed, and then asks.
+async fn take(
+    args: &WorkArgs,
+    line: &mut Line,
+    session: Option<&SessionId>,
+    spinner: &Spinner,
+    ask: impl AsyncFn(&Client) -> Result<Taken, Error>,
+) -> Result<(Option<Events>, Taken), Error> {
+    let mut events = session.filter(|_| !args.detach).map(|session| line.events(Some(session.to_string()), None));
+    if let Some(stream) = &mut events {
+        loop {
+            match stream.next().await {
+                Ok(Told::Connected { .. }) => break,
+                Ok(Told::Lost { .. }) => spinner.tell("the connection to the daemon broke off; trying again"),
+                Ok(_) => {}
+                // Whoever asks is told why, if it matters.
+                Err(_) => {
+                    events = None;
+                    break;
+                }
+            }
+        }
+    }
+    let taken = line.ask(spinner, ask).await?;
+    Ok((events, taken))
 }
 
 /// A key is a header, so it is plain; the daemon has bounds of its own.

@@ -6,13 +6,9 @@
 
 use std::fmt::Write as _;
 
-use anstyle::{AnsiColor, Style};
 use types::{Approval, ApprovalKind, ApprovalStatus, ChangeKind, FileChange};
 
-use super::{BOLD, DIM, GOOD};
-
-const GONE: Style = AnsiColor::Red.on_default();
-const PLACE: Style = AnsiColor::Cyan.on_default();
+use super::{BOLD, DIM, diff};
 
 /// What it asks, in one line.
 pub(crate) fn one_line(approval: &Approval) -> String {
@@ -44,15 +40,7 @@ pub(crate) fn whole(approval: &Approval, most: usize) -> String {
     }
     for change in &approval.changes {
         let _ = writeln!(text, "  {BOLD}{} {}{BOLD:#}", verb(change), flat(&change.path));
-        for line in cut(&diff(change), most) {
-            let style = match line.as_bytes() {
-                [b'+', ..] => GOOD,
-                [b'-', ..] => GONE,
-                [b'@', b'@', ..] => PLACE,
-                _ => Style::new(),
-            };
-            let _ = writeln!(text, "  {style}{line}{style:#}");
-        }
+        text.push_str(&diff::coloured(cut(&diff::unified(change.kind, &visible(&change.diff)), most)));
     }
     for question in &approval.questions {
         let _ = writeln!(text, "  {}: {}", flat(&question.id), flat(&question.question));
@@ -81,6 +69,16 @@ pub(crate) fn outcome(approval: &Approval) -> String {
     approval.resolved_by.as_ref().map_or_else(|| what.to_owned(), |by| format!("{what} (by {})", flat(by)))
 }
 
+/// How what Codex asks is answered from here.
+pub(crate) fn how(approval: &Approval) -> String {
+    let id = &approval.id;
+    if approval.questions.is_empty() {
+        return format!("answer with: codexd approvals accept {id} | codexd approvals decline {id}");
+    }
+    let answers: Vec<String> = approval.questions.iter().map(|question| format!("{}=…", question.id)).collect();
+    format!("answer with: codexd approvals answer {id} {} | codexd approvals decline {id}", answers.join(" "))
+}
+
 /// What it is about.
 pub(crate) const fn what(kind: ApprovalKind) -> &'static str {
     match kind {
@@ -99,20 +97,6 @@ const fn verb(change: &FileChange) -> &'static str {
         ChangeKind::Delete => "delete",
         ChangeKind::Move => "move",
     }
-}
-
-/// A change as a diff. Of a file that comes or goes Codex may tell the content alone.
-fn diff(change: &FileChange) -> String {
-    let text = visible(&change.diff);
-    let mark = match change.kind {
-        ChangeKind::Add => "+",
-        ChangeKind::Delete => "-",
-        ChangeKind::Update | ChangeKind::Move => "",
-    };
-    if text.starts_with("@@ ") || text.starts_with("--- ") {
-        return text;
-    }
-    text.lines().map(|line| format!("{mark}{line}\n")).collect()
 }
 
 fn cut(text: &str, most: usize) -> impl Iterator<Item = String> {
@@ -199,7 +183,7 @@ mod tests {
             "{told}"
         );
         assert!(
-            text.contains(&format!("{GOOD}+one{GOOD:#}")) && text.contains(&format!("{GONE}-x{GONE:#}")),
+            text.contains(&format!("{}+one", diff::NEW)) && text.contains(&format!("{}-x", diff::GONE)),
             "{text:?}"
         );
     }

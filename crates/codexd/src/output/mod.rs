@@ -10,20 +10,27 @@
 //!   person who reads it.
 //! - **Our words** may have colours, which `anstream` takes out where nobody sees them (a pipe, `NO_COLOR`). Whatever
 //!   foreign text is in them is cleaned first, always.
-//! - A reader who has gone (`| head`) ends the output and is no error: the command's result stays what it was.
+//! - A reader who has gone (`| head`) ends the output and is no error: the command's result stays what it was. What flows
+//!   ([`Output::flow`] and its like) tells it, because nobody is left for whom it would go on ([`is_gone`]).
 
 pub(crate) mod asked;
+pub(crate) mod brief;
 mod clean;
+mod diff;
+mod gone;
 pub(crate) mod items;
+pub(crate) mod live;
 mod progress;
 pub(crate) mod table;
+pub(crate) mod watched;
 mod width;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 
-pub(crate) use clean::{clean, clean_line};
+pub(crate) use clean::{Cleaner, clean, clean_line};
+pub(crate) use gone::gone;
 pub(crate) use progress::{Bar, InstallProgress, Spinner};
 pub(crate) use width::cut;
 
@@ -58,6 +65,35 @@ impl Output {
     /// The columns of the terminal; `None` when nobody looks at one.
     pub(crate) fn width(&self) -> Option<usize> {
         self.stdout_is_terminal.then(columns)
+    }
+
+    /// The same of the terminal to which stderr goes.
+    pub(crate) fn width_aside(&self) -> Option<usize> {
+        self.stderr_is_terminal.then(columns_aside)
+    }
+
+    /// Whether a person sees stdout as it comes.
+    pub(crate) const fn is_seen(&self) -> bool {
+        self.stdout_is_terminal
+    }
+
+    /// Whether a person sees stderr as it comes.
+    pub(crate) const fn is_seen_aside(&self) -> bool {
+        self.stderr_is_terminal
+    }
+
+    /// A piece of a foreign text on stdout, at once and as it is.
+    pub(crate) fn flow(&self, text: &str) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    }
+
+    /// Our own words on stdout, at once and with their colours. What is foreign in them has been cleaned.
+    pub(crate) fn flow_styled(&self, text: &str) -> io::Result<()> {
+        let mut stdout = anstream::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
     }
 
     /// A text of Codex or of a model, on stdout, with one newline at its end.
@@ -249,13 +285,36 @@ fn quiet(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
+/// Whether an error says that nobody reads any more.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
 /// The columns of the terminal, or what most have.
 fn columns() -> usize {
     #[cfg(unix)]
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    let size = columns_of(io::stdout());
     #[cfg(not(unix))]
-    let size = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let size = columns_told();
     size.filter(|columns| *columns > 0).unwrap_or(80)
+}
+
+fn columns_aside() -> usize {
+    #[cfg(unix)]
+    let size = columns_of(io::stderr());
+    #[cfg(not(unix))]
+    let size = columns_told();
+    size.filter(|columns| *columns > 0).unwrap_or(80)
+}
+
+#[cfg(unix)]
+fn columns_of(terminal: impl std::os::fd::AsFd) -> Option<usize> {
+    rustix::termios::tcgetwinsize(terminal).ok().map(|size| usize::from(size.ws_col))
+}
+
+#[cfg(not(unix))]
+fn columns_told() -> Option<usize> {
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok())
 }
 
 #[cfg(test)]

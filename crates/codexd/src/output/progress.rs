@@ -23,10 +23,15 @@ pub(crate) struct Spinner(Option<ProgressBar>);
 impl Spinner {
     /// Spins, if a person can see it.
     pub(crate) fn start(message: &str) -> Self {
+        Self::since(message, Instant::now())
+    }
+
+    /// The same for something that began earlier.
+    pub(crate) fn since(message: &str, began: Instant) -> Self {
         if !io::stderr().is_terminal() {
             return Self(None);
         }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_elapsed(began.elapsed());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
             bar.set_style(style);
         }

@@ -25,6 +25,20 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
     kept
 }
 
+/// The end of the text, in at most that many columns; a cut one begins with an ellipsis.
+pub(super) fn cut_front(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut taken = 0;
+    let fits = |(_, c): &(usize, char)| {
+        taken += of(*c);
+        taken < columns
+    };
+    let from = text.char_indices().rev().take_while(fits).last().map_or(text.len(), |(at, _)| at);
+    format!("…{}", &text[from..])
+}
+
 fn of(c: char) -> usize {
     match c {
         '\u{300}'..='\u{36f}'
@@ -64,5 +78,8 @@ mod tests {
         assert_eq!(cut("日本語", 6), "日本語");
         assert_eq!(cut("word word", 6), "word…");
         assert_eq!(cut("abc", 1), "…");
+        assert_eq!(cut_front("a/long/path.rs", 8), "…path.rs");
+        assert_eq!(cut_front("日本語です", 6), "…です");
+        assert_eq!(cut_front("a/b", 3), "a/b");
     }
 }

@@ -27,10 +27,20 @@ impl Ran {
         Ok(self.out)
     }
 
-    /// Its one object, whatever its exit code was.
+    /// Its object, whatever its exit code was: the only one, or the last one behind events.
     pub(crate) fn json(&self) -> Result<Value> {
-        ensure!(self.out.lines().count() == 1, "not one line: {self:?}");
-        Ok(serde_json::from_str(&self.out)?)
+        let (mut events, object) = self.told()?;
+        events.retain(|event| !event["event"].is_string() || !event["data"].is_object());
+        ensure!(events.is_empty(), "no events: {events:?}");
+        Ok(object)
+    }
+
+    /// The objects of a stream, and the last one.
+    pub(crate) fn told(&self) -> Result<(Vec<Value>, Value)> {
+        let told: Result<Vec<Value>, _> = self.out.lines().map(serde_json::from_str).collect();
+        let mut told = told.with_context(|| format!("{self:?}"))?;
+        let last = told.pop().with_context(|| format!("no object: {self:?}"))?;
+        Ok((told, last))
     }
 
     /// The ids that were told on stderr, or with `--detach` on stdout.

@@ -88,8 +88,8 @@ async fn with_detach_both_ids_are_printed_and_nobody_waits() -> Result<()> {
     let (session, turn) = ran.ids()?;
 
     let queued = run(&lab, &["continue", &session, "SAY:later", "--detach", "--json"]).await?.json()?;
-    assert_eq!(queued["session"], session.as_str());
-    let later = queued["turn"].as_str().context("no turn")?;
+    assert_eq!((&queued["turn"]["sessionId"], &queued["turn"]["status"]), (&json!(session), &json!("queued")));
+    let later = queued["turn"]["id"].as_str().context("no turn")?;
     let shown = run(&lab, &["turn", "show", later]).await?;
     assert_eq!((shown.code, shown.out.as_str()), (Some(6), ""));
     assert!(shown.err.contains("queued, number 1") && shown.err.contains("codexd turn wait"), "{}", shown.err);

@@ -39,9 +39,14 @@ pub(crate) struct Sitting {
 
 impl Sitting {
     pub(crate) fn down(lab: &Lab, args: &[&str], columns: u16) -> Result<Self> {
+        Self::down_with(lab, args, columns, &[])
+    }
+
+    /// The same with environment variables.
+    pub(crate) fn down_with(lab: &Lab, args: &[&str], columns: u16, env: &[(&str, &str)]) -> Result<Self> {
         let (person, program) = terminal(columns)?;
         let mut command = lab.command(args);
-        command.env("TERM", "xterm").env_remove("NO_COLOR");
+        command.env("TERM", "xterm").env_remove("NO_COLOR").envs(env.iter().copied());
         command.stdin(Stdio::from(program.try_clone()?)).stdout(Stdio::from(program.try_clone()?)).stderr(program);
         // The command has the only other ends of the terminal, and they go with it.
         let child = command.spawn()?;

@@ -3,11 +3,11 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use testkit::{Daemon, Lab, eventually};
-use tokio::process::Child;
+use tokio::{io::AsyncReadExt as _, process::Child};
 
 use crate::{
     approvals::pending,
-    ran::{booted, end, run, signal, spawn, started},
+    ran::{booted, end, ids_of, run, signal, spawn, started},
 };
 
 #[tokio::test]
@@ -55,28 +55,33 @@ async fn when_the_time_is_over_the_turn_goes_on() -> Result<()> {
     daemon.stop().await
 }
 
-/// Starts a turn that never ends by itself and waits until it runs.
-async fn hanging(lab: &Lab, daemon: &Daemon, more: &[&str]) -> Result<(Child, u32)> {
-    let child = spawn(lab.command(&[&["start", "HANG"][..], more].concat()))?;
+/// Starts a turn that never ends by itself and waits until it runs, and the command knows of it; its ids come with it.
+async fn hanging(lab: &Lab, daemon: &Daemon, more: &[&str]) -> Result<(Child, u32, (String, String))> {
+    let mut child = spawn(lab.command(&[&["start", "HANG"][..], more].concat()))?;
     let pid = child.id().context("gone")?;
+    let stderr = child.stderr.as_mut().context("no stderr")?;
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') {
+        line.push(stderr.read_u8().await?);
+    }
+    let ids = ids_of(String::from_utf8(line)?.trim()).context("no ids")?;
     eventually("the turn", async || {
         let listed = daemon.get("/v1/sessions?status=running").await.ok()?;
         let running = listed.body["sessions"].as_array()?.len();
         (running == 1).then_some(())
     })
     .await?;
-    Ok((child, pid))
+    Ok((child, pid, ids))
 }
 
 #[tokio::test]
 async fn whoever_stops_waiting_is_told_how_to_come_back() -> Result<()> {
     let (lab, daemon) = booted().await?;
     for (name, more) in [("HUP", &[][..]), ("TERM", &["--json"])] {
-        let (child, pid) = hanging(&lab, &daemon, more).await?;
+        let (child, pid, (session, turn)) = hanging(&lab, &daemon, more).await?;
         signal(name, pid).await?;
         let ran = end(child).await?;
         assert_eq!(ran.code, Some(5), "{ran:?}");
-        let (session, turn) = ran.ids()?;
         assert!(ran.err.contains(&format!("codexd turn wait {turn}")), "{}", ran.err);
         if !more.is_empty() {
             assert_eq!(ran.json()?["turnId"], turn.as_str());
@@ -91,7 +96,7 @@ async fn whoever_stops_waiting_is_told_how_to_come_back() -> Result<()> {
 #[tokio::test]
 async fn control_c_interrupts_the_turn() -> Result<()> {
     let (lab, daemon) = booted().await?;
-    let (child, pid) = hanging(&lab, &daemon, &["--json"]).await?;
+    let (child, pid, _) = hanging(&lab, &daemon, &["--json"]).await?;
     signal("INT", pid).await?;
     let ran = end(child).await?;
     assert_eq!((ran.code, ran.json()?["status"].as_str()), (Some(5), Some("interrupted")), "{ran:?}");
@@ -102,7 +107,7 @@ async fn control_c_interrupts_the_turn() -> Result<()> {
 #[tokio::test]
 async fn control_c_without_a_daemon_leaves_at_once() -> Result<()> {
     let (lab, daemon) = booted().await?;
-    let (child, pid) = hanging(&lab, &daemon, &[]).await?;
+    let (child, pid, _) = hanging(&lab, &daemon, &[]).await?;
     daemon.kill().await?;
     signal("INT", pid).await?;
     let ran = end(child).await?;

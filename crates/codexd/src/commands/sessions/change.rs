@@ -62,6 +62,17 @@ pub(super) async fn archive(given: &str, archived: bool, globals: &Globals) -> a
     tell(&changed, globals, &text)
 }
 
+/// Lets its turns go on that are held.
+pub(super) async fn resume(given: &str, globals: &Globals) -> anyhow::Result<Exit> {
+    let mut line = Line::open(globals)?;
+    let spinner = Spinner::start("asking codexd");
+    let session = resolve::session(&mut line, &spinner, given).await?;
+    let resumed = line.ask(&spinner, async |client| client.resume_session(session.id.as_str()).await).await?;
+    drop(spinner);
+    let text = format!("what waits in it goes on; see it with: codexd watch {}", resumed.id);
+    tell(&resumed, globals, &text)
+}
+
 /// Deletes it.
 pub(super) async fn delete(given: &str, thread: bool, yes: bool, globals: &Globals) -> anyhow::Result<Exit> {
     let output = Output::new(globals.json);

@@ -1,4 +1,4 @@
-//! `codexd sessions`: lists, shows, searches, changes, deletes and exports.
+//! `codexd sessions`: lists, shows, searches, changes, resumes, deletes and exports.
 
 mod change;
 mod export;
@@ -85,6 +85,12 @@ enum SessionsCommand {
         #[command(flatten)]
         session: SessionArg,
     },
+    /// Lets the turns of a session go on that are held, because the one before them was interrupted or lost
+    #[command(after_help = crate::exit::HELP)]
+    Resume {
+        #[command(flatten)]
+        session: SessionArg,
+    },
     /// Deletes a session for good: its turns, all that was said and done in them, and what a search finds of it; a turn that runs
     /// in it is interrupted
     #[command(after_help = crate::exit::HELP)]
@@ -131,6 +137,7 @@ pub(crate) async fn run(args: SessionsArgs, globals: &Globals) -> anyhow::Result
         SessionsCommand::Move { session, dir } => change::relocate(&session.session, dir, globals).await,
         SessionsCommand::Archive { session } => change::archive(&session.session, true, globals).await,
         SessionsCommand::Unarchive { session } => change::archive(&session.session, false, globals).await,
+        SessionsCommand::Resume { session } => change::resume(&session.session, globals).await,
         SessionsCommand::Delete { session, thread, yes } => {
             change::delete(&session.session, thread, yes, globals).await
         }

@@ -129,7 +129,7 @@ fn tell(turn: &Turn, output: &Output) -> anyhow::Result<()> {
     }
     let mut remarks: Vec<String> = reason(turn).into_iter().collect();
     remarks.extend(turn.held.then(|| wait::held(turn)));
-    remarks.extend(warnings(turn).map(|warning| format!("warning: {warning}")));
+    remarks.extend(warnings(turn).map(|(_, warning)| format!("warning: {warning}")));
     remarks.extend(declined(turn));
     for remark in remarks {
         output.remark(&remark)?;
