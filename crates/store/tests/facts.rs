@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use store::{PendingAsk, SessionChange, Store, StoreError, TurnChange, Write};
 use support::*;
 use types::{
-    AgentId, ApprovalId, Delivery, EventId, EventName, ItemBody, ItemId, ItemStatus, Origin, Principal, Resumed,
+    AgentId, ApprovalId, AskId, Delivery, EventId, EventName, ItemBody, ItemId, ItemStatus, Origin, Principal, Resumed,
     ResumedHow, Role, SessionId, SessionStatus, ThreadId, TitleSource, TurnError, TurnErrorCode, TurnId, TurnStatus,
     Usage, agent::Backend,
 };

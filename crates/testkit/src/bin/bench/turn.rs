@@ -133,6 +133,7 @@ async fn commits() -> Result<f64> {
         };
         let ask = store.next_ask();
         let pending = PendingAsk {
+            thread: None,
             id: ask,
             agent: AgentId::fresh(),
             session: session.id.clone(),
