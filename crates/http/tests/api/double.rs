@@ -69,7 +69,10 @@ impl Echo {
             turn_options: true,
             ..Capabilities::default()
         };
-        self.messages.send(Message::Up { agent, backend: Backend::AppServer, capabilities, attached: false }).await.unwrap();
+        self.messages
+            .send(Message::Up { agent, backend: Backend::AppServer, capabilities, attached: false })
+            .await
+            .unwrap();
     }
 
     /// It ends and is there again, and has forgotten every conversation.
