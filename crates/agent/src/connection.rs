@@ -209,8 +209,8 @@ impl<T: Transport> Connection<'_, T> {
             self.transport.ack(seq);
         }
         for (index, (route, what)) in out.reports.into_iter().enumerate() {
-            let seq = if index + 1 == count { seq } else { 0 };
-            let report = Report { agent: self.agent.clone(), seq, route, what };
+            let (line, seq) = (seq, if index + 1 == count { seq } else { 0 });
+            let report = Report { agent: self.agent.clone(), seq, line, route, what };
             if self.messages.send(Message::Report(report)).await.is_err() {
                 return false;
             }
@@ -284,7 +284,7 @@ pub(crate) async fn refuse_for(
         while let Some(command) = commands.recv().await {
             if let Command::Ask { agent, id, .. } = command {
                 let what = What::Answer(id, Err(AskError::Exited { heard: false }));
-                let report = Report { agent, seq: 0, route: Route::Ask(id), what };
+                let report = Report { agent, seq: 0, line: 0, route: Route::Ask(id), what };
                 if messages.send(Message::Report(report)).await.is_err() {
                     return;
                 }

@@ -65,6 +65,7 @@ pub(crate) struct Patch {
 
 /// What can happen to a session.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are reports; a box would be one allocation each")]
 pub(crate) enum Input {
     AgentUp(Up),
     AgentDown {

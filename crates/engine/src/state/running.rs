@@ -11,7 +11,7 @@ const WARNINGS: usize = 16;
 
 impl State {
     pub(super) fn report(&mut self, report: Report, now: &Now<'_>, out: &mut Output) {
-        let Report { agent, seq, route, what } = report;
+        let Report { agent, seq, route, what, line: _ } = report;
         let before = out.batch.writes.len();
         let current = self.agent.as_ref().is_some_and(|up| up.id == agent);
         match what {
