@@ -4,6 +4,7 @@ use std::{
     fs::OpenOptions,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use agent::{
@@ -23,7 +24,10 @@ async fn converse(dir: &Path, codex: &str, prompt: &str) -> io::Result<()> {
     let work_dir = dir.join("work");
     std::fs::create_dir_all(&work_dir)?;
     let mut options = Options::new(program, work_dir.clone());
-    options.hosts = Some(HostOptions::new(std::env::current_exe()?, dir.join("agents")));
+    let mut hosts = HostOptions::new(std::env::current_exe()?, dir.join("agents"));
+    // A test that fails leaves it alone.
+    hosts.orphan_max = Duration::from_secs(60);
+    options.hosts = Some(hosts);
     let (agent, mut messages) = Agent::start(options);
     let mut file = OpenOptions::new().append(true).create(true).open(dir.join("reports"))?;
     let spec = |cwd: PathBuf| ThreadSpec {

@@ -215,8 +215,8 @@ impl<T: Transport> Connection<'_, T> {
             self.transport.ack(seq);
         }
         for (index, (route, what)) in out.reports.into_iter().enumerate() {
-            let last = index + 1 == count;
-            let report = Report { agent: self.agent.clone(), seq, last, route, what };
+            let (line, seq) = (seq, if index + 1 == count { seq } else { 0 });
+            let report = Report { agent: self.agent.clone(), seq, line, route, what };
             if self.messages.send(Message::Report(report)).await.is_err() {
                 return false;
             }
@@ -290,7 +290,7 @@ pub(crate) async fn refuse_for(
         while let Some(command) = commands.recv().await {
             if let Command::Ask { agent, id, .. } = command {
                 let what = What::Answer(id, Err(AskError::Exited { heard: false }));
-                let report = Report { agent, seq: 0, last: true, route: Route::Ask(id), what };
+                let report = Report { agent, seq: 0, line: 0, route: Route::Ask(id), what };
                 if messages.send(Message::Report(report)).await.is_err() {
                     return;
                 }

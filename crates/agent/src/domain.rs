@@ -308,10 +308,11 @@ pub enum Message {
 pub struct Report {
     /// Which process said it.
     pub agent: AgentId,
-    /// The number of the line. Zero: it was on no line.
+    /// The number of the line, to be acknowledged. Zero: it was on no line, or more is reported of the same line after this.
     pub seq: u64,
-    /// It is the last that the line says: with it the line is to be acknowledged.
-    pub last: bool,
+    /// The number of the line that it was read from; zero: it was on none. A line may mean several things, which all have it, and comes again
+    /// as a whole: whoever knows that it had this number before has had all of it.
+    pub line: u64,
     /// Whom it is about.
     pub route: Route,
     /// What it says.

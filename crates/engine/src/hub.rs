@@ -102,7 +102,7 @@ pub(crate) struct Known {
     started: bool,
     /// It is known whether a process outlived the last daemon.
     told: bool,
-    /// Who waits for the answer to a query. Their numbers go down from -1: those of asks go up.
+    /// Who waits for the answer to a query. Their numbers go down, from minus the time of the first one: those of asks go up.
     queries: HashMap<AskId, oneshot::Sender<Result<Answer, AskError>>>,
     last_query: i64,
 }
@@ -159,6 +159,10 @@ impl Hub {
             }
             Call::Query { ask, reply } => match &self.known.agent {
                 Some(up) => {
+                    // A Codex that outlived the codexd before us may still answer what that asked, under numbers of its own.
+                    if self.known.last_query == 0 {
+                        self.known.last_query = -Timestamp::now().as_millis();
+                    }
                     self.known.last_query -= 1;
                     let id = AskId(self.known.last_query);
                     self.known.queries.insert(id, reply);

@@ -363,7 +363,7 @@ impl Living {
                 continue;
             }
             if let Mail::Input(input) = mail {
-                partial = matches!(&input, Input::Report(report) if !report.last);
+                partial = matches!(&input, Input::Report(report) if report.line != report.seq);
                 let store = self.task.store.clone();
                 self.state.handle(input, &now(&|| store.next_ask()), &mut self.gathered);
             }

@@ -31,7 +31,7 @@ struct Witness {
 
 impl Witness {
     fn say(&self, seq: u64, route: Route, what: What) {
-        let report = Report { agent: self.agent.clone(), seq, last: true, route, what };
+        let report = Report { agent: self.agent.clone(), seq, line: seq, route, what };
         self.messages.try_send(Message::Report(report)).unwrap();
     }
 

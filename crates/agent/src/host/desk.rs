@@ -304,7 +304,7 @@ impl Desk {
         let Life::Over(_) = self.life else { return false };
         match &self.client {
             Some(client) => client.knows() && self.journal.is_empty(),
-            None => self.told_to || Instant::now() >= self.alone + self.orphan_grace,
+            None => self.told_to || Instant::now() >= self.alone + self.orphan_grace.min(self.orphan_max),
         }
     }
 

@@ -9,11 +9,11 @@
 //! ```
 //!
 //! A host is born by `codexd` and outlives it. It numbers each line that Codex writes, from 1, and keeps it until it is acknowledged
-//! ([`journal`]). A client that attaches is given all that is kept, in order, and then what comes. What it says to Codex carries a tag, and
-//! the next client is told which tags went ([`tags`]). The last client that knows the secret is served; the one before it is told so
+//! (`journal.rs`). A client that attaches is given all that is kept, in order, and then what comes. What it says to Codex carries a tag, and
+//! the next client is told which tags went (`tags.rs`). The last client that knows the secret is served; the one before it is told so
 //! and let go.
 //!
-//! One thread, one loop around `poll`, everything in it ([`desk`]): no locks, no queues between threads, nothing that waits for
+//! One thread, one loop around `poll`, everything in it (`desk.rs`): no locks, no queues between threads, nothing that waits for
 //! anything else. Codex is held back by not being polled. One more thread only waits for Codex's end. No runtime, and nothing of the
 //! engine: it knows no word of Codex's but those by which a turn begins and ends.
 //!

@@ -24,13 +24,15 @@ pub(super) struct Peer {
     cursor: Cursor,
     /// It was told that Codex ended.
     told: bool,
+    /// It does not hear us any more. What it said before may still be on its way, and is heard to its end.
+    deaf: bool,
 }
 
 impl Peer {
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let (inbox, out, cursor) = (Inbox::default(), Vec::new(), Cursor::default());
-        Ok(Self { stream, since: Instant::now(), inbox, out, written: 0, cursor, told: false })
+        Ok(Self { stream, since: Instant::now(), inbox, out, written: 0, cursor, told: false, deaf: false })
     }
 
     /// Reads what there is, once. False when the connection is over.
@@ -47,7 +49,9 @@ impl Peer {
 
     /// Says something.
     pub(super) fn say(&mut self, kind: u8, number: u64, body: &[u8]) {
-        put(&mut self.out, kind, number, &[body]);
+        if !self.deaf {
+            put(&mut self.out, kind, number, &[body]);
+        }
     }
 
     /// Says something that may be left out when the client is slow.
@@ -64,12 +68,12 @@ impl Peer {
 
     /// Whether the client knows that Codex ended, and how.
     pub(super) fn knows(&self) -> bool {
-        self.told && !self.has_output()
+        self.told && !self.deaf && !self.has_output()
     }
 
     /// Takes lines from the journal while there is room for them, then how Codex ended.
     pub(super) fn fill(&mut self, journal: &Journal, exited: Option<&str>) -> io::Result<()> {
-        while self.out.len() - self.written < OUT_BYTES {
+        while !self.deaf && self.out.len() - self.written < OUT_BYTES {
             if let Some((seq, line)) = journal.read(&mut self.cursor)? {
                 put(&mut self.out, kind::LINE, seq, &[&line]);
                 continue;
@@ -83,8 +87,8 @@ impl Peer {
         Ok(())
     }
 
-    /// Writes what the connection takes. False when it is over.
-    pub(super) fn write(&mut self) -> bool {
+    /// Writes what the connection takes.
+    pub(super) fn write(&mut self) {
         while self.written < self.out.len() {
             match self.stream.write(&self.out[self.written..]) {
                 Ok(count) => self.written += count,
@@ -94,14 +98,16 @@ impl Peer {
                         self.out.drain(..self.written);
                         self.written = 0;
                     }
-                    return true;
+                    return;
                 }
-                Err(_) => return false,
+                Err(_) => {
+                    self.deaf = true;
+                    break;
+                }
             }
         }
         self.out.clear();
         self.out.shrink_to(OUT_BYTES);
         self.written = 0;
-        true
     }
 }

@@ -143,3 +143,22 @@ fn the_folder_is_ours_alone_and_nothing_tells_the_secret() {
     let said = String::from_utf8_lossy(&said.stdout);
     assert!(said.contains("agent-host") && !said.contains("sesame"));
 }
+
+/// The host finds out that it can't write to a client that has gone before it has read what that said last.
+#[test]
+fn the_last_words_of_a_client_are_heard() {
+    for _ in 0..20 {
+        let mut lab = Lab::script("while :; do echo more; done");
+        let (mut client, _) = lab.attach();
+        client.line();
+        client.say(kind::STOP, 0, b"");
+        drop(client);
+        lab.ended();
+    }
+}
+
+#[test]
+fn a_codex_that_ended_alone_is_not_kept_longer_than_its_host_would_be_alone() {
+    let mut lab = alone(600_000, 200, "echo hello");
+    lab.ended();
+}

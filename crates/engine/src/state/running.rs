@@ -14,15 +14,14 @@ const WARNINGS: usize = 16;
 
 impl State {
     pub(super) fn report(&mut self, report: Report, now: &Now<'_>, out: &mut Output) {
-        let Report { agent, seq, last, route, what } = report;
-        let line = if last { seq } else { 0 };
-        if self.came_again(&agent, seq, &what) {
-            if line != 0 {
-                out.effects.push(Effect::Ack { agent, seq: line });
+        let Report { agent, seq, line, route, what } = report;
+        if self.came_again(&agent, line, &what) {
+            if seq != 0 {
+                out.effects.push(Effect::Ack { agent, seq });
             }
             return;
         }
-        let (seq, before) = (line, out.batch.writes.len());
+        let before = out.batch.writes.len();
         let current = self.agent.as_ref().is_some_and(|up| up.id == agent);
         match what {
             What::Answer(id, answer) => {

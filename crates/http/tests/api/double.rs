@@ -91,7 +91,7 @@ impl Echo {
 
     fn report(&self, route: Route, what: What) {
         let seq = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let report = Report { agent: self.agent(), seq, last: true, route, what };
+        let report = Report { agent: self.agent(), seq, line: seq, route, what };
         self.messages.try_send(Message::Report(report)).expect("the engine listens");
     }
 

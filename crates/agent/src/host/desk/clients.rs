@@ -157,22 +157,17 @@ impl Desk {
         let exited = if let Life::Over(end) = &self.life { Some(end.as_str()) } else { None };
         let Some(client) = &mut self.client else { return };
         // What is written at once makes room for more.
-        let done = loop {
+        loop {
             if let Err(error) = client.fill(&self.journal, exited) {
                 self.reason.get_or_insert(format!("what Codex wrote can't be read again ({error})"));
                 self.stop(Duration::ZERO);
-                break false;
+                return self.lose_client();
             }
             let had = client.has_output();
-            if !client.write() {
-                break false;
-            }
+            client.write();
             if !had || client.has_output() {
-                break true;
+                return;
             }
-        };
-        if !done {
-            self.lose_client();
         }
     }
 }

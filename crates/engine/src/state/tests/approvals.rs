@@ -188,7 +188,7 @@ fn what_a_thread_asks_that_was_given_up_is_not_the_question_of_the_next_turn() {
     lab.submit("two").unwrap();
     let what = What::Approval(question(ApprovalKind::Command));
     let route = agent::Route::Thread(thread("t1"));
-    let out = lab.input(Input::Report(agent::Report { agent, seq: 9, last: true, route, what }));
+    let out = lab.input(Input::Report(agent::Report { agent, seq: 9, line: 9, route, what }));
     assert_eq!(reply(&out), Some(&Reply::Decide(Decision::Decline)));
     assert!(!out.batch.writes.iter().any(|write| matches!(write, Write::AddApproval(_))));
 }

@@ -88,7 +88,7 @@ impl Lab {
     }
 
     pub(super) fn say(&mut self, agent: &AgentId, what: What) -> Output {
-        let report = Report { agent: agent.clone(), seq: 9, last: true, route: Route::Ask(AskId(0)), what };
+        let report = Report { agent: agent.clone(), seq: 9, line: 9, route: Route::Ask(AskId(0)), what };
         self.input(Input::Report(report))
     }
 
