@@ -36,12 +36,15 @@ impl Line {
     /// The `tries`th of a request, from zero. An overloaded Codex did not hear the ones before. What has no number of the engine's
     /// (those begin at 1) is asked anew by whoever wants to know.
     pub(crate) fn of_ask(id: AskId, tries: u32, bytes: Vec<u8>) -> Self {
-        let tag = match tries {
+        Self { tag: Self::tag_of_ask(id, tries), bytes }
+    }
+
+    pub(crate) fn tag_of_ask(id: AskId, tries: u32) -> String {
+        match tries {
             _ if id.0 <= 0 => String::new(),
             0 => id.to_string(),
             _ => format!("{id}/{tries}"),
-        };
-        Self { tag, bytes }
+        }
     }
 
     /// The answer to the question that Codex knows by `id`.
@@ -117,6 +120,8 @@ pub(crate) trait Adapter: Send {
     fn tick(&mut self, now: Instant, out: &mut Out);
     /// When to call [`Adapter::tick`] next.
     fn wake(&self) -> Option<Instant>;
+    /// Codex is gone, and was never given the lines of these tags.
+    fn never_given(&mut self, tags: &HashSet<String>);
     /// Codex is gone: everything that waits is answered.
     fn gone(&mut self, out: &mut Out);
 }

@@ -127,6 +127,7 @@ impl<T: Transport> Connection<'_, T> {
             return end;
         }
         let mut out = Out::default();
+        self.adapter.never_given(&self.transport.never_given());
         self.adapter.gone(&mut out);
         self.flush(0, out).await;
         if matches!(end, End::Exited) {

@@ -5,7 +5,7 @@
 //! deadline from the moment that it is made, whatever becomes of it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -153,6 +153,15 @@ impl<K> Rpc<K> {
     /// Whether everything is answered.
     pub(crate) fn is_empty(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// The process is gone, and was never given the lines of these tags: their requests were not heard.
+    pub(crate) fn never_given(&mut self, tags: &HashSet<String>) {
+        for (id, pending) in &mut self.pending {
+            if pending.state == State::Sent && tags.contains(&Line::tag_of_ask(*id, pending.tries)) {
+                pending.state = State::Waiting;
+            }
+        }
     }
 
     /// The process is gone: nothing will be answered any more.

@@ -123,7 +123,11 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         queue_limit: QUEUE_LIMIT,
         awake_limit: AWAKE_LIMIT,
         stop_grace: args.interrupt_grace.min(LONGEST),
-        hold: args.on_restart.map_or(crashed, |on_restart| on_restart == OnRestart::Hold),
+        hold: match args.on_restart {
+            OnRestart::Run => false,
+            OnRestart::Hold => true,
+            OnRestart::Auto => crashed,
+        },
         linger: LINGER,
     };
     let engine = Engine::start(store.clone(), Arc::new(agent.clone()), messages, options).await?;

@@ -108,11 +108,16 @@ async fn nothing_of_codex_outlives_the_daemon() -> Result<()> {
         let daemon = serve(&lab, &[], &[]).await?;
         daemon.start("hello").await?;
         let pid = daemon.agent().await?["pid"].as_u64().context("no Codex")?;
-        if crash {
-            daemon.kill().await?
+        let daemon = if crash {
+            // What goes on without a daemon is the next one's, and ends with that.
+            daemon.kill().await?;
+            let next = serve(&lab, &[], &[]).await?;
+            assert_eq!(next.agent().await?["pid"], pid, "the same Codex");
+            next
         } else {
-            daemon.stop().await?
-        }
+            daemon
+        };
+        daemon.stop().await?;
         let stat = format!("/proc/{pid}/stat");
         eventually("Codex to be gone", async || {
             let text = fs::read_to_string(&stat).unwrap_or_default();

@@ -101,6 +101,8 @@ impl Lab {
         command.args(args).current_dir(&self.project).kill_on_drop(true);
         command.env("HOME", self.dir.path().join("home")).env("CODEX_HOME", &self.codex_home);
         command.env("CODEXD_STORE_DIR", &self.store).env("CODEXD_LOG", "debug,hyper=info");
+        // A test that kills its daemon leaves a Codex behind on purpose, and not for a quarter of an hour.
+        command.env("CODEXD_ORPHAN_GRACE", "30s").env("CODEXD_ORPHAN_MAX", "5m");
         command
     }
 

@@ -323,6 +323,10 @@ impl Adapter for AppServer {
         self.rpc.wake()
     }
 
+    fn never_given(&mut self, tags: &HashSet<String>) {
+        self.rpc.never_given(tags);
+    }
+
     fn gone(&mut self, out: &mut Out) {
         for ended in self.rpc.drain() {
             out.answer(ended.id, Err(AskError::Exited { heard: ended.heard }));

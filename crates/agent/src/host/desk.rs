@@ -46,6 +46,9 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 /// How long a Codex that closed its stdout may take to end, and one that is an orphan.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
+/// How often it is looked whether the folder of a host that is alone is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// How often processes that came to the host as orphans are waited for.
 const REAP_EVERY: Duration = Duration::from_secs(60);
 
@@ -240,7 +243,8 @@ impl Desk {
         let orphan = self.client.is_none().then(|| {
             let idle = self.idle.max(self.alone) + self.orphan_grace;
             let always = self.alone + self.orphan_max;
-            if self.busy.is_empty() || matches!(self.life, Life::Over(_)) { idle.min(always) } else { always }
+            let limit = if self.busy.is_empty() || matches!(self.life, Life::Over(_)) { idle } else { always };
+            limit.min(always).min(now + LOOK_EVERY)
         });
         let all = strangers.chain(orphan).chain(self.journal.look_again());
         all.fold(life, Instant::min)
@@ -292,8 +296,11 @@ impl Desk {
             return;
         }
         let idle = self.busy.is_empty() && now >= self.idle.max(self.alone) + self.orphan_grace;
-        if idle || now >= self.alone + self.orphan_max {
-            self.reason = Some("it was alone for too long without a codexd".to_owned());
+        // Nobody will find it without its folder: somebody removed the store.
+        let lost = !self.folder.0.exists();
+        if idle || lost || now >= self.alone + self.orphan_max {
+            let why = if lost { "its folder is gone" } else { "it was alone for too long without a codexd" };
+            self.reason = Some(why.to_owned());
             self.told_to = true;
             self.stop(STOP_GRACE);
         }
@@ -304,7 +311,10 @@ impl Desk {
         let Life::Over(_) = self.life else { return false };
         match &self.client {
             Some(client) => client.knows() && self.journal.is_empty(),
-            None => self.told_to || Instant::now() >= self.alone + self.orphan_grace.min(self.orphan_max),
+            None => {
+                let limit = self.alone + self.orphan_grace.min(self.orphan_max);
+                self.told_to || Instant::now() >= limit || !self.folder.0.exists()
+            }
         }
     }
 

@@ -363,6 +363,10 @@ impl Adapter for McpServer {
         self.rpc.wake()
     }
 
+    fn never_given(&mut self, tags: &HashSet<String>) {
+        self.rpc.never_given(tags);
+    }
+
     fn gone(&mut self, out: &mut Out) {
         for ended in self.rpc.drain() {
             if !ended.kind.taken {

@@ -7,7 +7,7 @@
 //! Nothing here waits but [`Transport::next`], which also writes.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     io,
     path::PathBuf,
     time::Duration,
@@ -317,6 +317,12 @@ impl Transport for Hosted {
 
     fn is_owed_acks(&self) -> bool {
         !self.owed.is_empty()
+    }
+
+    fn never_given(&self) -> HashSet<String> {
+        // The host confirms what went before it tells the end.
+        let tags = self.unconfirmed.iter().filter(|_| self.exit.is_some()).map(|waiting| waiting.line.tag.clone());
+        tags.filter(|tag| !tag.is_empty()).collect()
     }
 }
 

@@ -11,7 +11,7 @@ mod hosted;
 #[path = "nowhere.rs"]
 mod hosted;
 
-use std::{future::Future, io};
+use std::{collections::HashSet, future::Future, io};
 
 use bytes::Bytes;
 use tokio::{
@@ -41,6 +41,10 @@ pub(crate) trait Transport: Send {
     /// What line `seq` meant is committed. In any order.
     fn ack(&mut self, seq: u64);
     /// Whether acknowledgements are still to come without which lines would be kept.
+    /// The tags of lines that Codex was never given, now that it has ended; what is not among them it may have heard.
+    fn never_given(&self) -> HashSet<String> {
+        HashSet::new()
+    }
     fn is_owed_acks(&self) -> bool;
 }
 

@@ -124,7 +124,7 @@ async fn asks_of_the_one_before_are_answered_or_were_never_heard() {
     let mut up = home.up().await;
     assert!(up.attached);
     let unheard = up.report().await.what;
-    assert_eq!(unheard, What::Answer(AskId(3), Err(AskError::Exited { heard: false })));
+    assert_eq!(unheard, What::Answer(AskId(3), Err(AskError::Unsent)));
     signal(codex, "-CONT");
     let answered = up.until(|what| matches!(what, What::Answer(AskId(2), _))).await;
     assert!(matches!(answered.what, What::Answer(_, Ok(_))), "{answered:?}");

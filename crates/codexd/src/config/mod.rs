@@ -170,9 +170,9 @@ pub(crate) struct ServeArgs {
     /// How long Codex may take to stop a turn that is interrupted, before it is started anew or the turn is given up
     #[arg(long, value_name = "TIME", env = "CODEXD_INTERRUPT_GRACE", default_value = "10s", value_parser = parse_time)]
     pub(crate) interrupt_grace: Duration,
-    /// What turns that waited do after a restart: run or hold [default: run after a clean stop, hold after a crash]
-    #[arg(long, value_name = "WHAT", env = "CODEXD_ON_RESTART", value_parser = on_restart())]
-    pub(crate) on_restart: Option<OnRestart>,
+    /// What turns that waited do after a restart: run, hold, or auto, which is run after a clean stop and hold after a crash
+    #[arg(long, value_name = "WHAT", env = "CODEXD_ON_RESTART", default_value = "auto", value_parser = on_restart())]
+    pub(crate) on_restart: OnRestart,
     /// How long Codex goes on without a codexd while no turn runs
     #[arg(long, value_name = "TIME", env = "CODEXD_ORPHAN_GRACE", default_value = "15m", value_parser = parse_time)]
     pub(crate) orphan_grace: Duration,
@@ -239,11 +239,17 @@ pub(crate) enum OnRestart {
     Run,
     /// They wait until somebody asks for something in their session.
     Hold,
+    /// They go on unless the daemon crashed.
+    Auto,
 }
 
 fn on_restart() -> impl TypedValueParser<Value = OnRestart> {
-    let words = PossibleValuesParser::new(["run", "hold"]);
-    words.map(|word| if word == "run" { OnRestart::Run } else { OnRestart::Hold })
+    let words = PossibleValuesParser::new(["auto", "run", "hold"]);
+    words.map(|word| match word.as_str() {
+        "run" => OnRestart::Run,
+        "hold" => OnRestart::Hold,
+        _ => OnRestart::Auto,
+    })
 }
 
 /// Reads what becomes of a question that nobody answers.

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::wire::Door;
+use testkit::wire::Door;
 
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq)]

@@ -30,7 +30,7 @@ fn what_codex_was_given_waits_for_its_answer_and_the_rest_was_never_heard() {
     let asks = vec![pending(5, AskKind::StartTurn), pending(6, AskKind::StartThread), pending(7, AskKind::Interrupt)];
     let (mut adapter, out) = restored(asks, &["5", "7", "66"]);
     assert!(out.lines.is_empty(), "nothing is given again");
-    let unheard = What::Answer(AskId(6), Err(AskError::Exited { heard: false }));
+    let unheard = What::Answer(AskId(6), Err(AskError::Unsent));
     assert_eq!(out.reports.into_iter().map(|(_, what)| what).collect::<Vec<_>>(), [unheard]);
     let answered = hears(&mut adapter, r#"{"id":5,"result":{"turn":{"id":"u1"}}}"#);
     assert_eq!(answered, [What::Answer(AskId(5), Ok(Answer::Turn { codex_turn: "u1".to_owned() }))]);

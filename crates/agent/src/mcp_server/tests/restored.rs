@@ -23,7 +23,7 @@ fn a_turn_that_runs_goes_on_and_what_comes_again_means_the_same() {
     let asks = vec![ask(7, AskKind::RunningTurn("7".to_owned())), ask(8, AskKind::StartTurn)];
     let mut adapter = McpServer::new(None);
     adapter.restore(asks, &["7".to_owned()].into(), Instant::now(), &mut out);
-    let unheard = What::Answer(AskId(8), Err(AskError::Exited { heard: false }));
+    let unheard = What::Answer(AskId(8), Err(AskError::Unsent));
     assert_eq!(out.reports.into_iter().map(|(_, what)| what).collect::<Vec<_>>(), [unheard]);
 
     let message =
