@@ -17,8 +17,8 @@
 //! on disk before anybody sees it, a prompt is on disk before Codex hears it, and everything of one session leaves by one
 //! ordered path.
 //!
-//! A crash at any point leaves the store as of the last batch. At the next start what was running is settled
-//! (module `recovery`) and what was waiting is held.
+//! A crash at any point leaves the store as of the last batch. At the next start what was running goes on when its Codex is still there
+//! (`state::reviving`), else it is interrupted; what was waiting goes on or is held (module `recovery`).
 //!
 //! Architecture invariant: this crate speaks to Codex through [`agent::Port`] only, and to the disk through [`store::Store`].
 //! Architecture invariant: a prompt is given to Codex once. It goes out again only when Codex, or the lack of one, says that
