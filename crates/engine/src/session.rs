@@ -12,27 +12,29 @@
 //! that its lines wait upstream and memory stays bounded; callers are refused at once, since nothing of theirs could be stored
 //! before what is older.
 
+mod acting;
+mod calling;
+mod writing;
+
 use std::{
-    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use agent::Port;
-use store::{Batch, NewEvent, NewSession, Store, StoreError, Write};
+use store::{NewSession, Store};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, sleep_until, timeout},
 };
-use types::{AskId, EventName, Session, SessionId, Timestamp};
+use types::{AskId, SessionId, Timestamp};
 
 use crate::{
     Policy, Refusal,
-    callers::{Caller, Callers},
+    callers::Callers,
     feed::Feed,
     mail::{Birth, Internal, Loaded, Mail},
-    recovery,
     state::{Bounds, Effect, Finished, Input, Limits, Now, Output, State},
     stats::Stats,
     unwritten::Unwritten,
@@ -252,105 +254,6 @@ impl Living {
         }
     }
 
-    async fn calls(&mut self, mails: Vec<Mail>) {
-        // Each call is also one more try: who freed some room need not wait for the next one.
-        self.write_down().await;
-        if let Some(unwritten) = &self.unwritten {
-            for mail in mails {
-                match mail {
-                    // It changes nothing.
-                    Mail::Watch { reply } => drop(reply.send(Ok(self.task.ended.subscribe()))),
-                    mail => mail.refuse(unwritten.refusal().of_session(&self.id)),
-                }
-            }
-            return;
-        }
-        let before = (self.state.clone(), self.new.clone());
-        let mut out = Output::default();
-        let mut callers = Vec::new();
-        let mut accepted = 0_u32;
-        for mail in mails {
-            if self.gone {
-                mail.refuse(Refusal::no_session(self.id.as_str()));
-                continue;
-            }
-            let mut own = Output::default();
-            let Some((result, caller)) = self.call(mail, &mut own, &mut accepted) else { continue };
-            match result {
-                Ok(()) => {
-                    if !own.batch.is_empty() {
-                        self.new = None;
-                    }
-                    out.batch.writes.append(&mut own.batch.writes);
-                    out.effects.append(&mut own.effects);
-                    callers.push(caller);
-                }
-                Err(refusal) => caller.refuse(refusal),
-            }
-        }
-        if let Err(error) = self.task.store.commit(out.batch).await {
-            (self.state, self.new) = before;
-            let refusal = Refusal::from(error).of_session(&self.id);
-            callers.into_iter().for_each(|caller| caller.refuse(refusal.clone()));
-            return;
-        }
-        self.worked |= accepted > 0;
-        for _ in 0..accepted {
-            self.task.stats.accepted();
-        }
-        // Before anything is acted on, so that no end is missed.
-        let ended = self.task.ended.subscribe();
-        callers.into_iter().for_each(|caller| self.callers.stored(caller, &ended));
-        self.act(out.effects);
-    }
-
-    /// What one caller asks for, and when it is answered.
-    fn call(&mut self, mail: Mail, own: &mut Output, accepted: &mut u32) -> Option<(Result<(), Refusal>, Caller)> {
-        let store = self.task.store.clone();
-        let next_ask = || store.next_ask();
-        let now = now(&next_ask);
-        Some(match mail {
-            Mail::Submit { turn, on_busy, remember, reply } => {
-                if let Some(new) = &self.new {
-                    create(new, now.at, &mut own.batch);
-                }
-                let id = turn.id.clone();
-                let result = self.state.submit(*turn, on_busy, &now, own);
-                own.batch.writes.extend(remember.map(Write::Remember));
-                *accepted += u32::from(result.is_ok());
-                let opens = result.is_ok() && self.state.opens(&id);
-                (result, if opens { Caller::Opened(id, reply) } else { Caller::Stored(reply) })
-            }
-            Mail::Begin { remember, reply } => {
-                if let Some(new) = &self.new {
-                    create(new, now.at, &mut own.batch);
-                    own.batch.writes.extend(remember.map(Write::Remember));
-                }
-                (Ok(()), Caller::Stored(reply))
-            }
-            Mail::Change { patch, reply } => (self.state.change(*patch, &now, own), Caller::Stored(reply)),
-            Mail::Decide { id, verdict, by, reply } => {
-                (self.state.decide(&id, verdict, &by, &now, own), Caller::Stored(reply))
-            }
-            Mail::Interrupt { turn, force, reply } => {
-                (self.state.interrupt(&turn, force, &now, own), Caller::Stored(reply))
-            }
-            Mail::Steer { steering, reply } => {
-                let item = steering.item.clone();
-                (self.state.steer(*steering, &now, own), Caller::Steered(item, reply))
-            }
-            Mail::Fork { fork, remember, reply } => {
-                let id = fork.id.clone();
-                let of = |session: &Session| fork.of(session, &self.task.policy);
-                (self.state.fork(id.clone(), of, remember, &now, own), Caller::Forked(id, reply))
-            }
-            Mail::Resume { reply } => (self.state.resume(&now, own), Caller::Stored(reply)),
-            Mail::Delete { threads, reply } => (self.state.delete(threads, &now, own), Caller::Left(reply)),
-            Mail::Watch { reply } => (Ok(()), Caller::Stored(reply)),
-            Mail::Input(_) | Mail::Reload => return None,
-        })
-    }
-
     async fn inputs(&mut self, mails: Vec<Mail>) {
         let mut partial = false;
         for mail in mails {
@@ -413,187 +316,8 @@ impl Living {
             self.state.handle(Input::AgentUp(up), &now(&|| store.next_ask()), &mut self.gathered);
         }
     }
-
-    /// Commits what is not written down yet, and does what follows from it. False when the disk does not take it: then it is kept,
-    /// and tried again.
-    async fn write_down(&mut self) -> bool {
-        while let Some((out, tries)) = self.next_to_write() {
-            if out.batch.is_empty() {
-                self.act(out.effects);
-                continue;
-            }
-            match self.commit_all(&out.batch).await {
-                Ok(true) => self.act(out.effects),
-                Ok(false) => {}
-                Err(error) => {
-                    self.unwritten = Some(Unwritten::new(out, error, tries));
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// What is to be committed next, and how often that was tried.
-    fn next_to_write(&mut self) -> Option<(Output, u32)> {
-        if let Some(unwritten) = self.unwritten.take() {
-            return Some(unwritten.again());
-        }
-        self.write_at = None;
-        let mut out = std::mem::take(&mut self.gathered);
-        out.seal(&self.id);
-        self.take_texts_away(&mut out);
-        (!out.batch.is_empty() || !out.effects.is_empty()).then_some((out, 0))
-    }
-
-    /// Before readers can see that something ended, its text in progress goes: what was not told of it comes with the end.
-    fn take_texts_away(&self, out: &mut Output) {
-        let (mut over, mut ended) = (HashSet::new(), HashSet::new());
-        for effect in &out.effects {
-            match effect {
-                Effect::ItemOver(item) => drop(over.insert(item.clone())),
-                Effect::Ended(finished) => drop(ended.insert(finished.turn.clone())),
-                _ => {}
-            }
-        }
-        if over.is_empty() && ended.is_empty() {
-            return;
-        }
-        out.effects.retain(|effect| match effect {
-            Effect::Grew { item, turn, .. } => !over.contains(item) && !ended.contains(turn),
-            _ => true,
-        });
-        over.iter().for_each(|item| self.task.feed.ended(&self.id, item));
-        ended.iter().for_each(|turn| self.task.feed.quiet(&self.id, turn));
-    }
-
-    /// Commits what can't be refused. `Ok(false)` when nothing follows from it: the store is closed, or what Codex said contradicts
-    /// it: then the turn has failed, and the session begins anew from what is on disk. An error is the disk's.
-    async fn commit_all(&mut self, batch: &Batch) -> Result<bool, StoreError> {
-        match self.task.store.commit(batch.clone()).await {
-            Ok(_) => Ok(true),
-            Err(StoreError::Closed) => Ok(false),
-            Err(StoreError::Constraint(why)) => {
-                tracing::error!(why, session = %self.id, "what Codex said contradicts the store; its turn fails");
-                match self.begin_anew(&why).await {
-                    // Then it comes to this again.
-                    Err(error @ (StoreError::Full | StoreError::Unwritable(_) | StoreError::Busy)) => {
-                        return Err(error);
-                    }
-                    Err(error) => tracing::error!(%error, session = %self.id, "the session can't be read again"),
-                    Ok(()) => {}
-                }
-                Ok(false)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Fails what runs, holds what waits, and forgets everything that is not on disk.
-    async fn begin_anew(&mut self, why: &str) -> Result<(), StoreError> {
-        let (store, at) = (self.task.store.clone(), Timestamp::now());
-        let message = format!("what Codex said can't be kept ({why}); the session goes on with a new thread");
-        let (batch, failed) = recovery::fail_session(&store, &self.id, &message, at).await?;
-        store.commit(batch).await?;
-        let up = self.state.agent();
-        let unanswered = self.state.open_questions();
-        match self.task.load(&self.id, None).await {
-            Ok(state) => self.state = state,
-            Err(refusal) => return Err(StoreError::Io(refusal.detail)),
-        }
-        for (agent, request) in unanswered {
-            self.task.port.reply(&agent, request, agent::Reply::Decide(types::Decision::Cancel));
-        }
-        self.jobs.abort_all();
-        self.callers.give_up(&message);
-        if let Some(up) = up {
-            let next_ask = || store.next_ask();
-            self.state.handle(Input::AgentUp(up), &now(&next_ask), &mut self.gathered);
-        }
-        for finished in failed {
-            self.task.feed.quiet(&self.id, &finished.turn);
-            self.task.ended.send_replace(Some(Arc::new(finished)));
-        }
-        self.task.feed.happened();
-        Ok(())
-    }
-
-    /// Does what follows from a commit, and says that something happened.
-    fn act(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::Ask { agent, id, ask } => {
-                    let _ =
-                        self.task.hub.send(Internal::Ask { session: self.id.clone(), agent, id, ask: Box::new(ask) });
-                }
-                Effect::Reply { agent, request, reply } => self.task.port.reply(&agent, request, reply),
-                Effect::Ack { agent, seq } => self.task.port.ack(&agent, seq),
-                Effect::Grew { turn, item, kind, text } => self.task.feed.grew(&self.id, &turn, &item, kind, &text),
-                Effect::ItemOver(item) => self.task.feed.ended(&self.id, &item),
-                Effect::Ended(finished) => {
-                    self.task.feed.quiet(&self.id, &finished.turn);
-                    self.task.stats.ended(finished.status);
-                    self.task.ended.send_replace(Some(Arc::new(finished)));
-                }
-                Effect::Left(result) => {
-                    self.gone |= result.is_ok();
-                    // Whoever waits for a turn that went with it looks again, and finds none.
-                    self.task.ended.send_modify(|_| {});
-                    self.callers.left(&self.id, result, &self.task.ended.subscribe());
-                }
-                Effect::Steered { item, result } => {
-                    self.callers.steered(&item, result, &self.task.ended.subscribe());
-                }
-                Effect::Forked(session) => self.callers.forked(&session, &self.task.ended.subscribe()),
-                Effect::Opened { turn, result } => {
-                    self.callers.opened(&turn, result, &self.task.ended.subscribe());
-                }
-                Effect::Loaded { session, loaded } => {
-                    let _ = self.task.hub.send(Internal::Loaded { session, loaded });
-                }
-                Effect::Unstoppable { agent, force } => {
-                    let session = self.id.clone();
-                    let _ = self.task.hub.send(Internal::Unstoppable { session, agent, force });
-                }
-                Effect::CheckCwd { turn, principal, images } => {
-                    let (policy, cwd) = (self.task.policy.clone(), self.state.session().cwd.clone());
-                    self.jobs.spawn(async move {
-                        let look = tokio::task::spawn_blocking(move || {
-                            let cwd = policy.check_cwd(&principal, &cwd)?;
-                            images.iter().try_for_each(|path| policy.check_image(&principal, &cwd, path).map(drop))
-                        });
-                        let verdict = match tokio::time::timeout(LOOK_LIMIT, look).await {
-                            Ok(Ok(verdict)) => verdict.map_err(|refusal| refusal.detail),
-                            _ => Err("the folder of the session can't be looked at".to_owned()),
-                        };
-                        Input::Checked { turn, verdict }
-                    });
-                }
-                Effect::LoadHistory { turn } => {
-                    let (store, id) = (self.task.store.clone(), self.id.clone());
-                    self.jobs.spawn(async move {
-                        let messages = store.history(&id).await.map_err(|error| error.to_string());
-                        Input::History { turn, messages }
-                    });
-                }
-            }
-        }
-        self.task.feed.happened();
-    }
 }
 
 fn now(next_ask: &dyn Fn() -> AskId) -> Now<'_> {
     Now { clock: Instant::now(), at: Timestamp::now(), next_ask }
-}
-
-fn create(new: &NewSession, at: Timestamp, batch: &mut Batch) {
-    batch.push(Write::CreateSession(Box::new(new.clone())));
-    batch.push(Write::AddEvent(Box::new(NewEvent {
-        name: EventName::SessionCreated,
-        at,
-        session: Some(new.session.id.clone()),
-        turn: None,
-        item: None,
-        detail: None,
-    })));
 }

@@ -1,0 +1,75 @@
+//! What follows from a commit.
+
+use std::sync::Arc;
+
+use crate::{
+    mail::Internal,
+    state::{Effect, Input},
+};
+
+use super::{LOOK_LIMIT, Living};
+
+impl Living {
+    /// Does what follows from a commit, and says that something happened.
+    pub(super) fn act(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Ask { agent, id, ask } => {
+                    let _ =
+                        self.task.hub.send(Internal::Ask { session: self.id.clone(), agent, id, ask: Box::new(ask) });
+                }
+                Effect::Reply { agent, request, reply } => self.task.port.reply(&agent, request, reply),
+                Effect::Ack { agent, seq } => self.task.port.ack(&agent, seq),
+                Effect::Grew { turn, item, kind, text } => self.task.feed.grew(&self.id, &turn, &item, kind, &text),
+                Effect::ItemOver(item) => self.task.feed.ended(&self.id, &item),
+                Effect::Ended(finished) => {
+                    self.task.feed.quiet(&self.id, &finished.turn);
+                    self.task.stats.ended(finished.status);
+                    self.task.ended.send_replace(Some(Arc::new(finished)));
+                }
+                Effect::Left(result) => {
+                    self.gone |= result.is_ok();
+                    // Whoever waits for a turn that went with it looks again, and finds none.
+                    self.task.ended.send_modify(|_| {});
+                    self.callers.left(&self.id, result, &self.task.ended.subscribe());
+                }
+                Effect::Steered { item, result } => {
+                    self.callers.steered(&item, result, &self.task.ended.subscribe());
+                }
+                Effect::Forked(session) => self.callers.forked(&session, &self.task.ended.subscribe()),
+                Effect::Opened { turn, result } => {
+                    self.callers.opened(&turn, result, &self.task.ended.subscribe());
+                }
+                Effect::Loaded { session, loaded } => {
+                    let _ = self.task.hub.send(Internal::Loaded { session, loaded });
+                }
+                Effect::Unstoppable { agent, force } => {
+                    let session = self.id.clone();
+                    let _ = self.task.hub.send(Internal::Unstoppable { session, agent, force });
+                }
+                Effect::CheckCwd { turn, principal, images } => {
+                    let (policy, cwd) = (self.task.policy.clone(), self.state.session().cwd.clone());
+                    self.jobs.spawn(async move {
+                        let look = tokio::task::spawn_blocking(move || {
+                            let cwd = policy.check_cwd(&principal, &cwd)?;
+                            images.iter().try_for_each(|path| policy.check_image(&principal, &cwd, path).map(drop))
+                        });
+                        let verdict = match tokio::time::timeout(LOOK_LIMIT, look).await {
+                            Ok(Ok(verdict)) => verdict.map_err(|refusal| refusal.detail),
+                            _ => Err("the folder of the session can't be looked at".to_owned()),
+                        };
+                        Input::Checked { turn, verdict }
+                    });
+                }
+                Effect::LoadHistory { turn } => {
+                    let (store, id) = (self.task.store.clone(), self.id.clone());
+                    self.jobs.spawn(async move {
+                        let messages = store.history(&id).await.map_err(|error| error.to_string());
+                        Input::History { turn, messages }
+                    });
+                }
+            }
+        }
+        self.task.feed.happened();
+    }
+}
