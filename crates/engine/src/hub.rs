@@ -196,7 +196,13 @@ impl Hub {
             self.known.asks.insert(ask.id, ask.session);
         }
         for session in self.store.unfinished_sessions().await? {
-            if let Some(running) = self.store.running(&session).await?
+            let running = self.store.running(&session).await?;
+            if running.is_none() && self.store.unfinished_turns(&session).await?.iter().all(|waiting| waiting.turn.held)
+            {
+                // It waits for somebody, not for Codex.
+                continue;
+            }
+            if let Some(running) = running
                 && running.turn.agent.as_ref() == alive
                 && alive.is_some()
             {

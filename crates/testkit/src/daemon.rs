@@ -101,8 +101,6 @@ impl Lab {
         command.args(args).current_dir(&self.project).kill_on_drop(true);
         command.env("HOME", self.dir.path().join("home")).env("CODEX_HOME", &self.codex_home);
         command.env("CODEXD_STORE_DIR", &self.store).env("CODEXD_LOG", "debug,hyper=info");
-        // A test that kills its daemon leaves a Codex behind on purpose, and not for a quarter of an hour.
-        command.env("CODEXD_ORPHAN_GRACE", "30s").env("CODEXD_ORPHAN_MAX", "5m");
         command
     }
 
@@ -132,6 +130,12 @@ impl Lab {
     /// # Errors
     /// When it ends, or does not listen in time; its log is in the message.
     pub async fn boot(&self, mut command: Command) -> Result<Daemon> {
+        // A test that kills its daemon leaves a Codex behind on purpose, and not for a quarter of an hour.
+        for (name, time) in [("CODEXD_ORPHAN_GRACE", "30s"), ("CODEXD_ORPHAN_MAX", "5m")] {
+            if !command.as_std().get_envs().any(|(named, _)| named == name) {
+                command.env(name, time);
+            }
+        }
         let log = self.dir.path().join(format!("codexd-{}.log", uuid::Uuid::now_v7()));
         let file = File::create(&log)?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
