@@ -61,6 +61,9 @@ pub(crate) struct Health {
     wanted: Option<String>,
 }
 
+/// How long nothing was said before an old one is replaced.
+const SETTLED: Duration = Duration::from_secs(5);
+
 impl Health {
     /// Of one that is so old.
     pub(crate) fn new(upkeep: Upkeep, age: Duration, now: Instant) -> Self {
@@ -92,7 +95,9 @@ impl Health {
             return Some(self.last);
         }
         let wait = if self.unanswered > 0 { self.upkeep.answer_limit } else { self.upkeep.ask_after };
-        Some(self.old().map_or(self.last + wait, |old| old.min(self.last + wait)))
+        // One that was there before may have much to say first.
+        let old = self.old().map(|old| old.max(self.last + SETTLED));
+        Some(old.map_or(self.last + wait, |old| old.min(self.last + wait)))
     }
 
     /// What is due. `memory` is asked only when it matters.

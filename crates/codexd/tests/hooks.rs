@@ -182,7 +182,7 @@ async fn what_a_crash_did_to_a_turn_is_told_by_the_next_daemon() -> Result<()> {
     let daemon = serve(&lab, &[&flag], &[]).await?;
     let turn = begin(&daemon, "HANG").await?;
     told(&daemon, &heard, "turn.started", &turn).await?;
-    daemon.kill().await?;
+    daemon.crash().await?;
     let daemon = serve(&lab, &[&flag], &[]).await?;
     let lost = told(&daemon, &heard, "turn.interrupted", &turn).await?;
     assert_eq!(lost["turn"]["status"], "interrupted", "{lost}");

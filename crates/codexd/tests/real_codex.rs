@@ -101,7 +101,7 @@ async fn codex_forgot_everything() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_daemon_dies_in_the_middle_of_a_turn() -> Result<()> {
+async fn the_machine_dies_in_the_middle_of_a_turn() -> Result<()> {
     let lab = Lab::new(CODEXD).await?;
     let codex = real_codex()?;
     let daemon = lab.serve(&codex, &[]).await?;
@@ -118,7 +118,7 @@ async fn the_daemon_dies_in_the_middle_of_a_turn() -> Result<()> {
     });
     eventually("the model to be asked", async || (lab.model.request_count() > count).then_some(())).await?;
     let pid = daemon.agent().await?["pid"].as_u64().context("no Codex")?;
-    daemon.kill().await?;
+    daemon.crash().await?;
     assert!(hang.await?.is_err());
 
     let daemon = lab.serve(&codex, &[]).await?;

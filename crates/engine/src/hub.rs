@@ -40,6 +40,9 @@ const MAILBOX: usize = 1024;
 /// How often it is looked whether Codex is gone for good while it is not listened to.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Between two tries to read what the last daemon left.
+const TAKE_OVER_AGAIN: Duration = Duration::from_millis(500);
+
 /// What the handle asks.
 pub(crate) enum Call {
     Deliver {
@@ -96,8 +99,8 @@ pub(crate) struct Known {
     asks: HashMap<AskId, SessionId>,
     /// Those of them that make a copy of a thread.
     forks: HashSet<AskId>,
-    /// The sessions whose turns Codex runs.
-    working: HashSet<SessionId>,
+    /// The sessions whose turns Codex runs, and by which ask.
+    working: HashMap<SessionId, AskId>,
     /// A process was up before.
     started: bool,
     /// It is known whether a process outlived the last daemon.
@@ -178,8 +181,13 @@ impl Hub {
     /// Wakes the sessions with work of before. Those whose turn runs in the process that outlived the last daemon hear of it from now on.
     async fn take_over(&mut self, alive: Option<&Up>, tell: &mpsc::UnboundedSender<Internal>) {
         let alive = alive.map(|up| &up.id);
-        if let Err(error) = self.take_over_from_disk(alive, tell).await {
-            tracing::error!(%error, "what the last daemon left can't be read");
+        // Whatever else Codex says has to wait until it is known whom it is about.
+        while let Err(error) = self.take_over_from_disk(alive, tell).await {
+            if matches!(error, StoreError::Closed) {
+                return;
+            }
+            tracing::error!(%error, "what the last daemon left can't be read; trying again");
+            tokio::time::sleep(TAKE_OVER_AGAIN).await;
         }
     }
 
@@ -188,7 +196,10 @@ impl Hub {
         alive: Option<&AgentId>,
         tell: &mpsc::UnboundedSender<Internal>,
     ) -> Result<(), StoreError> {
-        recovery::forget_asks(&self.store, alive).await?;
+        if let Err(error) = recovery::forget_asks(&self.store, alive).await {
+            // They are in nobody's way.
+            tracing::warn!(%error, "what was asked of a Codex that is gone is not forgotten yet");
+        }
         for ask in self.store.pending_asks().await? {
             if ask.meaning == asks::FORK {
                 self.known.forks.insert(ask.id);
@@ -206,7 +217,7 @@ impl Hub {
                 && running.turn.agent.as_ref() == alive
                 && alive.is_some()
             {
-                self.known.working.insert(session.clone());
+                self.known.working.insert(session.clone(), running.turn.ask.unwrap_or(AskId(0)));
                 self.known.asks.extend(running.turn.ask.map(|ask| (ask, session.clone())));
                 if let Some(thread) = running.turn.thread {
                     self.loaded(thread, session.clone());
@@ -284,7 +295,7 @@ impl Hub {
         match note {
             Internal::Ask { session, agent, id, ask } => {
                 match &*ask {
-                    Ask::StartTurn(_) | Ask::Compact { .. } => drop(self.known.working.insert(session.clone())),
+                    Ask::StartTurn(_) | Ask::Compact { .. } => drop(self.known.working.insert(session.clone(), id)),
                     // Whose the copy is, the session says itself.
                     Ask::Fork { .. } => drop(self.known.forks.insert(id)),
                     _ => {}
@@ -297,7 +308,7 @@ impl Hub {
                 self.known.threads.insert(session, loaded);
             }
             Internal::Unstoppable { session, agent, force } => {
-                let alone = self.known.working.iter().all(|working| *working == session);
+                let alone = self.known.working.keys().all(|working| *working == session);
                 if force || alone {
                     tracing::warn!(%session, "Codex does not stop a turn; it is started anew");
                     let why = format!("a turn of session {session} had to be stopped, and Codex did not stop it");
@@ -386,6 +397,9 @@ impl Hub {
                 if !goes_on {
                     self.known.asks.remove(id);
                 }
+                if answer.is_err() && self.known.working.get(&session) == Some(id) {
+                    self.known.working.remove(&session);
+                }
                 let fork = self.known.forks.remove(id);
                 if let (Ok(Answer::Thread { thread: Some(thread), .. }), true, false) = (answer, current, fork) {
                     self.loaded(thread.clone(), session.clone());
@@ -393,7 +407,16 @@ impl Hub {
             }
             What::Named { thread, .. } if current => self.loaded(thread.clone(), session.clone()),
             What::TurnEnded { .. } => {
-                self.known.working.remove(&session);
+                // The end of a turn that was given up is about another thread.
+                let its_own = match &report.route {
+                    Route::Thread(thread) => {
+                        self.known.threads.get(&session).is_none_or(|known| known.thread == *thread)
+                    }
+                    Route::Ask(id) => self.known.working.get(&session) == Some(id),
+                };
+                if its_own {
+                    self.known.working.remove(&session);
+                }
                 if let Route::Ask(id) = &report.route {
                     self.known.asks.remove(id);
                 }

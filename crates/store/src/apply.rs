@@ -24,6 +24,7 @@ pub(crate) fn apply(conn: &Connection, batch: &Batch) -> Result<Committed, Store
             }
             Write::CopyTurns { from, to } => copies::turns(conn, session_row(conn, from)?, session_row(conn, to)?)?,
             Write::Rebind { key, turn } => side::rebind(conn, key, turn)?,
+            Write::Release(key) => side::release(conn, key)?,
             Write::Forget(turn) => side::forget(conn, turn)?,
             Write::AddThread { thread, session, backend, at } => {
                 let n = session_row(conn, session)?;

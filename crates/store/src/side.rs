@@ -43,6 +43,13 @@ pub(crate) fn rebind(conn: &Connection, key: &IdempotencyKey, turn: &TurnId) -> 
     Ok(())
 }
 
+/// A key is free again.
+pub(crate) fn release(conn: &Connection, key: &IdempotencyKey) -> Result<(), StoreError> {
+    conn.prepare_cached("DELETE FROM idempotency WHERE principal = ?1 AND method = ?2 AND path = ?3 AND key = ?4")?
+        .execute(params![key.principal, key.method, key.path, key.key])?;
+    Ok(())
+}
+
 /// The key that began a turn is free again. There are a day's keys at most, and this is rare.
 pub(crate) fn forget(conn: &Connection, turn: &TurnId) -> Result<(), StoreError> {
     conn.prepare_cached("DELETE FROM idempotency WHERE turn = ?1")?.execute([turn.as_str()])?;

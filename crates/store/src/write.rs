@@ -105,6 +105,8 @@ pub enum Write {
         /// The turn.
         turn: TurnId,
     },
+    /// A key is free again: what it was given for was refused.
+    Release(IdempotencyKey),
     /// The key that began this turn is free again, if there was one.
     Forget(TurnId),
     /// Keys from before this moment are forgotten: they count no more.

@@ -282,6 +282,16 @@ impl Daemon {
         Ok(())
     }
 
+    /// Kills it and its Codex, as when the machine dies.
+    ///
+    /// # Errors
+    /// When there is none to kill.
+    pub async fn crash(self) -> Result<()> {
+        let pid = self.agent().await?["pid"].as_u64().context("no Codex runs")?;
+        self.kill().await?;
+        signal("KILL", u32::try_from(pid)?).await
+    }
+
     /// What it wrote so far.
     #[must_use]
     pub fn log(&self) -> String {

@@ -182,7 +182,12 @@ fn change(change: Change) -> FileChange {
         _ if change.kind.move_path.is_some() => ChangeKind::Move,
         _ => ChangeKind::Update,
     };
-    FileChange { path: change.path, kind, diff: change.diff }
+    // Whoever is asked has to see where it goes.
+    let diff = match change.kind.move_path {
+        Some(to) => format!("rename from {}\nrename to {to}\n{}", change.path, change.diff),
+        None => change.diff,
+    };
+    FileChange { path: change.path, kind, diff }
 }
 
 /// A plan has no item of its own in Codex: each update replaces the one before.

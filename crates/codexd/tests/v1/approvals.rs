@@ -201,15 +201,15 @@ async fn who_may_not_answer_is_refused_and_codex_still_waits() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_question_does_not_outlive_a_crash() -> Result<()> {
+async fn a_question_does_not_outlive_the_machine() -> Result<()> {
     let lab = lab().await?;
     let daemon = serve(&lab, &["--no-auth"], &[]).await?;
     let approval = asking(&daemon, ASKS).await?;
-    daemon.kill().await?;
+    daemon.crash().await?;
     let daemon = serve(&lab, &["--no-auth"], &[]).await?;
+    let turn = ended(&daemon, &approval).await?;
     let closed = Call::get(&path(&approval)).ask(&tcp(&daemon)).await?.body;
     assert_eq!((&closed["status"], &closed["resolvedBy"]), (&json!("cancelled"), &json!("policy")), "{closed}");
-    let turn = ended(&daemon, &approval).await?;
     assert_eq!((&turn["status"], &turn["declined"]), (&json!("interrupted"), &json!([approval["id"]])), "{turn}");
     let late = decide(&daemon, &approval, "accept").await?;
     assert_eq!((late.status, &late.body["code"]), (409, &json!("APPROVAL_RESOLVED")), "{late:?}");

@@ -47,6 +47,13 @@ impl State {
                 .of_session(&self.session.id));
         }
         self.let_go(out);
+        self.enqueue(turn, false, now, out);
+        self.start_next(now, out);
+        Ok(())
+    }
+
+    /// A turn that waits from now on.
+    fn enqueue(&mut self, turn: NewTurn, held: bool, now: &Now<'_>, out: &mut Output) {
         let mut change = SessionChange { updated_at: Some(now.at), ..SessionChange::default() };
         let continues = self.session.turn_count > 0 || self.session.title.is_empty();
         if self.session.title_source == TitleSource::Auto && !self.session.title_locked && continues {
@@ -60,14 +67,30 @@ impl State {
         self.session.turn_count += 1;
         self.queue.push_back(Waiting {
             job: Job::new(&turn),
-            held: false,
-            stale: self.active.is_some() || waiting > 0,
+            held,
+            stale: self.active.is_some() || !self.queue.is_empty(),
         });
         let id = turn.id.clone();
         out.batch.push(Write::CreateTurn(Box::new(turn)));
         out.batch.push(Write::UpdateSession { id: self.session.id.clone(), change: Box::new(change) });
         self.event(EventName::TurnQueued, Some(&id), None, None, now, out);
-        self.start_next(now, out);
+        if held {
+            let change = TurnChange { held: Some(true), ..TurnChange::default() };
+            out.batch.push(Write::UpdateTurn { id: id.clone(), change: Box::new(change) });
+            self.event(EventName::TurnHeld, Some(&id), None, None, now, out);
+        }
+    }
+
+    /// What was to be added to a turn waits behind those that wait, and is held as they are.
+    pub(super) fn becomes_a_turn(&mut self, turn: NewTurn, now: &Now<'_>, out: &mut Output) -> Result<(), Refusal> {
+        self.check_open()?;
+        let waiting = self.queue.len();
+        if waiting >= self.limits.bounds.queue {
+            let detail = format!("{waiting} turns are waiting in this session already; try again when one has ended");
+            return Err(Refusal::new(Code::QueueFull, detail).of_session(&self.session.id));
+        }
+        let held = self.queue.iter().any(|waiting| waiting.held);
+        self.enqueue(turn, held, now, out);
         Ok(())
     }
 
@@ -89,6 +112,10 @@ impl State {
     }
 
     fn let_go(&mut self, out: &mut Output) {
+        // Who asks for something while a turn is being stopped wants it done after that.
+        if let Some(active) = self.active.as_mut().filter(|active| active.stopping.is_some()) {
+            active.followed = true;
+        }
         for waiting in self.queue.iter_mut().filter(|waiting| waiting.held) {
             waiting.held = false;
             let change = TurnChange { held: Some(false), ..TurnChange::default() };

@@ -7,12 +7,12 @@ use agent::{ApprovalRequest, Reply, RequestId};
 use serde_json::json;
 use store::{NewApproval, Resolution, SessionChange, TurnChange, Write};
 use types::{
-    AgentId, Allowed, Approval, ApprovalId, ApprovalKind, ApprovalStatus, Code, Decision, EventName, FileChange,
-    ItemBody, Origin, Timestamp,
+    AgentId, Allowed, Approval, ApprovalId, ApprovalKind, ApprovalStatus, ChangeKind, Code, Decision, EventName,
+    FileChange, ItemBody, Origin, Principal, Scope, Timestamp,
 };
 
 use super::{Active, Effect, Now, Output, Phase, State};
-use crate::{OnExpiry, Refusal, Verdict};
+use crate::{OnExpiry, Policy, Refusal, Verdict};
 
 /// The most that is kept of what a person allowed for the rest of a session; beyond that Codex alone knows it.
 const ALLOWED: usize = 256;
@@ -56,7 +56,12 @@ impl State {
             return;
         };
         let limit = if active.job.origin == Origin::Mcp { limit.min(MCP_LIMIT) } else { limit };
-        let known = self.session.allowed.iter().any(|allowed| covers(allowed, &asked, &changes_of(active, &asked)));
+        let known = self.session.allowed.iter().any(|allowed| {
+            // Nobody approves their own turns by way of somebody else's.
+            let own = allowed.by == active.job.principal.name() || active.steerers.contains(&allowed.by);
+            (!own || approves_own(&self.limits.policy, &allowed.by))
+                && covers(allowed, &asked, &changes_of(active, &asked))
+        });
         let changes = changes_of(active, &asked);
         let approval = Approval {
             id: ApprovalId::fresh(),
@@ -138,14 +143,9 @@ impl State {
                 let allow = Allowed { rule, ..allowed_of(&open.approval, by, now.at) };
                 let allow = Allowed { command: None, cwd: None, ..allow };
                 self.allow(allow, out);
-                self.resolve(
-                    id,
-                    ApprovalStatus::Accepted,
-                    &by.name,
-                    Some(Reply::Decide(Decision::AcceptForSession)),
-                    now,
-                    out,
-                );
+                // Codex itself would allow the same line again, and we allow the rule.
+                let yes = Reply::Decide(Decision::Accept);
+                self.resolve(id, ApprovalStatus::Accepted, &by.name, Some(yes), now, out);
                 return Ok(());
             }
             Verdict::Answers(answers) => {
@@ -167,10 +167,13 @@ impl State {
                 (ApprovalStatus::Accepted, Reply::Answers(answers))
             }
         };
-        if reply == Reply::Decide(Decision::AcceptForSession) {
+        let for_session = reply == Reply::Decide(Decision::AcceptForSession);
+        if for_session {
             let allow = allowed_of(&open.approval, by, now.at);
             self.allow(allow, out);
         }
+        // Codex would not ask about turns of the decider's own either: that is ours to remember.
+        let reply = if for_session && !by.own { Reply::Decide(Decision::Accept) } else { reply };
         self.resolve(id, status, &by.name, Some(reply), now, out);
         Ok(())
     }
@@ -297,9 +300,33 @@ fn allowed_of(approval: &Approval, by: &Decider, at: Timestamp) -> Allowed {
         cwd: approval.cwd.clone(),
         rule: Vec::new(),
         paths: approval.changes.iter().map(|change| change.path.clone()).collect(),
-        reason: (approval.kind == ApprovalKind::Permissions).then(|| approval.reason.clone()).flatten(),
+        reason: matches!(approval.kind, ApprovalKind::Permissions | ApprovalKind::FileChange)
+            .then(|| approval.reason.clone())
+            .flatten(),
         by: by.name.clone(),
         at,
+    }
+}
+
+/// Whether a command, out of the shell that runs it, is these words and has nothing that a shell would make more of.
+fn is_nothing_but(command: &str, words: &[String]) -> bool {
+    let script = command
+        .split_once(" -lc ")
+        .or_else(|| command.split_once(" -c "))
+        .filter(|(shell, _)| !shell.contains(' ') && shell.rsplit('/').next().is_some_and(|name| name.ends_with("sh")));
+    let text = script.map_or(command, |(_, text)| text);
+    let text = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(text);
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@% ".contains(c);
+    text.chars().all(plain) && text.split(' ').filter(|word| !word.is_empty()).eq(words.iter().map(String::as_str))
+}
+
+/// Whether somebody may approve what their own turns ask, as things are now.
+fn approves_own(policy: &Policy, name: &str) -> bool {
+    let who = Principal::from_name(name);
+    match policy.grants.of(&who) {
+        Ok(Some(grant)) => grant.scopes.contains(&Scope::ApproveOwn),
+        Ok(None) => who == Principal::Local,
+        Err(_) => false,
     }
 }
 
@@ -309,12 +336,19 @@ fn covers(allowed: &Allowed, asked: &ApprovalRequest, changes: &[FileChange]) ->
         return false;
     }
     match allowed.kind {
-        ApprovalKind::Command if !allowed.rule.is_empty() => asked.rule.starts_with(&allowed.rule),
+        // Of a line with several commands Codex proposes a rule for one of them: a rule is about a line that is nothing else.
+        ApprovalKind::Command if !allowed.rule.is_empty() => {
+            let command = asked.command.as_deref().unwrap_or_default();
+            asked.rule.starts_with(&allowed.rule) && is_nothing_but(command, &asked.rule)
+        }
         ApprovalKind::Command => {
             asked.command.is_some() && allowed.command == asked.command && allowed.cwd == asked.cwd
         }
         ApprovalKind::FileChange => {
-            !changes.is_empty() && changes.iter().all(|change| allowed.paths.contains(&change.path))
+            let known = |change: &FileChange| {
+                matches!(change.kind, ChangeKind::Add | ChangeKind::Update) && allowed.paths.contains(&change.path)
+            };
+            allowed.reason == asked.reason && !changes.is_empty() && changes.iter().all(known)
         }
         ApprovalKind::Permissions => allowed.reason.is_some() && allowed.reason == asked.reason,
         ApprovalKind::UserInput | ApprovalKind::Elicitation => false,

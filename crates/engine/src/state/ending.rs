@@ -254,7 +254,7 @@ impl State {
             let detail = serde_json::json!({ "diff": diff });
             self.event(EventName::TurnDiff, Some(&active.job.turn), None, Some(detail), now, out);
         }
-        self.close_steers(&mut active, now, out);
+        let unheard = self.close_steers(&mut active, now, out);
         if let Some(ask) = active.ask {
             out.batch.push(Write::SettleAsk(ask));
         }
@@ -291,13 +291,17 @@ impl State {
             thread: self.session.thread_id.clone(),
         }));
         self.has_history |= active.delivery != Delivery::No;
+        // Behind the end that they follow.
+        for steer in unheard {
+            self.not_steered(steer, &AskError::NoTurn, now, out);
+        }
         if active.over_restart {
             // What its thread was told to have is not known here: it is opened anew for the next turn.
             self.loaded = false;
         }
         if self.leaving.is_some() {
             self.leave(now, out);
-        } else if status == TurnStatus::Interrupted {
+        } else if status == TurnStatus::Interrupted && !active.followed {
             self.hold(now, out);
         } else {
             self.start_next(now, out);

@@ -12,8 +12,8 @@ use std::{
 use agent::{Reply, RequestId};
 use store::{Running, StoredApproval};
 use types::{
-    AgentId, ApprovalStatus, AskId, Item, ItemBody, ItemId, ItemStatus, Principal, ThreadId, Timestamp, TurnErrorCode,
-    TurnOptions,
+    AgentId, ApprovalStatus, AskId, InputPart, Item, ItemBody, ItemId, ItemStatus, Principal, ThreadId, Timestamp,
+    TurnErrorCode, TurnOptions,
 };
 
 use super::{Active, Effect, Job, Now, OpenItem, Output, Phase, State, Stop, Stopping, asking::Open, steering::Steer};
@@ -39,6 +39,7 @@ pub(super) fn active(running: Running, limit: Duration) -> Active {
     let asked = |words: &[&str]| asks.iter().find(|ask| words.contains(&ask.meaning.as_str())).map(|ask| ask.id);
     let ask = asked(&["turn", "compact"]);
     let ran = stored.turn.started_at.map_or(Duration::ZERO, |since| between(since, at));
+    let ran = ran.saturating_sub(people_took(&approvals, at));
     let names: HashMap<ItemId, String> = codex_ids.into_iter().collect();
     let agent = stored.agent.clone();
     let (pending, answered): (Vec<_>, Vec<_>) =
@@ -98,15 +99,23 @@ pub(super) fn active(running: Running, limit: Duration) -> Active {
 
 /// An addition that Codex has not recorded.
 fn steer(job: &Job, item: Item, by: &str, taken: bool, told: Option<AskId>) -> Steer {
-    let text = match item.body {
-        ItemBody::UserMessage { text, .. } => text,
-        _ => String::new(),
+    let (text, images) = match item.body {
+        ItemBody::UserMessage { text, images } => (text, images),
+        _ => (String::new(), Vec::new()),
     };
+    let picture = |image: String| match image.split_once(':') {
+        Some(("data" | "http" | "https", _)) => InputPart::Image { url: image },
+        _ => InputPart::LocalImage { path: image },
+    };
+    let mut input: Vec<InputPart> = images.into_iter().map(picture).collect();
+    if !input.is_empty() && !text.is_empty() {
+        input.insert(0, InputPart::Text { text: text.clone() });
+    }
     Steer {
         turn: job.turn.clone(),
         item: item.id,
         at: item.at,
-        prompt: Prompt { text, options: TurnOptions::default() },
+        prompt: Prompt { text, options: TurnOptions { input, ..TurnOptions::default() } },
         by: Principal::from_name(by),
         // One that was taken is not told again.
         told: told.or_else(|| taken.then_some(AskId(0))),
@@ -114,6 +123,18 @@ fn steer(job: &Job, item: Item, by: &str, taken: bool, told: Option<AskId>) -> S
         otherwise: None,
         remember: None,
     }
+}
+
+/// How long the turn waited for people, who may have been asked several things at once.
+fn people_took(approvals: &[StoredApproval], now: Timestamp) -> Duration {
+    let (mut took, mut upto) = (Duration::ZERO, Timestamp::from_millis(0));
+    // They are in the order in which they were asked.
+    for asked in approvals.iter().map(|asked| &asked.approval) {
+        let (from, to) = (asked.requested_at.max(upto), asked.resolved_at.unwrap_or(now));
+        took += between(from, to);
+        upto = upto.max(to);
+    }
+    took
 }
 
 fn between(from: Timestamp, to: Timestamp) -> Duration {
@@ -149,6 +170,11 @@ impl State {
             let limit = now.clock + self.limits.bounds.stop_grace;
             let (why, told) = (Stop::Asked, revived.told_to_stop);
             active.stopping = Some(Stopping { why, told, again_at: None, limit, force: false, forced: false });
+        }
+        let unasked = |active: &Active| active.phase == Phase::Running && active.codex_turn.is_none();
+        if self.active.as_ref().is_some_and(unasked) {
+            // It was on its way to its thread again: Codex does not have it.
+            return self.open(now, out);
         }
         self.tell_to_stop(now, out);
         self.tell_steers(now, out);

@@ -1,6 +1,6 @@
 //! What Codex reports while a turn runs: items, tokens, questions, the end.
 
-use agent::{Ask, AskError, Outcome, Reply, Report, Route, What};
+use agent::{Ask, Outcome, Reply, Report, Route, What};
 use store::{TurnChange, Write};
 use types::{Decision, Delivery, EventName, Item, ItemBody, ItemId, ItemStatus, TurnErrorCode, TurnKind, TurnStatus};
 
@@ -8,6 +8,9 @@ use super::{Active, Effect, Now, OpenItem, Output, Phase, State, Stop};
 
 /// How much of texts in progress is kept in a Codex's host as well, in bytes, so that another daemon can show them from their beginning.
 const UNACKED: usize = 4 << 20;
+
+/// What a line costs besides its text.
+const LINE: usize = 256;
 
 /// So many warnings are remembered, so that one that comes with every turn is told once.
 const WARNINGS: usize = 16;
@@ -47,10 +50,7 @@ impl State {
                         self.opened(answer, now, out)
                     }
                 } else if active.stopping.is_some_and(|stopping| stopping.told == Some(id)) {
-                    self.heard_to_stop(
-                        matches!(answer, Err(AskError::Refused(_) | AskError::NoTurn | AskError::Timeout { .. })),
-                        now,
-                    );
+                    self.heard_to_stop(answer.is_err(), now);
                 } else if let Err(error) = answer {
                     tracing::debug!(%id, %error, "an ask that nobody waits for failed");
                 }
@@ -63,7 +63,7 @@ impl State {
                 }
             }
             // It is acknowledged with the end of what it is a part of: until then it is nowhere but in memory.
-            what @ (What::ItemDelta { .. } | What::Diff(_)) if self.keeps(&what, seq) => {
+            what @ (What::ItemDelta { .. } | What::Diff(_)) if self.keeps(&what, seq, out) => {
                 self.told(what, current, now, out);
                 return;
             }
@@ -82,16 +82,23 @@ impl State {
 
     /// Whether a line is not acknowledged before what it is a part of has ended. Beyond a bound what it says is not kept in memory
     /// either, and it is as good as told.
-    fn keeps(&mut self, what: &What, seq: u64) -> bool {
+    fn keeps(&mut self, what: &What, seq: u64, out: &mut Output) -> bool {
         let Some(active) = self.active.as_mut().filter(|_| seq != 0) else { return false };
         let (item, bytes) = match what {
             What::ItemDelta { codex_id, text, .. } => {
                 let Some(item) = active.items.get(codex_id).filter(|item| item.open.is_some()) else { return false };
-                (Some(item.id.clone()), text.len())
+                (Some(item.id.clone()), text.len() + LINE)
             }
             What::Diff(_) => (None, 0),
             _ => return false,
         };
+        if item.is_none() {
+            // Each diff is the whole one: those before it are needed no more.
+            let before: Vec<u64> = active.unacked.extract_if(.., |(of, _)| of.is_none()).map(|(_, seq)| seq).collect();
+            if let Some(agent) = self.agent.as_ref().map(|up| up.id.clone()) {
+                out.effects.extend(before.into_iter().map(|seq| Effect::Ack { agent: agent.clone(), seq }));
+            }
+        }
         active.unacked_bytes += bytes;
         let kept = active.unacked_bytes <= UNACKED;
         if kept {
@@ -159,6 +166,9 @@ impl State {
                     && (active.phase == Phase::Asked || (active.phase == Phase::Running && active.codex_turn.is_none()))
                 {
                     active.codex_turn = Some(codex_turn.clone());
+                    // A compaction is named by nothing else.
+                    let change = TurnChange { codex_turn: Some(codex_turn.clone()), ..TurnChange::default() };
+                    out.batch.push(Write::UpdateTurn { id: active.job.turn.clone(), change: Box::new(change) });
                 }
                 if let Some(active) = &mut self.active
                     && active.codex_turn.as_ref() == Some(&codex_turn)

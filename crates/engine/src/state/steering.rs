@@ -137,7 +137,8 @@ impl State {
             return;
         }
         let Some(place) = active.steers.iter().position(|steer| steer.told.is_none()) else { return };
-        let (Some(thread), Some(codex_turn)) = (self.session.thread_id.clone(), active.codex_turn.clone()) else {
+        let thread = self.fresh.clone().or_else(|| self.session.thread_id.clone());
+        let (Some(thread), Some(codex_turn)) = (thread, active.codex_turn.clone()) else {
             return;
         };
         let prompt = &active.steers[place].prompt;
@@ -175,6 +176,12 @@ impl State {
         };
         let Some(steer) = late.or_else(&mut running) else { return };
         match answer {
+            // The daemon before ended before Codex was given it, and the turn still runs.
+            Err(AskError::Unsent) if !is_late => {
+                if let Some(active) = &mut self.active {
+                    active.steers.push_front(Steer { told: None, ..steer });
+                }
+            }
             Ok(_) => self.steered(&steer, now, out),
             Err(error) => {
                 // Until its turn ended it was in progress; then it was said to be incomplete.
@@ -187,6 +194,7 @@ impl State {
             }
         }
         self.tell_steers(now, out);
+        self.start_next(now, out);
     }
 
     /// Codex has recorded a message that came after the prompt: the oldest addition.
@@ -202,18 +210,20 @@ impl State {
     }
 
     /// The turn ended before Codex recorded these.
-    pub(super) fn close_steers(&mut self, active: &mut Active, now: &Now<'_>, out: &mut Output) {
+    /// Gives those of which nothing was heard.
+    pub(super) fn close_steers(&mut self, active: &mut Active, now: &Now<'_>, out: &mut Output) -> Vec<Steer> {
+        let mut unheard = Vec::new();
         for steer in std::mem::take(&mut active.steers) {
             self.put_steer(&steer, ItemStatus::Incomplete, out);
             self.event(EventName::ItemCompleted, Some(&steer.turn), Some(&steer.item), None, now, out);
             match steer.told {
-                // Nothing was heard of it.
-                None => self.not_steered(steer, &AskError::NoTurn, now, out),
+                None => unheard.push(steer),
                 // Its answer is still to come.
                 Some(_) if !steer.taken => self.late_steers.push(steer),
                 Some(_) => {}
             }
         }
+        unheard
     }
 
     fn steered(&self, steer: &Steer, now: &Now<'_>, out: &mut Output) {
@@ -223,7 +233,7 @@ impl State {
     }
 
     /// Codex did not take it: it becomes a turn of its own, or its caller is told why.
-    fn not_steered(&mut self, steer: Steer, error: &AskError, now: &Now<'_>, out: &mut Output) {
+    pub(super) fn not_steered(&mut self, steer: Steer, error: &AskError, now: &Now<'_>, out: &mut Output) {
         let unheard = matches!(error, AskError::NoTurn | AskError::Unsent | AskError::Exited { heard: false });
         let refusal = match error {
             AskError::NoTurn | AskError::Unsent | AskError::Exited { heard: false } => {
@@ -243,12 +253,17 @@ impl State {
         if let (true, Some(new)) = (unheard, steer.otherwise) {
             let turn = new.id.clone();
             let mut own = Output::default();
-            result = self.submit(*new, OnBusy::Queue, now, &mut own).map(|()| turn.clone());
+            result = self.becomes_a_turn(*new, now, &mut own).map(|()| turn.clone());
             if result.is_ok() {
                 out.batch.writes.append(&mut own.batch.writes);
                 out.effects.append(&mut own.effects);
-                out.batch.writes.extend(steer.remember.map(|remember| Write::Rebind { key: remember.key, turn }));
+                let rebind = |remember: &Remembered| Write::Rebind { key: remember.key.clone(), turn };
+                out.batch.writes.extend(steer.remember.as_deref().map(rebind));
             }
+        }
+        if let (Err(_), false, Some(remember)) = (&result, error.heard(), steer.remember) {
+            // What was refused is not remembered.
+            out.batch.push(Write::Release(remember.key));
         }
         out.effects.push(Effect::Steered { item: steer.item, result });
     }

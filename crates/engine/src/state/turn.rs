@@ -122,6 +122,8 @@ pub(super) struct Active {
     pub(super) revived: Option<Revived>,
     /// It ran under a daemon that is gone.
     pub(super) over_restart: bool,
+    /// Somebody asked for something after it was to stop: what waits is not held then.
+    pub(super) followed: bool,
 }
 
 impl Active {
@@ -151,6 +153,7 @@ impl Active {
             unacked_bytes: 0,
             revived: None,
             over_restart: false,
+            followed: false,
         }
     }
 }

@@ -232,7 +232,16 @@ fn a_rule_allows_the_commands_that_begin_so() {
     };
     let out = lab.say(&agent, What::Approval(with("touch y", &["touch", "y"])));
     assert_eq!(resolved(&out), Some((ApprovalStatus::Accepted, "policy")));
-    for (command, rule) in [("rm y", vec!["rm", "y"]), ("touch y; rm x", vec![])] {
+    let shell = with("/bin/bash -lc 'touch z'", &["touch", "z"]);
+    assert_eq!(resolved(&lab.say(&agent, What::Approval(shell))), Some((ApprovalStatus::Accepted, "policy")));
+    // Of several commands in a line Codex proposes a rule for one.
+    for (command, rule) in [
+        ("rm y", vec!["rm", "y"]),
+        ("touch y; rm x", vec![]),
+        ("/bin/bash -lc 'touch y && rm x'", vec!["touch", "y"]),
+        ("/bin/bash -lc 'touch y $(rm x)'", vec!["touch", "y"]),
+        ("touch y x", vec!["touch", "y"]),
+    ] {
         assert_eq!(reply(&lab.say(&agent, What::Approval(with(command, &rule)))), None, "{command}");
     }
 }
