@@ -171,6 +171,9 @@ impl<T: Transport> Connection<'_, T> {
                 },
                 () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {
                     self.adapter.tick(Instant::now(), &mut out);
+                    if out.reports.iter().any(|(_, what)| is_late(what)) {
+                        self.health.suspect(Instant::now());
+                    }
                 }
                 () = sleep_until(look.unwrap_or_else(Instant::now).into()), if look.is_some() => {
                     match self.health.look(self.is_at_rest(), Instant::now(), || resident(self.pid)) {
@@ -268,6 +271,11 @@ impl<T: Transport> Connection<'_, T> {
             self.flush(seq, out).await;
         }
     }
+}
+
+/// Whether a request that Codex was given has no answer in its time.
+const fn is_late(what: &What) -> bool {
+    matches!(what, What::Answer(_, Err(AskError::Timeout { heard: true })))
 }
 
 /// Completes when the process is gone; a host tells that by itself.
