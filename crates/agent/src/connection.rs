@@ -129,9 +129,6 @@ impl<T: Transport> Connection<'_, T> {
         let mut out = Out::default();
         self.adapter.gone(&mut out);
         self.flush(0, out).await;
-        if matches!(end, End::Exited) {
-            self.last_acks().await;
-        }
         end
     }
 
@@ -240,29 +237,6 @@ impl<T: Transport> Connection<'_, T> {
         }
     }
 
-    /// Codex is gone, and its last lines are with the engine.
-    async fn last_acks(&mut self) {
-        let until = tokio::time::Instant::now() + LAST_ACKS;
-        while self.transport.is_owed_acks() {
-            let command = tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = self.leave.cancelled() => return self.last_commands(),
-                command = self.commands.recv() => command,
-                () = sleep_until(until) => return,
-            };
-            let mut out = Out::default();
-            match command {
-                Some(Command::Ask { id, .. }) => out.answer(id, Err(AskError::Exited { heard: false })),
-                Some(command) => self.command(command, &mut out),
-                None => return,
-            }
-            out.lines.clear();
-            if !self.flush(0, out).await {
-                return;
-            }
-        }
-    }
-
     async fn last_lines(&mut self) {
         let until = tokio::time::Instant::now() + LAST_LINES;
         while let Ok(Ok(Some((seq, line)))) = tokio::time::timeout_at(until, self.transport.next()).await {
@@ -286,6 +260,44 @@ async fn exited(process: &mut Option<&mut Process>) {
     }
 }
 
+/// Codex is gone, and its last lines and its end are with the engine: takes the acknowledgements that come of them.
+///
+/// The end has to be told before: a text in progress is kept by the host for as long as its turn may go on.
+pub(crate) async fn last_acks(
+    gone: &AgentId,
+    transport: &mut impl Transport,
+    commands: &mut UnboundedReceiver<Command>,
+    messages: &mpsc::Sender<Message>,
+    leave: &CancellationToken,
+) {
+    let until = tokio::time::Instant::now() + LAST_ACKS;
+    while transport.is_owed_acks() {
+        let command = tokio::select! {
+            biased;
+            command = commands.recv() => command,
+            () = leave.cancelled() => return,
+            () = sleep_until(until) => return,
+        };
+        match command {
+            Some(Command::Ack { agent, seq }) if agent == *gone => transport.ack(seq),
+            Some(command) => {
+                if !refuse(command, messages).await {
+                    return;
+                }
+            }
+            None => return,
+        }
+    }
+}
+
+/// Answers what is asked while no process is up. False when nobody listens any more.
+async fn refuse(command: Command, messages: &mpsc::Sender<Message>) -> bool {
+    let Command::Ask { agent, id, .. } = command else { return true };
+    let what = What::Answer(id, Err(AskError::Exited { heard: false }));
+    let report = Report { agent, seq: 0, last: true, route: Route::Ask(id), what };
+    messages.send(Message::Report(report)).await.is_ok()
+}
+
 /// Refuses what the engine asks while no process is up, for `time`.
 pub(crate) async fn refuse_for(
     time: Duration,
@@ -296,12 +308,8 @@ pub(crate) async fn refuse_for(
 ) {
     let refusing = async {
         while let Some(command) = commands.recv().await {
-            if let Command::Ask { agent, id, .. } = command {
-                let what = What::Answer(id, Err(AskError::Exited { heard: false }));
-                let report = Report { agent, seq: 0, last: true, route: Route::Ask(id), what };
-                if messages.send(Message::Report(report)).await.is_err() {
-                    return;
-                }
+            if !refuse(command, messages).await {
+                return;
             }
         }
     };

@@ -27,12 +27,12 @@ async fn hangs_at(step: &str, prompt: &str) -> Result<()> {
     match step {
         "completed" => assert_eq!(turn["status"], "completed", "{turn}"),
         "approval" => assert_eq!(turn["status"], "interrupted", "{turn}"),
-        _ => assert_ended(&turn, "interrupted", "TURN_TIMEOUT", &["longer than 2 s", "started anew"]),
+        _ => assert_ended(&turn, "interrupted", "TURN_TIMEOUT", &["longer than it may", "was started anew"]),
     }
     if step == "completed" {
         // It seemed well; the next turn is the first one that notices.
         let next = struck.turn(&struck.other, "SAY:x", DEADLINE).await?;
-        assert_ended(&next, "interrupted", "TURN_TIMEOUT", &["longer than 2 s", "started anew"]);
+        assert_ended(&next, "interrupted", "TURN_TIMEOUT", &["longer than it may", "was started anew"]);
     }
     struck.goes_on(&struck.other).await?;
     struck.goes_on(&struck.session).await?;

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use testkit::Daemon;
+use testkit::{Daemon, eventually};
 
 use crate::struck::Struck;
 
@@ -34,7 +34,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// From now on the most that it ever has is told by [`Watched::grew`].
+    /// From now on.
     fn new(name: &'static str, pid: u64) -> Result<Self> {
         // The peak begins anew.
         fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
@@ -49,13 +49,22 @@ impl Watched {
         Self::new("the host", host(struck)?)
     }
 
-    /// By how many MiB it grew at the most, and what of that is left.
-    pub(crate) fn grew(&self) -> Result<(u64, u64)> {
-        let [peak, left] =
-            ["VmHWM:", "VmRSS:"].map(|name| Some(mebibytes(self.pid, name)?.saturating_sub(self.before)));
-        let (peak, left) = peak.zip(left).context("it is gone")?;
-        println!("{}: {} MiB before, {peak} more at the most, {left} more afterwards", self.name, self.before);
-        Ok((peak, left))
+    /// By how many MiB it grew since, by this line of its status.
+    fn grew(&self, line: &str) -> Result<u64> {
+        Ok(mebibytes(self.pid, line).context("it is gone")?.saturating_sub(self.before))
+    }
+
+    /// Asserts that it grew by fewer MiB than `most` at any time, and that all but `kept` are given back.
+    pub(crate) async fn assert_bounded(&self, most: u64, kept: u64) -> Result<()> {
+        let (name, before) = (self.name, self.before);
+        let peak = self.grew("VmHWM:")?;
+        println!("{name}: {before} MiB before, {peak} more at the most, {} more now", self.grew("VmRSS:")?);
+        assert!(peak < most, "{name} grew by {peak} MiB, {most} at the most were expected");
+        // A session that has nothing to do is let go after some seconds, with its last answer.
+        let left = eventually("memory to be given back", async || self.grew("VmRSS:").ok().filter(|left| *left < kept));
+        let left = left.await.with_context(|| format!("{name} keeps {:?} MiB of {kept}", self.grew("VmRSS:")))?;
+        println!("{name}: {left} more afterwards");
+        Ok(())
     }
 }
 

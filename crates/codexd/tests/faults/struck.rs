@@ -29,6 +29,11 @@ pub(crate) struct Struck {
 impl Struck {
     /// Each fault strikes once where it ends or hangs Codex: the Codex after that is well.
     pub(crate) async fn by(fault: &str, flags: &[&str]) -> Result<Self> {
+        Self::alone_for(fault, flags, "5s").await
+    }
+
+    /// The same, with a Codex that goes on without a daemon for so long.
+    pub(crate) async fn alone_for(fault: &str, flags: &[&str], grace: &str) -> Result<Self> {
         let lab = lab().await?;
         let once = lab.dir.path().join("struck");
         let once = once.to_str().context("a path that is not UTF-8")?;
@@ -36,8 +41,8 @@ impl Struck {
             ("FAKE_CODEX_FAULT", fault),
             ("FAKE_CODEX_FAULT_IN", STRIKE),
             ("FAKE_CODEX_FAULT_ONCE", once),
-            // One whose daemon a test killed does not stay for long.
-            ("CODEXD_ORPHAN_GRACE", "5s"),
+            // One whose daemon a test killed does not stay for ever.
+            ("CODEXD_ORPHAN_GRACE", grace),
         ];
         let daemon = serve(&lab, flags, &env).await?;
         let booted = Booted { daemon, lab };
@@ -86,13 +91,19 @@ impl Struck {
     /// Asserts that a session takes prompts, in this Codex or the next one, and remembers what it was told.
     pub(crate) async fn goes_on(&self, session: &str) -> Result<()> {
         let begun = Instant::now();
-        let turn = self.turn(session, "SAY:on", SOON).await?;
-        assert_eq!((&turn["status"], &turn["answer"]), (&json!("completed"), &json!("on")), "{turn}");
+        self.answers(session).await?;
         let recalled = self.turn(session, "RECALL", SOON).await?;
         let answer = recalled["answer"].as_str().with_context(|| recalled.to_string())?;
         let firsts = answer.lines().filter(|line| *line == "user: SAY:one").count();
         assert_eq!(firsts, 1, "{answer}");
         println!("went on within {:?}", begun.elapsed());
+        Ok(())
+    }
+
+    /// Asserts that a session takes a prompt.
+    pub(crate) async fn answers(&self, session: &str) -> Result<()> {
+        let turn = self.turn(session, "SAY:on", SOON).await?;
+        assert_eq!((&turn["status"], &turn["answer"]), (&json!("completed"), &json!("on")), "{turn}");
         Ok(())
     }
 
