@@ -42,7 +42,7 @@ async fn a_hundred_thousand_deltas() -> Result<()> {
 /// Nobody reads: the host keeps what Codex says, most of it in files, and the next daemon hears it all.
 #[tokio::test]
 async fn a_flood_while_there_is_no_daemon() -> Result<()> {
-    const DELTAS: usize = 200_000;
+    const DELTAS: usize = 100_000;
     let struck = Struck::alone_for(&format!("flood:{DELTAS}"), &[], "30s").await?;
     let host_pid = host(&struck)?;
     let watched = Watched::host(&struck)?;
@@ -99,22 +99,23 @@ async fn a_line_of_seventy_megabytes() -> Result<()> {
     struck.stop().await
 }
 
-/// The longest line but for a little: it is an answer, and its memory is given back.
+/// Long lines that are answers. What the allocator keeps of one is used for the next.
 #[tokio::test]
-async fn a_line_of_sixteen_megabytes() -> Result<()> {
-    let struck = Struck::by("big-line:16000000", &[]).await?;
+async fn two_lines_of_eight_megabytes() -> Result<()> {
+    let struck = Struck::by("big-line:8000000", &[]).await?;
     let (daemon, host) = (Watched::daemon(&struck.booted.daemon)?, Watched::host(&struck)?);
     let beside = struck.running(&struck.other, "SLOW:50:20").await?;
-    let turn = struck.turn(&struck.session, STRIKE, FLOOD).await?;
-    assert_eq!(turn["status"], "completed", "{}", turn["error"]);
-    assert_eq!(turn["answer"].as_str().map(str::len), Some(16_000_000));
-    drop(turn);
+    for _ in 0..2 {
+        let turn = struck.turn(&struck.session, STRIKE, FLOOD).await?;
+        assert_eq!(turn["status"], "completed", "{}", turn["error"]);
+        assert_eq!(turn["answer"].as_str().map(str::len), Some(8_000_000));
+        daemon.assert_bounded(192, 128).await?;
+        host.assert_bounded(48, 24).await?;
+    }
     assert_eq!(struck.ended(&beside, SOON).await?["status"], "completed");
     struck.goes_on(&struck.other).await?;
     // Not RECALL: that would answer with all of it.
     struck.answers(&struck.session).await?;
-    daemon.assert_bounded(320, 160).await?;
-    host.assert_bounded(96, 32).await?;
     struck.stop().await
 }
 
@@ -180,7 +181,7 @@ async fn a_codex_that_reads_slowly() -> Result<()> {
 /// It reads nothing any more: what it was to hear is bounded, and the turns end by their deadline, not knowing whether they were heard.
 #[tokio::test]
 async fn long_prompts_to_a_codex_that_reads_nothing() -> Result<()> {
-    let struck = Struck::by("hang-at-turn:user", &["--turn-timeout", "3s", "--interrupt-grace", "1s"]).await?;
+    let struck = Struck::by("hang-at-turn:user", &["--turn-timeout", "10s", "--interrupt-grace", "1s"]).await?;
     let (daemon, host) = (Watched::daemon(&struck.booted.daemon)?, Watched::host(&struck)?);
     struck.running(&struck.session, &format!("SAY:x\n{STRIKE}")).await?;
     let long = "x".repeat(200_000);
