@@ -130,9 +130,6 @@ impl<T: Transport> Connection<'_, T> {
         self.adapter.never_given(&self.transport.never_given());
         self.adapter.gone(&mut out);
         self.flush(0, out).await;
-        if matches!(end, End::Exited) {
-            self.last_acks().await;
-        }
         end
     }
 
@@ -172,6 +169,9 @@ impl<T: Transport> Connection<'_, T> {
                 },
                 () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {
                     self.adapter.tick(Instant::now(), &mut out);
+                    if out.reports.iter().any(|(_, what)| is_late(what)) {
+                        self.health.suspect(Instant::now());
+                    }
                 }
                 () = sleep_until(look.unwrap_or_else(Instant::now).into()), if look.is_some() => {
                     match self.health.look(self.is_at_rest(), Instant::now(), || resident(self.pid)) {
@@ -238,29 +238,6 @@ impl<T: Transport> Connection<'_, T> {
         }
     }
 
-    /// Codex is gone, and its last lines are with the engine.
-    async fn last_acks(&mut self) {
-        let until = tokio::time::Instant::now() + LAST_ACKS;
-        while self.transport.is_owed_acks() {
-            let command = tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = self.leave.cancelled() => return self.last_commands(),
-                command = self.commands.recv() => command,
-                () = sleep_until(until) => return,
-            };
-            let mut out = Out::default();
-            match command {
-                Some(Command::Ask { id, .. }) => out.answer(id, Err(AskError::Exited { heard: false })),
-                Some(command) => self.command(command, &mut out),
-                None => return,
-            }
-            out.lines.clear();
-            if !self.flush(0, out).await {
-                return;
-            }
-        }
-    }
-
     async fn last_lines(&mut self) {
         let until = tokio::time::Instant::now() + LAST_LINES;
         while let Ok(Ok(Some((seq, line)))) = tokio::time::timeout_at(until, self.transport.next()).await {
@@ -271,12 +248,55 @@ impl<T: Transport> Connection<'_, T> {
     }
 }
 
+/// Whether a request that Codex was given has no answer in its time.
+const fn is_late(what: &What) -> bool {
+    matches!(what, What::Answer(_, Err(AskError::Timeout { heard: true })))
+}
+
 /// Completes when the process is gone; a host tells that by itself.
 async fn exited(process: &mut Option<&mut Process>) {
     match process {
         Some(process) => drop(process.exited().await),
         None => std::future::pending().await,
     }
+}
+
+/// Codex is gone, and its last lines and its end are with the engine: takes the acknowledgements that come of them.
+///
+/// The end has to be told before: a text in progress is kept by the host for as long as its turn may go on.
+pub(crate) async fn last_acks(
+    gone: &AgentId,
+    transport: &mut impl Transport,
+    commands: &mut UnboundedReceiver<Command>,
+    messages: &mpsc::Sender<Message>,
+    leave: &CancellationToken,
+) {
+    let until = tokio::time::Instant::now() + LAST_ACKS;
+    while transport.is_owed_acks() {
+        let command = tokio::select! {
+            biased;
+            command = commands.recv() => command,
+            () = leave.cancelled() => return,
+            () = sleep_until(until) => return,
+        };
+        match command {
+            Some(Command::Ack { agent, seq }) if agent == *gone => transport.ack(seq),
+            Some(command) => {
+                if !refuse(command, messages).await {
+                    return;
+                }
+            }
+            None => return,
+        }
+    }
+}
+
+/// Answers what is asked while no process is up. False when nobody listens any more.
+async fn refuse(command: Command, messages: &mpsc::Sender<Message>) -> bool {
+    let Command::Ask { agent, id, .. } = command else { return true };
+    let what = What::Answer(id, Err(AskError::Exited { heard: false }));
+    let report = Report { agent, seq: 0, last: true, route: Route::Ask(id), what };
+    messages.send(Message::Report(report)).await.is_ok()
 }
 
 /// Refuses what the engine asks while no process is up, for `time`.
@@ -289,12 +309,8 @@ pub(crate) async fn refuse_for(
 ) {
     let refusing = async {
         while let Some(command) = commands.recv().await {
-            if let Command::Ask { agent, id, .. } = command {
-                let what = What::Answer(id, Err(AskError::Exited { heard: false }));
-                let report = Report { agent, seq: 0, line: 0, route: Route::Ask(id), what };
-                if messages.send(Message::Report(report)).await.is_err() {
-                    return;
-                }
+            if !refuse(command, messages).await {
+                return;
             }
         }
     };

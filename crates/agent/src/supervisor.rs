@@ -34,13 +34,14 @@ use crate::{
     adapter::Adapter,
     app_server::AppServer,
     body::Body,
-    connection::{Busy, Command, Connection, End, Restore, refuse_for},
+    connection::{Busy, Command, Connection, End, Restore, last_acks, refuse_for},
     domain::{Ask, Message, PendingAsk, Port, Reply, RequestId},
     handshake::{Met, ShakeError},
     hosts::{self, Found, HostOptions},
     locate::Located,
     mcp_server::McpServer,
     process::ask_version,
+    transport::Hosted,
     upkeep::{Health, Upkeep},
     version::{TESTED, Version},
 };
@@ -217,6 +218,8 @@ struct Ended {
     text: String,
     /// Nobody wanted that.
     failed: bool,
+    /// A host that has lines which are not acknowledged.
+    owing: Option<Hosted>,
 }
 
 /// Why no process is ready.
@@ -246,12 +249,14 @@ impl Supervisor {
                 () = stop.cancelled() => return,
                 () = leave.cancelled() => return,
             };
+            let mut owing = None;
             let (failure, up) = match started {
                 Err(failure) => (failure, None),
                 Ok(ready) => {
                     let since = Instant::now();
                     let id = ready.id.clone();
-                    let Some(Ended { text, failed }) = self.converse(ready).await else { return };
+                    let Some(Ended { text, failed, owing: left }) = self.converse(ready).await else { return };
+                    owing = left;
                     if !failed && !self.stop.is_cancelled() {
                         tracing::info!("Codex is replaced: {text}");
                         self.info.send_modify(|info| {
@@ -273,7 +278,10 @@ impl Supervisor {
             };
             if self.stop.is_cancelled() {
                 let error = "codexd is stopping".to_owned();
-                let _ = self.messages.send(Message::Down { agent: up, error, retrying: false }).await;
+                let down = Message::Down { agent: up.clone(), error, retrying: false };
+                if self.messages.send(down).await.is_ok() {
+                    self.settle(up.as_ref(), owing).await;
+                }
                 return;
             }
             failures += 1;
@@ -288,11 +296,20 @@ impl Supervisor {
                 info.last_error = Some(failure.text.clone());
                 info.restarts += u64::from(up.is_some());
             });
-            let down = Message::Down { agent: up, error: failure.text, retrying };
+            let down = Message::Down { agent: up.clone(), error: failure.text, retrying };
             if self.messages.send(down).await.is_err() {
                 return;
             }
+            self.settle(up.as_ref(), owing).await;
             refuse_for(wait, &mut self.commands, &self.messages, &self.stop, &self.leave).await;
+        }
+    }
+
+    /// Lets go of the host of a Codex that ended, once the engine has committed what it said.
+    async fn settle(&mut self, gone: Option<&AgentId>, owing: Option<Hosted>) {
+        if let (Some(gone), Some(mut hosted)) = (gone, owing) {
+            last_acks(gone, &mut hosted, &mut self.commands, &self.messages, &self.leave).await;
+            hosted.gone().await;
         }
     }
 
@@ -354,18 +371,20 @@ impl Supervisor {
                 hosted.flush(LEAVE_GRACE).await;
                 return None;
             }
-            (End::Exited, Body::Hosted(hosted)) => hosted.gone().await,
+            (End::Exited, Body::Hosted(hosted)) => {
+                return Some(Ended { text: hosted.ending(), failed: true, owing: Some(hosted) });
+            }
             (End::Broken(why), body) => {
                 body.finish(Duration::ZERO).await;
                 why
             }
             (End::Recycled(why), body) => {
                 body.finish(STOP_GRACE).await;
-                return Some(Ended { text: why, failed: false });
+                return Some(Ended { text: why, failed: false, owing: None });
             }
             (End::Exited | End::Stopped | End::Left, body) => body.finish(STOP_GRACE).await,
         };
-        Some(Ended { text, failed: true })
+        Some(Ended { text, failed: true, owing: None })
     }
 
     fn connection<'a, T>(&'a mut self, talk: Talk<'a>, transport: &'a mut T) -> Connection<'a, T> {

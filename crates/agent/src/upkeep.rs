@@ -1,7 +1,11 @@
-//! Whether a Codex that is at rest still answers, and whether it should make room for a new one.
+//! Whether a Codex still answers, and whether it should make room for a new one.
 //!
-//! Pure: it is told what happens and what time it is, and says what is to be done. Only a Codex at rest is asked, and only one at rest is
-//! replaced: nothing here ever ends a turn.
+//! Pure: it is told what happens and what time it is, and says what is to be done. A Codex at rest is asked now and then, and only one at
+//! rest makes room: that ends no turn.
+//!
+//! One that left a request without an answer until its deadline is suspected, and asked at once, also while it works. Without that a Codex
+//! that hangs would stay as long as anybody wants something of it, since it is never at rest then. What such a one runs has no end of its
+//! own: it ends with it.
 //!
 //! One late answer is not death: a machine may be slow, or asleep. Dead is what leaves several questions in a row without any sign, a line of
 //! whatever kind being one.
@@ -10,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// So many questions in a row without any sign, and it is dead.
 const PATIENCE: u32 = 3;
+
+/// How long one that is suspected may take to answer, as often.
+const SUSPECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// When to look after a Codex at rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +64,8 @@ pub(crate) struct Health {
     last: Instant,
     /// Questions in a row without a sign.
     unanswered: u32,
+    /// It left a request unanswered, and has given no sign since.
+    suspected: bool,
     /// Somebody wants it replaced once it is at rest.
     wanted: Option<String>,
 }
@@ -67,7 +76,7 @@ const SETTLED: Duration = Duration::from_secs(5);
 impl Health {
     /// Of one that is so old.
     pub(crate) fn new(upkeep: Upkeep, age: Duration, now: Instant) -> Self {
-        Self { upkeep, age, since: now, last: now, unanswered: 0, wanted: None }
+        Self { upkeep, age, since: now, last: now, unanswered: 0, suspected: false, wanted: None }
     }
 
     /// When it is old enough to be replaced.
@@ -79,6 +88,21 @@ impl Health {
     pub(crate) fn sign(&mut self, now: Instant) {
         self.last = now;
         self.unanswered = 0;
+        self.suspected = false;
+    }
+
+    /// A request that it was given was not answered in its time.
+    pub(crate) fn suspect(&mut self, now: Instant) {
+        if !self.suspected {
+            self.suspected = true;
+            self.unanswered = 0;
+            self.last = now;
+        }
+    }
+
+    /// How long it may take to answer.
+    fn answer_limit(&self) -> Duration {
+        if self.suspected { SUSPECT_LIMIT.min(self.upkeep.answer_limit) } else { self.upkeep.answer_limit }
     }
 
     /// It is to be replaced once it is at rest.
@@ -86,15 +110,18 @@ impl Health {
         self.wanted.get_or_insert(why);
     }
 
-    /// When to look again; nothing is due while it works.
+    /// When to look again; nothing is due while it works and is not suspected.
     pub(crate) fn wake(&self, at_rest: bool) -> Option<Instant> {
+        if self.suspected {
+            return Some(if self.unanswered > 0 { self.last + self.answer_limit() } else { self.last });
+        }
         if !at_rest {
             return None;
         }
         if self.wanted.is_some() {
             return Some(self.last);
         }
-        let wait = if self.unanswered > 0 { self.upkeep.answer_limit } else { self.upkeep.ask_after };
+        let wait = if self.unanswered > 0 { self.answer_limit() } else { self.upkeep.ask_after };
         // One that was there before may have much to say first.
         let old = self.old().map(|old| old.max(self.last + SETTLED));
         Some(old.map_or(self.last + wait, |old| old.min(self.last + wait)))
@@ -104,6 +131,9 @@ impl Health {
     pub(crate) fn look(&mut self, at_rest: bool, now: Instant, memory: impl FnOnce() -> Option<u64>) -> Due {
         if self.wake(at_rest).is_none_or(|wake| now < wake) {
             return Due::Nothing;
+        }
+        if self.suspected {
+            return self.question(now);
         }
         if let Some(why) = self.wanted.take() {
             return Due::Recycle(why);
@@ -118,8 +148,13 @@ impl Health {
             let (has, most) = (has / 1024 / 1024, most / 1024 / 1024);
             return Due::Recycle(format!("it had {has} MiB of memory, which is more than {most}"));
         }
+        self.question(now)
+    }
+
+    /// One more, or one too many.
+    fn question(&mut self, now: Instant) -> Due {
         if self.unanswered >= PATIENCE {
-            let seconds = (self.upkeep.answer_limit * PATIENCE).as_secs();
+            let seconds = (self.answer_limit() * PATIENCE).as_secs();
             return Due::Dead(format!("it did not answer {PATIENCE} questions in a row, for {seconds} s"));
         }
         self.unanswered += 1;
@@ -174,6 +209,25 @@ mod tests {
         assert_eq!(health.wake(false), None);
         assert_eq!(health.look(false, now + 100 * MINUTE, || Some(u64::MAX)), Due::Nothing);
         assert_eq!(look(&mut health, now), Due::Recycle("somebody says so".to_owned()));
+    }
+
+    #[test]
+    fn one_that_left_a_request_unanswered_is_asked_also_while_it_works() {
+        let mut now = Instant::now();
+        let mut health = Health::new(upkeep(), Duration::ZERO, now);
+        now += MINUTE;
+        health.suspect(now);
+        assert_eq!(health.look(false, now, || None), Due::Ask);
+        health.sign(now);
+        assert_eq!(health.wake(false), None, "it lives, and works");
+        health.suspect(now);
+        for _ in 0..PATIENCE {
+            assert_eq!(health.look(false, now, || None), Due::Ask);
+            // More of the same changes nothing.
+            health.suspect(now);
+            now += SUSPECT_LIMIT;
+        }
+        assert!(matches!(health.look(false, now, || None), Due::Dead(why) if why.contains("for 15 s")));
     }
 
     #[test]

@@ -121,15 +121,16 @@ impl Hosted {
 
     /// Writes what waits to be written, and lets go: the host and Codex go on.
     pub(crate) async fn flush(mut self, limit: Duration) {
-        let writing = async {
-            while let Some(stream) = self.stream.as_mut().filter(|_| self.written < self.out.len()) {
-                match stream.write(&self.out[self.written..]).await {
-                    Ok(count) => self.written += count,
-                    Err(_) => break,
-                }
+        let _ = timeout(limit, self.write_out()).await;
+    }
+
+    async fn write_out(&mut self) {
+        while let Some(stream) = self.stream.as_mut().filter(|_| self.written < self.out.len()) {
+            match stream.write(&self.out[self.written..]).await {
+                Ok(count) => self.written += count,
+                Err(_) => break,
             }
-        };
-        let _ = timeout(limit, writing).await;
+        }
     }
 
     /// Has Codex ended, with some time for it to do so by itself, and says what ended it. Nothing of it is left then.
@@ -140,13 +141,21 @@ impl Hosted {
             let _ = timeout(grace + END_LIMIT, ending).await;
         }
         self.owed.clear();
-        self.gone().await
+        let ending = self.ending();
+        self.gone().await;
+        ending
     }
 
-    /// Codex ended, or its host died: says what ended it, and makes sure that nothing is left but what is not acknowledged.
-    pub(crate) async fn gone(mut self) -> String {
-        let end = self.exit.take();
-        let (folder, ended) = (self.folder.clone(), end.is_some());
+    /// What ended Codex.
+    pub(crate) fn ending(&self) -> String {
+        self.exit.clone().unwrap_or_else(|| "its host ended, and it with it".to_owned())
+    }
+
+    /// Codex ended, or its host died: makes sure that nothing is left but what is not acknowledged.
+    pub(crate) async fn gone(mut self) {
+        // What was said last goes before the connection does.
+        let _ = timeout(ANSWER_LIMIT, self.write_out()).await;
+        let (folder, ended) = (self.folder.clone(), self.exit.is_some());
         let stays = self.taken || (ended && self.is_owed_acks());
         drop(self);
         // A host whose Codex ended stays until all is acknowledged; a later codexd may do that.
@@ -157,7 +166,6 @@ impl Hosted {
             }
             hosts::end(folder).await;
         }
-        end.unwrap_or_else(|| "its host ended, and it with it".to_owned())
     }
 
     fn say(&mut self, kind: u8, number: u64, body: &[u8]) {

@@ -27,7 +27,11 @@ impl Hosted {
         match self.0 {}
     }
 
-    pub(crate) async fn gone(self) -> String {
+    pub(crate) fn ending(&self) -> String {
+        match self.0 {}
+    }
+
+    pub(crate) async fn gone(self) {
         match self.0 {}
     }
 }

@@ -313,3 +313,34 @@ async fn one_that_is_still_being_born_when_codexd_stops_is_ended() {
         std::fs::remove_file(&pid).unwrap();
     }
 }
+
+/// What is kept until a turn has ended is let go when it is known that Codex did.
+#[tokio::test]
+async fn the_host_of_a_codex_that_ended_in_the_middle_of_a_text_does_not_stay() {
+    let home = Home::new();
+    let mut up = home.up().await;
+    let thread = up.thread(1, home.spec()).await;
+    up.ask(2, home.turn(&thread, "SLOW:1000:20"));
+    let mut kept = Vec::new();
+    loop {
+        match next(&mut up.messages).await {
+            Message::Report(report) if matches!(report.what, What::ItemDelta { .. }) => {
+                if kept.is_empty() {
+                    signal(up.agent.info().pid.unwrap(), "-KILL");
+                }
+                kept.push(report.seq);
+            }
+            Message::Report(report) => up.agent.ack(&report.agent, report.seq),
+            Message::Down { .. } => break,
+            other @ Message::Up { .. } => panic!("{other:?}"),
+        }
+    }
+    assert!(!kept.is_empty());
+    for seq in kept {
+        up.agent.ack(&up.id, seq);
+    }
+    assert!(matches!(next(&mut up.messages).await, Message::Up { attached: false, .. }));
+    assert_eq!(home.count(), 1, "that of the next one");
+    up.agent.stop().await;
+    assert_eq!(home.count(), 0);
+}

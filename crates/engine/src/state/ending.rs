@@ -11,7 +11,11 @@ use crate::Refusal;
 
 impl State {
     pub(super) fn agent_down(&mut self, error: &str, retrying: bool, now: &Now<'_>, out: &mut Output) {
-        self.agent = None;
+        let gone = self.agent.take();
+        if let (Some(active), Some(gone)) = (&mut self.active, &gone) {
+            // A text in progress comes to no end any more, and its host need not keep it.
+            Self::let_go_of(active, Some(&gone.id), None, out);
+        }
         self.loaded = false;
         self.hopeless = (!retrying).then(|| error.to_owned());
         let Some(active) = &mut self.active else { return };
@@ -23,23 +27,13 @@ impl State {
             // Its answer is still to come, and says whether it was heard.
             Phase::Asked if active.ask.is_some() => {}
             Phase::Asked | Phase::Running => {
-                let (code, message) = match active.stopping.filter(|stopping| stopping.forced) {
-                    Some(stopping) => {
-                        let (code, why) = stopping.why.told();
-                        (
-                            code,
-                            format!(
-                                "the turn {why}, and Codex, which did not stop it when told to, was started anew for that"
-                            ),
-                        )
-                    }
-                    None => {
-                        let message =
-                            format!("Codex ended under the turn: {error}. The session goes on with the next prompt");
-                        (TurnErrorCode::AgentExited, message)
-                    }
-                };
-                self.interrupted(code, message, now, out);
+                if self.is_forced() {
+                    self.forced(now, out);
+                } else {
+                    let message =
+                        format!("Codex ended under the turn: {error}. The session goes on with the next prompt");
+                    self.interrupted(TurnErrorCode::AgentExited, message, now, out);
+                }
             }
             _ => {
                 active.phase = Phase::NoAgent;
@@ -47,6 +41,20 @@ impl State {
             }
         }
         self.give_up_if_hopeless(now, out);
+    }
+
+    /// Whether Codex is started anew because it does not stop the turn.
+    fn is_forced(&self) -> bool {
+        self.active.as_ref().and_then(|active| active.stopping).is_some_and(|stopping| stopping.forced)
+    }
+
+    /// Codex was started anew for this turn.
+    fn forced(&mut self, now: &Now<'_>, out: &mut Output) {
+        let Some(stopping) = self.active.as_ref().and_then(|active| active.stopping) else { return };
+        let (code, why) = stopping.why.told();
+        let message =
+            format!("the turn {why}, and Codex, which did not stop it when told to, was started anew for that");
+        self.interrupted(code, message, now, out);
     }
 
     /// A turn that waits for an agent that will not come fails, and so do those behind it.
@@ -197,6 +205,7 @@ impl State {
     pub(super) fn fail_ask(&mut self, error: &AskError, now: &Now<'_>, out: &mut Output) {
         match error {
             AskError::Timeout { .. } => self.fail(TurnErrorCode::AgentTimeout, error.to_string(), now, out),
+            AskError::Exited { heard: true } if self.is_forced() => self.forced(now, out),
             AskError::Exited { heard: true } => {
                 let message = "Codex ended under the turn. The session goes on with the next prompt".to_owned();
                 self.interrupted(TurnErrorCode::AgentExited, message, now, out);

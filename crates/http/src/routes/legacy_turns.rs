@@ -155,7 +155,8 @@ pub(super) async fn start(State(api): State<Api>, watch: Watch, who: Caller, ask
     request_body = Continue,
     responses((status = 200, description = "The answer, or with `isError` why there is none", body = Answered)),
     extensions(("x-work" = json!(true)), ("x-codes" = json!([
-        "NO_SESSION", "NO_TURN", "BAD_CWD", "CWD_FORBIDDEN", "NOT_SUPPORTED", "INPUT_TOO_LARGE", "QUEUE_FULL", "AGENT_TIMEOUT"
+        "NO_SESSION", "NO_TURN", "BAD_CWD", "CWD_FORBIDDEN", "THREAD_HELD", "NOT_SUPPORTED", "INPUT_TOO_LARGE", "QUEUE_FULL",
+        "AGENT_TIMEOUT"
     ]))),
 )]
 pub(super) async fn go_on(State(api): State<Api>, watch: Watch, who: Caller, asked: Asked<Continue>) -> Answer {
@@ -172,7 +173,8 @@ pub(super) async fn go_on(State(api): State<Api>, watch: Watch, who: Caller, ask
     request_body = Reply,
     responses((status = 200, description = "The answer, or with `isError` why there is none", body = Answered)),
     extensions(("x-work" = json!(true)), ("x-codes" = json!([
-        "NO_SESSION", "NO_TURN", "BAD_CWD", "CWD_FORBIDDEN", "NOT_SUPPORTED", "INPUT_TOO_LARGE", "QUEUE_FULL", "AGENT_TIMEOUT"
+        "NO_SESSION", "NO_TURN", "BAD_CWD", "CWD_FORBIDDEN", "THREAD_HELD", "NOT_SUPPORTED", "INPUT_TOO_LARGE", "QUEUE_FULL",
+        "AGENT_TIMEOUT"
     ]))),
 )]
 pub(super) async fn reply(State(api): State<Api>, watch: Watch, who: Caller, asked: Asked<Reply>) -> Answer {

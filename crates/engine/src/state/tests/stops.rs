@@ -111,6 +111,33 @@ fn a_turn_that_was_stopped_is_not_given_to_the_next_codex() {
 }
 
 #[test]
+fn a_turn_for_which_codex_was_ended_says_so_also_when_it_was_never_answered() {
+    let (mut lab, agent) = (Lab::new(session()), AgentId::fresh());
+    lab.input(up(&agent, true));
+    lab.submit("one").unwrap();
+    lab.answer(&agent, Ok(loaded("t1")));
+    lab.clock += Duration::from_secs(101);
+    lab.input(Input::Tick);
+    lab.clock += Duration::from_secs(11);
+    let unstoppable = Effect::Unstoppable { agent: agent.clone(), force: false };
+    assert!(lab.input(Input::Tick).effects.contains(&unstoppable));
+    let out = lab.answer(&agent, Err(AskError::Exited { heard: true }));
+    assert_eq!(ending(&out), Some((TurnStatus::Interrupted, Delivery::Unknown, Some(TurnErrorCode::TurnTimeout))));
+}
+
+#[test]
+fn texts_in_progress_are_let_go_with_the_codex_that_wrote_them() {
+    let (mut lab, agent) = running("t1");
+    let body = ItemBody::AgentMessage { text: String::new() };
+    lab.say(&agent, What::ItemStarted { codex_id: "m".into(), body });
+    let delta = What::ItemDelta { codex_id: "m".into(), kind: agent::DeltaKind::Text, text: "x".into() };
+    let ack = Effect::Ack { agent: agent.clone(), seq: 9 };
+    assert!(!lab.say(&agent, delta).effects.contains(&ack), "its host keeps it");
+    let out = lab.input(Input::AgentDown { error: "killed".into(), retrying: true });
+    assert!(out.effects.contains(&ack));
+}
+
+#[test]
 fn codex_is_told_to_stop_when_it_has_begun_and_not_before() {
     let (mut lab, agent) = (Lab::new(session()), AgentId::fresh());
     lab.input(up(&agent, true));

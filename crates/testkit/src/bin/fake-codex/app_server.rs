@@ -52,6 +52,7 @@ pub(crate) struct AppServer {
     home: PathBuf,
     version: String,
     faults: Faults,
+    born: Instant,
     sessions: Sessions,
     initialized: bool,
     experimental: bool,
@@ -69,6 +70,7 @@ impl AppServer {
             home,
             version,
             faults,
+            born: Instant::now(),
             initialized: false,
             experimental: false,
             opted_out: HashSet::new(),
@@ -113,7 +115,7 @@ impl AppServer {
         }
         let answer = if method != "initialize" && !self.initialized {
             refuse("Not initialized")
-        } else if method != "initialize" && self.faults.overloaded > 0 {
+        } else if self.is_overloaded(method, params) {
             self.faults.overloaded -= 1;
             Err(Refusal { code: -32001, message: "Server overloaded; retry later.".to_owned(), data: None })
         } else {
@@ -122,15 +124,23 @@ impl AppServer {
         match answer {
             // The reply has been sent in its place among the notifications.
             Ok(Value::Null) => {}
-            Ok(result) => out.send(&json!({"id": id, "result": result})),
+            Ok(result) => out.reply(&json!({"id": id, "result": result})),
             Err(Refusal { code, message, data }) => {
                 let mut error = json!({"code": code, "message": message});
                 if let Some(data) = data {
                     error["data"] = data;
                 }
-                out.send(&json!({"error": error, "id": id}));
+                out.reply(&json!({"error": error, "id": id}));
             }
         }
+    }
+
+    fn is_overloaded(&self, method: &str, params: &Value) -> bool {
+        let meant = match &self.faults.only {
+            Some(text) => method == "turn/start" && shapes::input_text(&params["input"]).contains(text.as_str()),
+            None => method != "initialize",
+        };
+        meant && self.faults.overloaded > 0
     }
 
     fn answer(&mut self, id: &Value, method: &str, params: &Value, out: &mut Out) -> Answer {
@@ -203,7 +213,7 @@ impl AppServer {
         self.opted_out = opted_out.iter().filter_map(|method| Some(method.as_str()?.to_owned())).collect();
         let agent = format!("{name}/{} (Debian 12.0.0; x86_64) xterm ({name}; {version})", self.version);
         let platform = if cfg!(windows) { ("windows", "windows") } else { ("unix", std::env::consts::OS) };
-        out.send(&json!({"id": id, "result": {"userAgent": agent, "codexHome": self.home,
+        out.reply(&json!({"id": id, "result": {"userAgent": agent, "codexHome": self.home,
             "platformFamily": platform.0, "platformOs": platform.1}}));
         let status = json!({"status": "disabled", "serverName": "vm", "installationId": shapes::new_id(),
             "environmentId": null});
@@ -290,6 +300,7 @@ impl Server for AppServer {
             out.raw(b"not json at all");
             out.raw(b"{\"half\": \xff\xfe");
             out.raw(b"[]");
+            out.raw(br#"{"method":"item/agentMessage/delta","params":{"threadId":"#);
         }
     }
 

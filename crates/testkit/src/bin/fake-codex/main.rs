@@ -22,7 +22,8 @@
 //! | `FAKE_CODEX_VERSION` | the version it claims to be |
 //! | `FAKE_CODEX_LOG` | a file to which each server appends `{"env":[names],"args":[..],"pid":n}` and then every line it receives |
 //! | `FAKE_CODEX_FAULT` | one fault, or several with commas between them (see [`faults`]) |
-//! | `FAKE_CODEX_FAULT_ONCE` | a file; a fault that would end the process strikes only if it can create it, so once |
+//! | `FAKE_CODEX_FAULT_ONCE` | a file; a fault that would end or hang the process strikes only if it can create it, so once |
+//! | `FAKE_CODEX_FAULT_IN` | a text; the faults of a turn strike only turns whose prompt contains it |
 //! | `FAKE_CODEX_LIMITS` | it has an account, and that many percent of its first limit are used; without, `account/rateLimits/read` is an error |
 //! | `CODEX_HOME` | threads are kept in `fake-sessions/` below it; `~/.codex` unless set |
 
@@ -54,7 +55,7 @@ fn main() -> io::Result<ExitCode> {
     match command(&args) {
         Some("--version" | "-V") => {
             if faults.hang_at_version {
-                hang();
+                pump::hang();
             }
             writeln!(io::stdout(), "codex-cli {version}")?;
             Ok(ExitCode::SUCCESS)
@@ -65,7 +66,7 @@ fn main() -> io::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
             let home = codex_home();
-            pump::run(app_server::AppServer::new(home, version, faults))?;
+            pump::run(app_server::AppServer::new(home, version, faults.clone()), &faults)?;
             Ok(ExitCode::SUCCESS)
         }
         Some("mcp-server") if faults.mcp_only || claimed.as_deref().is_none_or(has_mcp_server) => {
@@ -73,7 +74,7 @@ fn main() -> io::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
             let version = claimed.unwrap_or_else(|| "0.153.4".to_owned());
-            pump::run(mcp_server::McpServer::new(version, faults))?;
+            pump::run(mcp_server::McpServer::new(version, faults.clone()), &faults)?;
             Ok(ExitCode::SUCCESS)
         }
         Some("mcp-server") if !args.iter().any(|arg| arg == "--help") => {
@@ -125,11 +126,4 @@ fn help(version: &str, faults: &Faults) -> io::Result<()> {
         writeln!(out, "  app-server  [experimental] Run the app server or related tooling")?;
     }
     writeln!(out, "  help        Print this message or the help of the given subcommand(s)")
-}
-
-/// Does nothing until it is killed.
-fn hang() -> ! {
-    loop {
-        std::thread::park();
-    }
 }

@@ -17,7 +17,7 @@ use fake_model::Step;
 use fake_model::answers::{Given, Said};
 use serde_json::{Value, json};
 
-use crate::faults::{Faults, Stage};
+use crate::faults::{Faults, Stage, flood_stderr};
 use crate::pump::{Out, Server};
 use crate::script::{Ending, Plan, plan, refused};
 use crate::shapes::{self, new_id};
@@ -155,9 +155,16 @@ impl McpServer {
     /// Starts a turn, or steers the one in progress.
     fn start(&mut self, thread: &str, call: &Value, prompt: &str, out: &mut Out) {
         let Some(thread) = self.threads.get_mut(thread) else { return };
-        if self.faults.exit_at_turn == Some(Stage::Request) && self.faults.strikes() {
-            out.exit = Some(1);
-            return;
+        if self.faults.concern(prompt) {
+            if self.faults.exit_at_turn == Some(Stage::Request) && self.faults.strikes() {
+                out.exit = Some(1);
+                return;
+            }
+            if self.faults.hang_at_turn == Some(Stage::Request) && self.faults.strikes() {
+                out.hang = true;
+                return;
+            }
+            flood_stderr(&self.faults);
         }
         let plan = plan(prompt, &thread.memory, &thread.given, &self.faults);
         let busy = thread.turn.is_some();
@@ -319,11 +326,11 @@ fn event(out: &mut Out, call: &Value, thread: &str, turn: &str, msg: &Value) {
 }
 
 fn result(out: &mut Out, id: &Value, result: &Value) {
-    out.send(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
+    out.reply(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
 }
 
 fn error(out: &mut Out, id: &Value, code: i32, message: &str) {
-    out.send(&json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}));
+    out.reply(&json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}));
 }
 
 /// A tool's result that is an error.

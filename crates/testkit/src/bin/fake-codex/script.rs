@@ -51,13 +51,16 @@ pub(crate) struct Failure {
 pub(crate) fn plan(prompt: &str, earlier: &[Said], given: &Given, faults: &Faults) -> Plan {
     let script = Script::parse(prompt);
     let mut steps = VecDeque::from(script.steps);
+    let spared = Faults::default();
+    let faults = if faults.concern(prompt) { faults } else { &spared };
     let ending = match script.answer {
         Some(answer) => ending(answer, earlier, given),
         None if !steps.is_empty() || faults.person.is_some() => Ending::Told,
         None if script.reasoning.is_some() => say("reasoned"),
-        None => match faults.big_line {
-            Some(bytes) => Ending::SayAtOnce(answers::big(bytes)),
-            None => say(&answers::echo(prompt)),
+        None => match (faults.big_line, faults.flood) {
+            (Some(bytes), _) => Ending::SayAtOnce(answers::big(bytes)),
+            (None, Some(count)) => Ending::Say { deltas: (1..=count).map(|n| format!("{n} ")).collect(), pause: None },
+            (None, None) => say(&answers::echo(prompt)),
         },
     };
     if faults.approval {

@@ -36,7 +36,7 @@ impl Context<'_> {
     }
 
     pub(crate) fn reply(&mut self, id: &Value, result: &Value) {
-        self.out.send(&json!({"id": id, "result": result}));
+        self.out.reply(&json!({"id": id, "result": result}));
     }
 }
 
@@ -63,6 +63,8 @@ pub(crate) struct Thread {
     /// Turns that have ended, in full.
     pub(crate) turns: Vec<Value>,
     pub(crate) turn: Option<Turn>,
+    /// Whether the last turn is one that faults of turns are meant for.
+    pub(crate) struck: bool,
     /// Calls of the model, and the tokens that they wrote.
     pub(crate) calls: u64,
     pub(crate) output_tokens: u64,
@@ -96,6 +98,7 @@ impl Thread {
             memory: Vec::new(),
             turns: Vec::new(),
             turn: None,
+            struck: false,
             calls: 0,
             output_tokens: 0,
             last_output: 0,

@@ -4,6 +4,7 @@ mod compaction;
 mod people;
 mod steering;
 mod steps;
+mod stray;
 mod telling;
 
 use std::cmp::Reverse;
@@ -13,7 +14,7 @@ use fake_model::Step;
 use fake_model::answers::Given;
 use serde_json::{Value, json};
 
-use crate::faults::{Asked, Stage};
+use crate::faults::{Asked, Stage, flood_stderr};
 use crate::script::{Ending, Failure, Plan, plan};
 use crate::sessions::Record;
 use crate::shapes::{self, now_ms};
@@ -119,11 +120,15 @@ impl Thread {
             self.steer(params, context);
             return;
         }
-        if strikes(context, Stage::Request) {
+        self.struck = context.faults.concern(&shapes::input_text(&params["input"]));
+        if self.strikes(context, Stage::Request) {
             return;
         }
         if context.faults.garbage {
             context.out.raw(b"WARNING: this line is not JSON {");
+        }
+        if self.struck {
+            flood_stderr(context.faults);
         }
         self.notify(
             context,
@@ -133,15 +138,16 @@ impl Thread {
         );
         let turn = Turn::new(self.plan(params, context));
         context.reply(request, &json!({"turn": shapes::turn_in_progress(&turn.id, None)}));
-        if strikes(context, Stage::Reply) {
+        if self.strikes(context, Stage::Reply) {
             return;
         }
         self.begin(turn, context);
-        if strikes(context, Stage::Started) {
+        if self.strikes(context, Stage::Started) {
             return;
         }
+        self.stray(context);
         self.hear(params, context);
-        if !strikes(context, Stage::User) {
+        if !self.strikes(context, Stage::User) {
             self.advance(context);
         }
     }
@@ -227,6 +233,9 @@ impl Thread {
             }
             if let Some(step) = turn.plan.steps.pop_front() {
                 self.begin_step(step, context);
+                if context.out.is_over() {
+                    return;
+                }
                 continue;
             }
             match &mut turn.plan.ending {
@@ -263,6 +272,9 @@ impl Thread {
                         self.begin_message(context);
                     }
                     self.say(&delta, context);
+                    if self.strikes(context, Stage::Delta) {
+                        return;
+                    }
                     if let (Some(wait), Some(turn)) = (wait, &mut self.turn) {
                         let due = Instant::now() + wait;
                         turn.due = Some(due);
@@ -315,7 +327,7 @@ impl Thread {
         }
         self.item_completed(shapes::agent_message(&id, &text, started, Some(now_ms())), context);
         self.used(text.len().div_ceil(4) as u64, context);
-        if !strikes(context, Stage::Answer) {
+        if !self.strikes(context, Stage::Answer) {
             self.end("completed", &Value::Null, context);
         }
     }
@@ -359,14 +371,18 @@ impl Thread {
         ended["items"] = Value::Array(turn.items);
         ended["itemsView"] = json!("full");
         self.turns.push(ended);
+        self.strikes(context, Stage::Completed);
     }
-}
 
-/// Whether the fault `exit-at-turn` ends the process at this stage.
-fn strikes(context: &mut Context<'_>, stage: Stage) -> bool {
-    let strikes = context.faults.exit_at_turn == Some(stage) && context.faults.strikes();
-    if strikes {
-        context.out.exit = Some(1);
+    /// Whether a fault ends or hangs the process at this stage.
+    fn strikes(&self, context: &mut Context<'_>, stage: Stage) -> bool {
+        let faults = context.faults;
+        let (ends, hangs) = (faults.exit_at_turn == Some(stage), faults.hang_at_turn == Some(stage));
+        let strikes = self.struck && (ends || hangs) && faults.strikes();
+        if strikes {
+            context.out.exit = ends.then_some(1);
+            context.out.hang = !ends;
+        }
+        strikes
     }
-    strikes
 }

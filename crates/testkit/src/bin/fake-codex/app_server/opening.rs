@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::AppServer;
 use super::checks::{Answer, Refusal, refuse, refuse_missing, thread_id};
 use crate::pump::Out;
-use crate::sessions::Record;
+use crate::sessions::{Missing, Record};
 use crate::shapes;
 use crate::threads::Thread;
 
@@ -37,6 +37,9 @@ impl AppServer {
         let config = config_of(params)?;
         let with_turns = params["excludeTurns"] != true;
         let loaded = self.threads.contains_key(&name);
+        if !loaded && self.faults.held.is_some_and(|time| self.born.elapsed() < time) {
+            return refuse_missing(&name, &Missing::Locked);
+        }
         if !loaded {
             let (file, records) = self.sessions.open(&name).or_else(|missing| refuse_missing(&name, &missing))?;
             let mut thread = Thread::from_records(&name, records, Some(file));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Turn, strikes};
+use super::Turn;
 use crate::faults::Stage;
 use crate::script;
 use crate::sessions::Record;
@@ -12,11 +12,12 @@ use crate::threads::{Context, Thread};
 impl Thread {
     /// Starts a compaction. A turn that runs is interrupted by it, as measured.
     pub(crate) fn compact(&mut self, request: &Value, context: &mut Context<'_>) {
-        if strikes(context, Stage::Request) {
+        self.struck = context.faults.only.is_none();
+        if self.strikes(context, Stage::Request) {
             return;
         }
         context.reply(request, &json!({}));
-        if strikes(context, Stage::Reply) {
+        if self.strikes(context, Stage::Reply) {
             return;
         }
         if self.turn.is_some() {
@@ -28,7 +29,7 @@ impl Thread {
         let mut turn = Turn::new(script::compaction(&self.memory));
         turn.compaction = Some(item.clone());
         self.begin(turn, context);
-        if strikes(context, Stage::Started) {
+        if self.strikes(context, Stage::Started) {
             return;
         }
         self.item_started(&item, context);

@@ -34,6 +34,13 @@ impl Thread {
                 json!({"serverName": "fake", "mode": "form", "message": "How many?", "requestedSchema": {"type": "object",
                     "properties": {"count": {"type": "integer", "title": "Count"}}, "required": ["count"]}}),
             ),
+            Asked::Unknown => {
+                // Nobody waits for a reply to this one.
+                context
+                    .out
+                    .send(&json!({"method": "future/ask", "id": "for nobody", "params": {"anything": [1, null]}}));
+                ("item/future/ask", json!({"itemId": format!("call_{}", shapes::new_id()), "about": {"the": "future"}}))
+            }
         };
         if let (Some(params), Some(rest)) = (params.as_object_mut(), rest.as_object()) {
             params.extend(rest.clone());
@@ -45,6 +52,7 @@ impl Thread {
     pub(super) fn person_answered(&mut self, asked: Asked, response: &Value, context: &mut Context<'_>) {
         self.notify_status(context, &self.status());
         self.used(10, context);
-        self.tell(format!("{}: {}", asked.as_str(), response["result"]));
+        let told = if asked == Asked::Unknown { &response["error"] } else { &response["result"] };
+        self.tell(format!("{}: {told}", asked.as_str()));
     }
 }

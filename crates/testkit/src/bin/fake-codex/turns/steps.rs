@@ -4,6 +4,7 @@ use fake_model::Step;
 use serde_json::{Value, json};
 
 use super::{About, Question};
+use crate::faults::Stage;
 use crate::script::{blocks, output_of, refused};
 use crate::shapes;
 use crate::threads::{Context, Thread};
@@ -92,7 +93,9 @@ impl Thread {
             return self.ask(step, item, context);
         }
         self.item_started(&item, context);
-        self.do_step(&step, item, context);
+        if !self.strikes(context, Stage::Command) {
+            self.do_step(&step, item, context);
+        }
     }
 
     fn ask(&mut self, step: Step, item: Value, context: &mut Context<'_>) {
@@ -131,6 +134,7 @@ impl Thread {
             }
         };
         context.out.send(&json!({"method": method, "id": request, "params": params}));
+        self.strikes(context, Stage::Approval);
     }
 
     /// Does a step that needs no approval, or has it.
