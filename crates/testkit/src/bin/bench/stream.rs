@@ -146,7 +146,7 @@ impl Scene {
 /// The socket of the lab's daemon.
 pub(crate) fn socket_of(lab: &Lab) -> Result<PathBuf> {
     let file: types::DaemonFile = serde_json::from_slice(&std::fs::read(lab.store.join(types::DaemonFile::NAME))?)?;
-    file.socket.map(PathBuf::from).context("a daemon without a socket")
+    file.socket.context("a daemon without a socket")
 }
 
 async fn rounds_of(codexd: &str, codex: &Path, rounds: usize) -> Result<[Times; ARMS.len()]> {
