@@ -14,6 +14,13 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 400)]
         rounds: usize,
     },
+    /// A delta: from the model's write to the client's read, raw, by a bare write loop and by codexd, for 1, 10 and 100 readers; then
+    /// 500 readers that never read
+    Stream {
+        /// Rounds on the real Codex
+        #[arg(long, default_value_t = 200)]
+        rounds: usize,
+    },
 }
 
 /// Builds and measures.
@@ -21,9 +28,12 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     codex::install()?;
     let build = ["build", "--release", "--locked", "--package", "codex-mcp-bridge", "--package", "testkit", "--bins"];
     sh::run("release builds", sh::cargo().args(build))?;
-    let Bench::Turn { rounds } = bench;
     let folder = sh::root().join("target/release");
     let mut program = std::process::Command::new(folder.join("bench"));
-    program.arg("--codexd").arg(folder.join("codexd")).arg("--rounds").arg(rounds.to_string());
+    match bench {
+        Bench::Turn { rounds } => program.args(["turn", "--rounds", &rounds.to_string()]),
+        Bench::Stream { rounds } => program.args(["stream", "--rounds", &rounds.to_string()]),
+    };
+    program.arg("--codexd").arg(folder.join("codexd"));
     sh::run("measuring; leave the machine alone", &mut program)
 }

@@ -295,7 +295,7 @@ pub(crate) async fn last_acks(
 async fn refuse(command: Command, messages: &mpsc::Sender<Message>) -> bool {
     let Command::Ask { agent, id, .. } = command else { return true };
     let what = What::Answer(id, Err(AskError::Exited { heard: false }));
-    let report = Report { agent, seq: 0, last: true, route: Route::Ask(id), what };
+    let report = Report { agent, seq: 0, line: 0, route: Route::Ask(id), what };
     messages.send(Message::Report(report)).await.is_ok()
 }
 

@@ -11,7 +11,9 @@
 //! no session writes down at once what may wait.
 //!
 //! Events come from the store, through one cache for all readers, so that an event is read once however many watch. Texts in
-//! progress are kept here, once, until their items end.
+//! progress are kept here, once, until their items end. Readers that keep up are given the same [`Piece`] of a text, with room for what
+//! is made of it to be sent, so that it is made once. What a reader does for a piece is otherwise little: it looks at the texts, and asks
+//! nobody for events when there are none.
 //!
 //! **Order.** A session's task adds to a text only after the event that began its item was committed. A reader first looks at the
 //! texts, then reads the events up to the last one that is committed by then, tells these, and only then what is new of the
@@ -20,10 +22,11 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use agent::DeltaKind;
+use bytes::Bytes;
 use store::{Published, Store, StoreError};
 use tokio::sync::watch;
 use types::{EventId, EventName, ItemBody, ItemId, SessionId, TurnId};
@@ -35,8 +38,9 @@ const PAGE: u32 = 256;
 const CACHED: usize = 1_024;
 const CACHED_BYTES: usize = 8 << 20;
 
-/// The longest piece of a text that a reader is given at once, in bytes.
-const PIECE: usize = 4 * 1024;
+/// The longest piece of a text that a reader is given at once, in bytes. A connection takes up to 16 of them before it notices that its
+/// client does not read.
+const PIECE: usize = 1024;
 
 /// The longest text in progress that is kept, in bytes.
 const TEXT: usize = 1 << 20;
@@ -66,16 +70,29 @@ struct Text {
     text: String,
     /// It is as long as it may be: the rest comes with the end of the item.
     full: bool,
+    /// The piece that a reader was given last: the next one most often wants the same.
+    given: Option<Arc<Piece>>,
 }
 
-/// What is new of a text, for one reader.
-struct Piece {
-    session: SessionId,
-    turn: TurnId,
-    item: ItemId,
-    kind: DeltaKind,
-    offset: usize,
-    text: String,
+/// What is new of a text in progress, or all of it so far.
+#[derive(Debug)]
+pub struct Piece {
+    /// The session.
+    pub session: SessionId,
+    /// The turn.
+    pub turn: TurnId,
+    /// The item.
+    pub item: ItemId,
+    /// Which text of it.
+    pub kind: DeltaKind,
+    /// Where it begins in that text, in bytes of UTF-8.
+    pub offset: usize,
+    /// The text.
+    pub text: String,
+    /// It is all that there is so far, for a reader that did not see the item begin.
+    pub snapshot: bool,
+    /// What is sent of it, once somebody has made that: the same for all readers.
+    pub frame: OnceLock<Bytes>,
 }
 
 /// All events with numbers above `from` and up to `to`.
@@ -121,7 +138,7 @@ impl Feed {
             None => {
                 let full = more.len() > TEXT;
                 let text = if full { String::new() } else { more.to_owned() };
-                texts.push(Text { turn: turn.clone(), item: item.clone(), kind, text, full });
+                texts.push(Text { turn: turn.clone(), item: item.clone(), kind, text, full, given: None });
             }
         }
     }
@@ -151,13 +168,13 @@ impl Feed {
     /// A reader of one session, or of everything, from behind an event.
     pub(crate) fn reader(&self, session: Option<SessionId>, after: EventId) -> Reader {
         let wake = Wake::Anything(self.inner.happened.subscribe());
-        Reader { feed: self.clone(), session, after, wake, offsets: HashMap::new() }
+        Reader { feed: self.clone(), session, after, wake, offsets: HashMap::new(), all: false }
     }
 
     /// A reader of all events and no texts, from behind an event.
     pub(crate) fn reader_of_events(&self, after: EventId) -> Reader {
         let wake = Wake::Events(self.inner.committed.subscribe());
-        Reader { feed: self.clone(), session: None, after, wake, offsets: HashMap::new() }
+        Reader { feed: self.clone(), session: None, after, wake, offsets: HashMap::new(), all: false }
     }
 
     fn texts(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Vec<Text>>> {
@@ -165,36 +182,55 @@ impl Feed {
         self.inner.texts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is new of what is in progress, in one session or in all.
-    fn look(&self, session: Option<&SessionId>, offsets: &HashMap<(ItemId, DeltaKind), usize>) -> Vec<Piece> {
-        let texts = self.texts();
-        let mut pieces = Vec::new();
-        let mut take = |session: &SessionId, texts: &[Text]| {
+    /// What is new of what is in progress, in one session or in all; and whether that is all of it.
+    fn look(
+        &self,
+        session: Option<&SessionId>,
+        offsets: &HashMap<(ItemId, DeltaKind), usize>,
+    ) -> (Vec<Arc<Piece>>, bool) {
+        let mut texts = self.texts();
+        let (mut pieces, mut all) = (Vec::new(), true);
+        let mut take = |session: &SessionId, texts: &mut [Text]| {
             for text in texts {
-                let offset = offsets.get(&(text.item.clone(), text.kind)).copied().unwrap_or(0);
+                let told = offsets.get(&(text.item.clone(), text.kind)).copied();
+                let offset = told.unwrap_or(0);
                 let Some(new) = text.text.get(offset..).filter(|new| !new.is_empty()) else { continue };
                 // What a reader holds while its client does not read is small.
-                let new = &new[..new.floor_char_boundary(PIECE)];
-                pieces.push(Piece {
-                    session: session.clone(),
-                    turn: text.turn.clone(),
-                    item: text.item.clone(),
-                    kind: text.kind,
-                    offset,
-                    text: new.to_owned(),
+                let piece = &new[..new.floor_char_boundary(PIECE)];
+                all &= piece.len() == new.len();
+                pieces.push(match &text.given {
+                    Some(given) if given.is(offset, piece.len(), told.is_none()) => Arc::clone(given),
+                    _ => {
+                        let piece = Arc::new(Piece {
+                            session: session.clone(),
+                            turn: text.turn.clone(),
+                            item: text.item.clone(),
+                            kind: text.kind,
+                            offset,
+                            text: piece.to_owned(),
+                            snapshot: told.is_none(),
+                            frame: OnceLock::new(),
+                        });
+                        text.given = Some(Arc::clone(&piece));
+                        piece
+                    }
                 });
             }
         };
         match session {
-            Some(id) => texts.get(id).into_iter().for_each(|of_it| take(id, of_it)),
-            None => texts.iter().for_each(|(id, of_it)| take(id, of_it)),
+            Some(id) => texts.get_mut(id).into_iter().for_each(|of_it| take(id, of_it)),
+            None => texts.iter_mut().for_each(|(id, of_it)| take(id, of_it)),
         }
-        pieces
+        (pieces, all)
     }
 
     /// A page of the events behind one. Those that are new are read once for all readers.
     async fn events(&self, session: Option<&SessionId>, after: EventId) -> Result<Vec<Arc<Published>>, StoreError> {
         let last = self.inner.store.last_event();
+        // Most often it was a text that grew, and then no reader waits for another one here.
+        if after >= last {
+            return Ok(Vec::new());
+        }
         let mut cache = self.inner.cache.lock().await;
         // Nobody watched for long: what lies between is read by whoever wants it.
         let near = EventId(last.0.saturating_sub(i64::try_from(CACHED).unwrap_or(i64::MAX)));
@@ -236,23 +272,15 @@ impl Feed {
 pub enum Told {
     /// A numbered event.
     Event(Arc<Published>),
-    /// What is new of a text in progress, or all of it so far.
-    Text {
-        /// The session.
-        session: SessionId,
-        /// The turn.
-        turn: TurnId,
-        /// The item.
-        item: ItemId,
-        /// Which text of it.
-        kind: DeltaKind,
-        /// Where it begins in that text, in bytes of UTF-8.
-        offset: usize,
-        /// The text.
-        text: String,
-        /// It is all that there is so far, for a reader that did not see the item begin.
-        snapshot: bool,
-    },
+    /// Of a text in progress.
+    Text(Arc<Piece>),
+}
+
+impl Piece {
+    /// Whether it is what a reader at this place of the text is to be given.
+    const fn is(&self, offset: usize, length: usize, snapshot: bool) -> bool {
+        self.offset == offset && self.text.len() == length && self.snapshot == snapshot
+    }
 }
 
 /// Reads what happens, at its own pace.
@@ -263,6 +291,8 @@ pub struct Reader {
     wake: Wake,
     /// How much of each text was told.
     offsets: HashMap<(ItemId, DeltaKind), usize>,
+    /// All was told that there was when it looked last, so that it need not look again before something happens.
+    all: bool,
 }
 
 /// What a reader is woken by.
@@ -286,6 +316,15 @@ impl Wake {
         }
     }
 
+    fn has_changed(&self) -> bool {
+        match self {
+            Self::Anything(happened) => happened.has_changed(),
+            Self::Events(committed) => committed.has_changed(),
+        }
+        // One that is closed says so when it is waited for.
+        .unwrap_or(false)
+    }
+
     const fn wants_texts(&self) -> bool {
         matches!(self, Self::Anything(_))
     }
@@ -304,14 +343,19 @@ impl Reader {
     /// When the store can't be read; the cursor stays where it was.
     pub async fn next(&mut self) -> Result<Vec<Told>, StoreError> {
         loop {
-            self.wake.mark_unchanged();
-            let told = self.step().await?;
-            if !told.is_empty() {
-                return Ok(told);
+            if !self.all || self.wake.has_changed() {
+                // Until it has looked: who gives up meanwhile has to look again.
+                self.all = false;
+                self.wake.mark_unchanged();
+                let told = self.step().await?;
+                if !told.is_empty() {
+                    return Ok(told);
+                }
             }
             if self.wake.changed().await.is_err() {
                 return Err(StoreError::Closed);
             }
+            self.all = false;
         }
     }
 
@@ -324,7 +368,8 @@ impl Reader {
     async fn step(&mut self) -> Result<Vec<Told>, StoreError> {
         // First the texts, then the events, so that no text is told before the event that began it.
         let texts = self.wake.wants_texts();
-        let pieces = if texts { self.feed.look(self.session.as_ref(), &self.offsets) } else { Vec::new() };
+        let (pieces, all) =
+            if texts { self.feed.look(self.session.as_ref(), &self.offsets) } else { (Vec::new(), true) };
         let known = self.feed.inner.store.last_event();
         // The only wait: whoever gives up before it has lost nothing, and nothing is changed before it.
         let events = self.feed.events(self.session.as_ref(), self.after).await?;
@@ -338,6 +383,7 @@ impl Reader {
             told.push(Told::Event(event));
         }
         if self.after >= known {
+            self.all = all;
             for piece in pieces {
                 self.piece(piece, &over, &mut told);
             }
@@ -373,21 +419,35 @@ impl Reader {
                     return;
                 }
                 if let (Some(session), Some(turn)) = (event.session.clone(), event.turn.clone()) {
-                    let text = rest.to_owned();
-                    told.push(Told::Text { session, turn, item: id, kind, offset, text, snapshot: false });
+                    let (text, frame) = (rest.to_owned(), OnceLock::new());
+                    let piece = Piece { session, turn, item: id, kind, offset, text, snapshot: false, frame };
+                    told.push(Told::Text(Arc::new(piece)));
                 }
             }
             _ => {}
         }
     }
 
-    fn piece(&mut self, piece: Piece, over: &HashSet<ItemId>, told: &mut Vec<Told>) {
-        let Piece { session, turn, item, kind, offset, text } = piece;
-        if over.contains(&item) {
+    fn piece(&mut self, mut piece: Arc<Piece>, over: &HashSet<ItemId>, told: &mut Vec<Told>) {
+        if over.contains(&piece.item) {
             return;
         }
-        let known = self.offsets.insert((item.clone(), kind), offset + text.len());
-        told.push(Told::Text { session, turn, item, kind, offset, text, snapshot: known.is_none() });
+        let known = self.offsets.insert((piece.item.clone(), piece.kind), piece.offset + piece.text.len());
+        // It has seen the item begin between looking and now.
+        if piece.snapshot && known.is_some() {
+            let Piece { session, turn, item, kind, offset, text, .. } = &*piece;
+            piece = Arc::new(Piece {
+                session: session.clone(),
+                turn: turn.clone(),
+                item: item.clone(),
+                kind: *kind,
+                offset: *offset,
+                text: text.clone(),
+                snapshot: false,
+                frame: OnceLock::new(),
+            });
+        }
+        told.push(Told::Text(piece));
     }
 }
 

@@ -1,5 +1,7 @@
 //! The texts that the model answers with. Public, so that other doubles of the project answer the same words in the same way.
 
+use std::time::SystemTime;
+
 use serde_json::{Value, json};
 
 /// The size of the deltas of long answers.
@@ -27,6 +29,14 @@ pub struct Given {
     pub schema: Option<Value>,
     /// The images, in order.
     pub images: Vec<String>,
+}
+
+/// This moment, as a delta of `TIMES` says it: the nanoseconds since 1970 in 19 digits, and a space.
+///
+/// It is the system's clock, because another process has to compare it with its own; who sets the clock meanwhile spoils that.
+#[must_use]
+pub fn moment() -> String {
+    format!("{:019} ", SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos()))
 }
 
 /// The answer to `OPTIONS`: one line of JSON, with null for what was not given.

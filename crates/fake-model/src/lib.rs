@@ -19,6 +19,7 @@
 //! | `OPTIONS` | answers with what the turn was given, as a line of JSON: `effort`, `images` (their addresses), `model`, `schema` |
 //! | `SAY:<text>` | answers exactly the text |
 //! | `SLOW:<n>[:<ms>]` | answers `1 2 3 .. n` in n deltas, ms apart (50 unless told) |
+//! | `TIMES:<n>[:<ms>]` | the same, but each delta is the moment at which it was said ([`answers::moment`]) |
 //! | `BIG:<bytes>` | an answer of exactly that many bytes (at most 64 MiB), always the same ones, that ends with `END` |
 //! | `REASON:<text>` | a reasoning summary before the answer; the answer is `reasoned` unless another line says more |
 //! | `RUN:<command>` | calls the shell tool that the request offers; the answer is `ran: <output>`, cut at 4 kB, or `ran (exit N): <output>` |
@@ -28,7 +29,7 @@
 //! | `CONTEXT` | the response fails with `context_length_exceeded` |
 //! | `CUT` | the stream breaks after the first half of an answer |
 //! | `HANG` | headers, and then nothing for as long as the client stays |
-//! | `COMPACT:<answer>` | no answer: from now on a compaction is answered by that, one of `SAY`, `SLOW`, `BIG`, `FAIL`, `CONTEXT`, `CUT`, `HANG` |
+//! | `COMPACT:<answer>` | no answer: from now on a compaction is answered by that, one of `SAY`, `SLOW`, `TIMES`, `BIG`, `FAIL`, `CONTEXT`, `CUT`, `HANG` |
 //!
 //! `FAIL`, `CONTEXT` and `HANG` take effect at once. Lines that call a tool (`RUN`, `ESCALATE`, `PATCH`) run one after another, one call in each request of the model, and then the answer
 //! follows: what the first answering line says, or else what each tool did, one line each. Which calls are done is the number of tool
@@ -38,7 +39,7 @@
 //! # What it promises
 //!
 //! - The same request gets the same answer: no clock and no chance is in it. Only the ids differ, also
-//!   from those of a model that ran before.
+//!   from those of a model that ran before, and what `TIMES` says.
 //! - Usage is made of the sizes of the texts (four bytes a token) and never exceeds 100,000 tokens, so that Codex does not begin to
 //!   compact a conversation by itself. (After `CONTEXT` Codex 0.169.0 does, at the start of the next turn.)
 //! - Memory is bounded: of the recorded requests the newest 10,000 are kept and at most 64 MiB of them; a body over 64 MiB is refused.

@@ -56,7 +56,13 @@ impl Player {
             Some(Answer::Recall) => self.say(&answers::deltas(&answers::recall(&conversation.earlier)), reasoned).await,
             Some(Answer::Options) => self.say(&[&answers::options(&conversation.given(request))], reasoned).await,
             Some(Answer::Big(bytes)) => self.say(&answers::deltas(&answers::big(*bytes)), reasoned).await,
-            Some(Answer::Slow { deltas, pause }) => self.say_slowly(*deltas, *pause, reasoned).await,
+            Some(Answer::Slow { deltas, pause }) => {
+                let number = |n: usize| if n == 1 { n.to_string() } else { format!(" {n}") };
+                self.say_slowly(*deltas, *pause, number, reasoned).await
+            }
+            Some(Answer::Times { deltas, pause }) => {
+                self.say_slowly(*deltas, *pause, |_| answers::moment(), reasoned).await
+            }
             Some(Answer::Cut) => self.cut().await,
             // These two never come here.
             Some(Answer::Fail(_) | Answer::Context | Answer::Hang) => Ok(()),
@@ -86,18 +92,23 @@ impl Player {
         self.complete(text.len(), reasoned).await
     }
 
-    async fn say_slowly(&self, deltas: usize, pause: Duration, reasoned: usize) -> Result<(), Gone> {
+    async fn say_slowly(
+        &self,
+        deltas: usize,
+        pause: Duration,
+        delta: impl Fn(usize) -> String,
+        reasoned: usize,
+    ) -> Result<(), Gone> {
         let id = format!("msg_{}", self.id);
         self.send(events::message_added(&id)).await?;
         let mut text = String::new();
         for n in 1..=deltas {
-            let begin = text.len();
             if n > 1 {
                 tokio::time::sleep(pause).await;
-                text.push(' ');
             }
-            text.push_str(&n.to_string());
-            self.send(events::text_delta(&id, &text[begin..])).await?;
+            let delta = delta(n);
+            text.push_str(&delta);
+            self.send(events::text_delta(&id, &delta)).await?;
         }
         self.send(events::message_done(&id, &text)).await?;
         self.complete(text.len(), reasoned).await

@@ -53,6 +53,13 @@ pub enum Answer {
         /// The time between two of them.
         pause: Duration,
     },
+    /// `TIMES:`: many deltas, each of which says when it was said.
+    Times {
+        /// How many.
+        deltas: usize,
+        /// The time between two of them.
+        pause: Duration,
+    },
     /// `BIG:`: that many bytes.
     Big(usize),
     /// `FAIL:`: an HTTP status.
@@ -116,12 +123,11 @@ fn parse_answer(line: &str) -> Option<Answer> {
     };
     match word {
         "SAY" => Some(Answer::Say(rest.to_owned())),
-        "SLOW" => {
+        "SLOW" | "TIMES" => {
             let (deltas, pause) = rest.split_once(':').unwrap_or((rest, "50"));
-            Some(Answer::Slow {
-                deltas: deltas.trim().parse().ok()?,
-                pause: Duration::from_millis(pause.trim().parse().ok()?),
-            })
+            let deltas = deltas.trim().parse().ok()?;
+            let pause = Duration::from_millis(pause.trim().parse().ok()?);
+            Some(if word == "SLOW" { Answer::Slow { deltas, pause } } else { Answer::Times { deltas, pause } })
         }
         "BIG" => Some(Answer::Big(rest.trim().parse::<usize>().ok()?.min(BIGGEST_ANSWER))),
         "FAIL" => {

@@ -94,6 +94,22 @@ async fn plays_one_step_a_request_and_then_answers() {
 }
 
 #[tokio::test]
+async fn says_when_it_says_a_delta() {
+    let now = || fake_model::answers::moment().trim_end().parse::<u64>().expect("is a number");
+    let model = FakeModel::start().await.expect("starts");
+    let before = now();
+    let (_, body) = ask(&model, json!([user("TIMES:3:20")])).await;
+    let after = now();
+    let deltas: Vec<_> = events(&body).iter().filter_map(|event| event["delta"].as_str().map(str::to_owned)).collect();
+    assert_eq!(deltas.len(), 3);
+    assert_eq!(text(&body), deltas.concat());
+    assert!(deltas.iter().all(|delta| delta.len() == 20 && delta.ends_with(' ')), "{deltas:?}");
+    let told: Vec<u64> = deltas.iter().map(|delta| delta.trim_end().parse().expect("is a number")).collect();
+    assert!(before <= told[0] && told[2] <= after, "{before} .. {told:?} .. {after}");
+    assert!(told.windows(2).all(|two| two[0] + 19_000_000 <= two[1]), "{told:?}");
+}
+
+#[tokio::test]
 async fn fails_as_it_is_told() {
     let model = FakeModel::start().await.expect("starts");
     let (head, body) = ask(&model, json!([user("FAIL:429")])).await;

@@ -114,17 +114,18 @@ impl Client {
                         _ => {}
                     }
                 }
-                Told::Text { item, offset, text, snapshot, .. } => {
-                    assert!(self.begun.contains(&item), "no text before the event that it belongs to");
-                    assert!(!self.over.contains(&item), "no text behind the end of its item");
-                    let have = self.texts.entry(item).or_default();
-                    if snapshot {
-                        assert_eq!(offset, 0);
+                Told::Text(piece) => {
+                    let Piece { item, offset, text, snapshot, .. } = &*piece;
+                    assert!(self.begun.contains(item), "no text before the event that it belongs to");
+                    assert!(!self.over.contains(item), "no text behind the end of its item");
+                    let have = self.texts.entry(item.clone()).or_default();
+                    if *snapshot {
+                        assert_eq!(*offset, 0);
                         assert!(text.starts_with(have.as_str()), "what was there is still there");
-                        *have = text;
+                        have.clone_from(text);
                     } else {
-                        assert_eq!(offset, have.len(), "a join is exact");
-                        have.push_str(&text);
+                        assert_eq!(*offset, have.len(), "a join is exact");
+                        have.push_str(text);
                     }
                 }
             }
@@ -138,6 +139,8 @@ enum Happening {
     Grow(usize, String),
     End(usize),
     Read(usize),
+    /// It asks for more and gives up at once.
+    Glance(usize),
     /// The connection breaks, and the client comes back with the last number that it has.
     Cut(usize),
 }
@@ -148,6 +151,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         8 => (0..4_usize, "[a-zé€🦀]{1,5}").prop_map(|(which, more)| Happening::Grow(which, more)),
         2 => (0..4_usize).prop_map(Happening::End),
         6 => (0..3_usize).prop_map(Happening::Read),
+        4 => (0..3_usize).prop_map(Happening::Glance),
         3 => (0..3_usize).prop_map(Happening::Cut),
     ]
 }
@@ -170,7 +174,18 @@ proptest! {
                     Happening::End(which) => scene.end(which).await,
                     Happening::Read(which) => {
                         let (reader, client) = &mut readers[which];
-                        client.hear(reader.step().await.unwrap());
+                        let would_wait = reader.all && !reader.wake.has_changed();
+                        let told = reader.step().await.unwrap();
+                        assert!(!would_wait || told.is_empty(), "who waits has been told everything");
+                        client.hear(told);
+                    }
+                    Happening::Glance(which) => {
+                        let (reader, client) = &mut readers[which];
+                        tokio::select! {
+                            biased;
+                            told = reader.next() => client.hear(told.unwrap()),
+                            () = std::future::ready(()) => {}
+                        }
                     }
                     Happening::Cut(which) => {
                         let (reader, client) = &mut readers[which];
@@ -225,13 +240,34 @@ async fn who_comes_late_sees_what_is_in_progress_first() {
     scene.grow(0, "so far");
     let mut reader = scene.feed.reader(Some(scene.session.clone()), scene.store.last_event());
     let told = reader.next().await.unwrap();
-    assert!(matches!(&told[..], [Told::Text { snapshot: true, offset: 0, text, .. }] if text == "so far"), "{told:?}");
+    assert!(
+        matches!(&told[..], [Told::Text(piece)] if piece.snapshot && piece.offset == 0 && piece.text == "so far"),
+        "{told:?}"
+    );
     scene.grow(0, ", and on");
     let told = reader.next().await.unwrap();
     assert!(
-        matches!(&told[..], [Told::Text { snapshot: false, offset: 6, text, .. }] if text == ", and on"),
+        matches!(&told[..], [Told::Text(piece)] if !piece.snapshot && piece.offset == 6 && piece.text == ", and on"),
         "{told:?}"
     );
+}
+
+#[tokio::test]
+async fn what_is_sent_of_a_text_is_made_once_for_all_who_keep_up() {
+    let mut scene = Scene::new().await;
+    let mut readers = [scene.feed.reader(None, EventId(0)), scene.feed.reader(Some(scene.session.clone()), EventId(0))];
+    scene.begin().await;
+    for reader in &mut readers {
+        reader.next().await.unwrap();
+    }
+    scene.grow(0, "hello");
+    let [first, second] = &mut readers;
+    let (first, second) = (first.next().await.unwrap(), second.next().await.unwrap());
+    let (Told::Text(first), Told::Text(second)) = (&first[0], &second[0]) else { panic!("{first:?} {second:?}") };
+    assert!(Arc::ptr_eq(first, second));
+    // Who comes now is given the same text as a snapshot, which is another thing to send.
+    let told = scene.feed.reader(None, scene.store.last_event()).next().await.unwrap();
+    assert!(matches!(&told[..], [Told::Text(piece)] if piece.snapshot && piece.text == "hello"), "{told:?}");
 }
 
 #[tokio::test]
@@ -290,7 +326,10 @@ async fn the_end_of_one_turn_takes_nothing_from_another() {
     scene.feed.quiet(&scene.session, &TurnId::fresh());
     scene.grow(0, "wonderful world");
     let told = reader.next().await.unwrap();
-    assert!(matches!(&told[..], [Told::Text { offset: 6, text, .. }] if text == "wonderful world"), "{told:?}");
+    assert!(
+        matches!(&told[..], [Told::Text(piece)] if piece.offset == 6 && piece.text == "wonderful world"),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! A stream is a reader of the engine's feed with a socket behind it. It takes what is behind its cursor only when the socket
 //! takes more, so a client that does not read holds one piece and nothing else.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, pin::Pin, time::Duration};
 
 use axum::{
     Extension,
@@ -12,12 +12,12 @@ use axum::{
     http::{HeaderMap, HeaderName, header},
 };
 use bytes::Bytes;
-use engine::{DeltaKind, Engine, Reader, Told};
+use engine::{DeltaKind, Engine, Piece, Reader, Told};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use types::{ApprovalStatus, EventId, Principal, SessionId};
 use utoipa::IntoParams;
 
@@ -125,7 +125,17 @@ async fn watch(
         first.push_back(frame("approval.pending", &data));
     }
     let stopping = stopping.map(|Extension(stopping)| stopping.0).unwrap_or_default();
-    let tail = Tail { engine, reader, who: who.principal, stopping, ready: first, told: VecDeque::new(), over: false };
+    let tail = Tail {
+        engine,
+        reader,
+        who: who.principal,
+        stopping: Box::pin(stopping.cancelled_owned()),
+        alive: Box::pin(sleep(ALIVE)),
+        told_at: Instant::now(),
+        ready: first,
+        told: VecDeque::new(),
+        over: false,
+    };
     let body = Body::from_stream(stream::unfold(tail, |mut tail| async {
         tail.next().await.map(|piece| (Ok::<_, Infallible>(piece), tail))
     }));
@@ -136,7 +146,11 @@ struct Tail {
     engine: Engine,
     reader: Reader,
     who: Principal,
-    stopping: CancellationToken,
+    /// These two wait as long as the stream does, and are not made anew for each piece.
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    alive: Pin<Box<Sleep>>,
+    /// When something was last told.
+    told_at: Instant,
     /// What is written already.
     ready: VecDeque<Bytes>,
     /// What is to be written; shared with other readers as far as it can be.
@@ -162,15 +176,27 @@ impl Tail {
             }
             tokio::select! {
                 biased;
-                () = self.stopping.cancelled() => return self.end("codexd is stopping"),
+                () = &mut self.stopping => return self.end("codexd is stopping"),
                 told = self.reader.next() => match told {
-                    Ok(told) => self.told.extend(told),
+                    Ok(told) => {
+                        self.told.extend(told);
+                        self.told_at = Instant::now();
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "a stream of events ends");
                         return self.end("the store can't be read");
                     }
                 },
-                () = sleep(ALIVE) => return Some(Bytes::from_static(b": alive\n\n")),
+                () = &mut self.alive => {
+                    let silent = self.told_at.elapsed() >= ALIVE;
+                    if silent {
+                        self.told_at = Instant::now();
+                    }
+                    self.alive.as_mut().reset(self.told_at + ALIVE);
+                    if silent {
+                        return Some(Bytes::from_static(b": alive\n\n"));
+                    }
+                }
             }
         }
     }
@@ -186,19 +212,21 @@ fn written(told: &Told) -> Bytes {
         Told::Event(event) => {
             Bytes::from(format!("id: {}\nevent: {}\ndata: {}\n\n", event.id.0, event.name, event.data))
         }
-        Told::Text { session, turn, item, kind, offset, text, snapshot } => {
-            let kind = match kind {
-                DeltaKind::Text => "text",
-                DeltaKind::Reasoning => "reasoning",
-                DeltaKind::Output => "output",
-            };
-            let mut data =
-                json!({"sessionId": session, "turnId": turn, "itemId": item, "kind": kind, "offset": offset});
-            let (name, field) = if *snapshot { ("item.snapshot", "text") } else { ("item.delta", "delta") };
-            data[field] = Value::String(text.clone());
-            frame(name, &data)
-        }
+        Told::Text(piece) => piece.frame.get_or_init(|| of_text(piece)).clone(),
     }
+}
+
+fn of_text(piece: &Piece) -> Bytes {
+    let Piece { session, turn, item, kind, offset, text, snapshot, .. } = piece;
+    let kind = match kind {
+        DeltaKind::Text => "text",
+        DeltaKind::Reasoning => "reasoning",
+        DeltaKind::Output => "output",
+    };
+    let mut data = json!({"sessionId": session, "turnId": turn, "itemId": item, "kind": kind, "offset": offset});
+    let (name, field) = if *snapshot { ("item.snapshot", "text") } else { ("item.delta", "delta") };
+    data[field] = Value::String(text.clone());
+    frame(name, &data)
 }
 
 /// JSON has no line break outside of its strings, and none inside that is not escaped.

@@ -1,4 +1,5 @@
-//! Measures `codexd` against what it stands on, side by side in one run. `cargo xtask bench turn` builds and runs it.
+//! Measures `codexd` against what it stands on, side by side in one run. `cargo xtask bench turn` and `cargo xtask bench stream` build
+//! and run it.
 //!
 //! Every figure is a ratio or a difference to something measured in the same run, because the machine is noisy: two identical Codex
 //! processes already differ by some per cent. So a *round* is one turn on each of several arms, in an order that rotates; what is told
@@ -7,33 +8,87 @@
 
 #![expect(clippy::print_stdout, reason = "a report is what this program is for")]
 
+mod crowd;
 mod raw;
+mod readers;
 mod rest;
 mod stats;
+mod stream;
 mod turn;
+mod write_loop;
 
-use clap::Parser;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(name = "bench", about = "Measures codexd against what it stands on")]
 struct Cli {
-    /// The release build of codexd
-    #[arg(long)]
-    codexd: std::path::PathBuf,
-    /// Rounds on the real Codex
-    #[arg(long, default_value_t = 400)]
-    rounds: usize,
-    /// Rounds on fake-codex
-    #[arg(long, default_value_t = 2000)]
-    fake_rounds: usize,
+    #[command(subcommand)]
+    what: What,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
-    let codexd = cli.codexd.to_str().ok_or_else(|| anyhow::anyhow!("a path that is not UTF-8"))?;
-    turn::real(codexd, cli.rounds).await?;
-    turn::fake(codexd, cli.fake_rounds).await?;
-    turn::throughput(codexd).await?;
-    rest::report(codexd).await
+#[derive(Subcommand)]
+enum What {
+    /// A turn, and codexd at rest
+    Turn {
+        /// The release build of codexd
+        #[arg(long)]
+        codexd: PathBuf,
+        /// Rounds on the real Codex
+        #[arg(long, default_value_t = 400)]
+        rounds: usize,
+        /// Rounds on fake-codex
+        #[arg(long, default_value_t = 2000)]
+        fake_rounds: usize,
+    },
+    /// A delta, from who says it to who reads it
+    Stream {
+        /// The release build of codexd
+        #[arg(long)]
+        codexd: PathBuf,
+        /// Rounds on the real Codex
+        #[arg(long, default_value_t = 200)]
+        rounds: usize,
+        /// Rounds on fake-codex
+        #[arg(long, default_value_t = 400)]
+        fake_rounds: usize,
+        /// Pairs of turns, one alone and one beside readers that never read
+        #[arg(long, default_value_t = 24)]
+        pairs: usize,
+    },
+    /// The yardstick of `stream`: runs a Codex and writes its deltas to whoever has connected to a socket
+    WriteLoop {
+        /// Where it listens
+        socket: PathBuf,
+        /// The Codex
+        codex: PathBuf,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let text =
+        |path: PathBuf| path.into_os_string().into_string().map_err(|_| anyhow::anyhow!("a path that is not UTF-8"));
+    let what = Cli::parse().what;
+    if let What::WriteLoop { socket, codex } = &what {
+        return write_loop::run(socket, codex);
+    }
+    tokio::runtime::Runtime::new()?.block_on(async {
+        match what {
+            What::Turn { codexd, rounds, fake_rounds } => {
+                let codexd = text(codexd)?;
+                turn::real(&codexd, rounds).await?;
+                turn::fake(&codexd, fake_rounds).await?;
+                turn::throughput(&codexd).await?;
+                rest::report(&codexd).await
+            }
+            What::Stream { codexd, rounds, fake_rounds, pairs } => {
+                let codexd = text(codexd)?;
+                stream::real(&codexd, rounds).await?;
+                stream::fake(&codexd, fake_rounds).await?;
+                crowd::report(&codexd, pairs).await
+            }
+            What::WriteLoop { .. } => Ok(()),
+        }
+    })
 }

@@ -43,7 +43,7 @@ pub(crate) async fn report(codexd: &str) -> Result<()> {
 }
 
 /// Resident memory of a process in MB of 10^6 bytes, as Linux tells it.
-fn resident(pid: u32) -> Result<f64> {
+pub(crate) fn resident(pid: u32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
     let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;

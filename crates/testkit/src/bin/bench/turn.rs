@@ -81,8 +81,8 @@ async fn rounds_of(codexd: &str, codex: &Path, rounds: usize, block: usize) -> R
                 let arm = (round + place) % 3;
                 let begin = Instant::now();
                 match arm {
-                    0 => first.turn("hello", &lab.project).await?,
-                    1 => second.turn("hello", &lab.project).await?,
+                    0 => drop(first.turn("hello", &lab.project).await?),
+                    1 => drop(second.turn("hello", &lab.project).await?),
                     _ => drop(daemon.go_on(&session, "hello").await?),
                 }
                 took[arm] = ms(begin.elapsed());

@@ -2,8 +2,8 @@
 //!
 //! Its behaviour is copied from the real binaries (0.169.0 for `app-server`, 0.153.4 for `mcp-server`), as `facts/codex.md` measured them:
 //! the order of messages, the texts of errors, what survives a restart. It has no model: it answers turns at once and by itself, by the
-//! same words in the prompt as the `fake_model` crate (`RECALL`, `OPTIONS`, `SAY:`, `SLOW:`, `BIG:`, `REASON:`, `FAIL:`, `CONTEXT`, `CUT`,
-//! `HANG`, `COMPACT:`), so that what it is measured with is measured alone. `RUN:`, `ESCALATE:` and `PATCH:` report items, ask for approval
+//! same words in the prompt as the `fake_model` crate (`RECALL`, `OPTIONS`, `SAY:`, `SLOW:`, `TIMES:`, `BIG:`, `REASON:`, `FAIL:`, `CONTEXT`,
+//! `CUT`, `HANG`, `COMPACT:`), so that what it is measured with is measured alone. `RUN:`, `ESCALATE:` and `PATCH:` report items, ask for approval
 //! and touch nothing.
 //!
 //! `OPTIONS` answers with a line of JSON: the `model` and the `effort` in force, the `config` of the thread, the `schema` of the turn, and

@@ -14,7 +14,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::time::Instant;
 
 use fake_model::Step;
-use fake_model::answers::{Given, Said};
+use fake_model::answers::{self, Given, Said};
 use serde_json::{Value, json};
 
 use crate::faults::{Faults, Stage, flood_stderr};
@@ -241,6 +241,17 @@ impl McpServer {
                         return thread.complete(out);
                     };
                     thread.say(&delta, true, out);
+                    if let (Some(wait), Some(turn)) = (wait, &mut thread.turn) {
+                        let due = Instant::now() + wait;
+                        turn.due = Some(due);
+                        self.timers.push(Reverse((due, thread.id.clone())));
+                    }
+                }
+                Ending::Times { left: 0, .. } => return thread.complete(out),
+                Ending::Times { left, pause } => {
+                    *left -= 1;
+                    let wait = (*left > 0).then_some(*pause);
+                    thread.say(&answers::moment(), true, out);
                     if let (Some(wait), Some(turn)) = (wait, &mut thread.turn) {
                         let due = Instant::now() + wait;
                         turn.due = Some(due);

@@ -28,6 +28,11 @@ pub(crate) enum Ending {
         deltas: VecDeque<String>,
         pause: Option<Duration>,
     },
+    /// With a message of so many deltas, each of which says when it was said.
+    Times {
+        left: usize,
+        pause: Duration,
+    },
     /// With a message that has no deltas.
     SayAtOnce(String),
     /// With a message that tells what the steps did.
@@ -94,6 +99,7 @@ fn ending(answer: Answer, earlier: &[Said], given: &Given) -> Ending {
             deltas: (1..=deltas).map(|n| if n == 1 { n.to_string() } else { format!(" {n}") }).collect(),
             pause: Some(pause),
         },
+        Answer::Times { deltas, pause } => Ending::Times { left: deltas, pause },
         Answer::Fail(status) => Ending::Fail(http_failure(status)),
         Answer::Context => Ending::Fail(Failure {
             message:

@@ -8,10 +8,10 @@ mod stray;
 mod telling;
 
 use std::cmp::Reverse;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fake_model::Step;
-use fake_model::answers::Given;
+use fake_model::answers::{self, Given};
 use serde_json::{Value, json};
 
 use crate::faults::{Asked, Stage, flood_stderr};
@@ -275,14 +275,32 @@ impl Thread {
                     if self.strikes(context, Stage::Delta) {
                         return;
                     }
-                    if let (Some(wait), Some(turn)) = (wait, &mut self.turn) {
-                        let due = Instant::now() + wait;
-                        turn.due = Some(due);
-                        context.timers.push(Reverse((due, self.id.clone())));
+                    if let Some(wait) = wait {
+                        self.wait(wait, context);
+                    }
+                }
+                Ending::Times { left, pause } => {
+                    let (rest, pause) = (left.checked_sub(1), *pause);
+                    *left = rest.unwrap_or(0);
+                    if turn.message.is_none() {
+                        self.begin_message(context);
+                    }
+                    let Some(rest) = rest else { return self.end_message(context) };
+                    self.say(&answers::moment(), context);
+                    if rest > 0 {
+                        self.wait(pause, context);
                     }
                 }
             }
         }
+    }
+
+    /// Goes on after this time.
+    fn wait(&mut self, pause: Duration, context: &mut Context<'_>) {
+        let Some(turn) = &mut self.turn else { return };
+        let due = Instant::now() + pause;
+        turn.due = Some(due);
+        context.timers.push(Reverse((due, self.id.clone())));
     }
 
     fn reason(&mut self, text: &str, context: &mut Context<'_>) {
