@@ -84,7 +84,7 @@ async fn a_line_of_seventy_megabytes() -> Result<()> {
     let struck = Struck::by("big-line:70000000", &[]).await?;
     let (daemon, before) = (Watched::daemon(&struck.booted.daemon)?, host(&struck)?);
     let beside = struck.running(&struck.other, "HANG").await?;
-    let turn = struck.turn(&struck.session, STRIKE, SOON).await?;
+    let turn = struck.turn(&struck.session, STRIKE, FLOOD).await?;
     assert_ended(&turn, "interrupted", "AGENT_EXITED", &["Codex ended", "a line of more than 64 MiB"]);
     assert_eq!(turn["delivery"], "yes", "{turn}");
     let beside = struck.ended(&beside, SOON).await?;
@@ -99,17 +99,17 @@ async fn a_line_of_seventy_megabytes() -> Result<()> {
     struck.stop().await
 }
 
-/// Long lines that are answers. What the allocator keeps of one is used for the next.
+/// Long lines that are answers. What the allocator keeps of the first ones, some fifteen times a line, is used for the next.
 #[tokio::test]
-async fn two_lines_of_eight_megabytes() -> Result<()> {
+async fn lines_of_eight_megabytes() -> Result<()> {
     let struck = Struck::by("big-line:8000000", &[]).await?;
     let (daemon, host) = (Watched::daemon(&struck.booted.daemon)?, Watched::host(&struck)?);
     let beside = struck.running(&struck.other, "SLOW:50:20").await?;
-    for _ in 0..2 {
+    for _ in 0..4 {
         let turn = struck.turn(&struck.session, STRIKE, FLOOD).await?;
         assert_eq!(turn["status"], "completed", "{}", turn["error"]);
         assert_eq!(turn["answer"].as_str().map(str::len), Some(8_000_000));
-        daemon.assert_bounded(192, 128).await?;
+        daemon.assert_bounded(224, 192).await?;
         host.assert_bounded(48, 24).await?;
     }
     assert_eq!(struck.ended(&beside, SOON).await?["status"], "completed");
@@ -186,7 +186,7 @@ async fn long_prompts_to_a_codex_that_reads_nothing() -> Result<()> {
     struck.running(&struck.session, &format!("SAY:x\n{STRIKE}")).await?;
     let long = "x".repeat(200_000);
     let mut turns = Vec::new();
-    for _ in 0..40 {
+    for _ in 0..20 {
         let prompt = format!("SAY:x\n{long}");
         let made = struck.booted.daemon.post("/v1/sessions", json!({ "prompt": prompt })).await?;
         turns.push(made.body["turn"]["id"].as_str().with_context(|| format!("{made:?}"))?.to_owned());

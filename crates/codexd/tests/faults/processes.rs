@@ -58,13 +58,10 @@ impl Watched {
     pub(crate) async fn assert_bounded(&self, most: u64, kept: u64) -> Result<()> {
         let (name, before) = (self.name, self.before);
         let peak = self.grew("VmHWM:")?;
-        println!("{name}: {before} MiB before, {peak} more at the most, {} more now", self.grew("VmRSS:")?);
-        assert!(peak < most, "{name} grew by {peak} MiB, {most} at the most were expected");
+        assert!(peak < most, "{name} had {before} MiB and grew by {peak}, where less than {most} was expected");
         // A session that has nothing to do is let go after some seconds, with its last answer.
         let left = eventually("memory to be given back", async || self.grew("VmRSS:").ok().filter(|left| *left < kept));
-        let left = left.await.with_context(|| format!("{name} keeps {:?} MiB of {kept}", self.grew("VmRSS:")))?;
-        println!("{name}: {left} more afterwards");
-        Ok(())
+        left.await.map(drop).with_context(|| format!("{name} keeps {:?} MiB more than before", self.grew("VmRSS:")))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testkit::eventually;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::{
     booted::{Booted, lab, serve},
@@ -90,13 +90,11 @@ impl Struck {
 
     /// Asserts that a session takes prompts, in this Codex or the next one, and remembers what it was told.
     pub(crate) async fn goes_on(&self, session: &str) -> Result<()> {
-        let begun = Instant::now();
         self.answers(session).await?;
         let recalled = self.turn(session, "RECALL", SOON).await?;
         let answer = recalled["answer"].as_str().with_context(|| recalled.to_string())?;
         let firsts = answer.lines().filter(|line| *line == "user: SAY:one").count();
         assert_eq!(firsts, 1, "{answer}");
-        println!("went on within {:?}", begun.elapsed());
         Ok(())
     }
 
