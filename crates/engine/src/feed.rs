@@ -38,9 +38,8 @@ const PAGE: u32 = 256;
 const CACHED: usize = 1_024;
 const CACHED_BYTES: usize = 8 << 20;
 
-/// The longest piece of a text that a reader is given at once, in bytes. A connection takes up to 16 of them before it notices that its
-/// client does not read.
-const PIECE: usize = 1024;
+/// The longest piece of a text that a reader is given at once, in bytes.
+const PIECE: usize = 4 * 1024;
 
 /// The longest text in progress that is kept, in bytes.
 const TEXT: usize = 1 << 20;

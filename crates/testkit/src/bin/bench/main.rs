@@ -51,7 +51,7 @@ enum What {
         #[arg(long, default_value_t = 200)]
         rounds: usize,
         /// Rounds on fake-codex
-        #[arg(long, default_value_t = 400)]
+        #[arg(long, default_value_t = 200)]
         fake_rounds: usize,
         /// Pairs of turns, one alone and one beside readers that never read
         #[arg(long, default_value_t = 24)]
