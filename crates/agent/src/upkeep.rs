@@ -240,7 +240,11 @@ mod tests {
         );
         health.sign(now + 59 * MINUTE);
         assert_eq!(Health::new(upkeep(), 59 * MINUTE + MINUTE / 2, now).wake(true), Some(now + MINUTE / 2));
-        assert_eq!(Health::new(upkeep(), 600 * MINUTE, now).wake(true), Some(now));
+        assert_eq!(
+            Health::new(upkeep(), 600 * MINUTE, now).wake(true),
+            Some(now + SETTLED),
+            "what it still has to say comes first"
+        );
         assert_eq!(health.wake(true), Some(now + 60 * MINUTE));
         assert!(matches!(look(&mut health, now + 60 * MINUTE), Due::Recycle(_)));
     }
