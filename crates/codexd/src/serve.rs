@@ -183,10 +183,12 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     let stopping = async {
         stop.cancel();
         os::tell_stopping().await;
-        if args.stop_agents || !engine.works().await {
+        // What a full disk did not take is with Codex's host, for a codexd that has room.
+        let done = !engine.works().await && engine.writable().await;
+        if args.stop_agents || done {
             agent.stop().await;
         } else {
-            tracing::info!("turns are running; Codex goes on with them, and the next codexd with Codex");
+            tracing::info!("turns are not done; Codex goes on with them, and the next codexd with Codex");
             agent.leave().await;
         }
         engine.finished().await;

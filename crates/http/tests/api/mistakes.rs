@@ -49,7 +49,12 @@ async fn each_mistake_in_a_body_is_named() {
         ("POST", &turns, json!({}), "`prompt` is missing"),
         ("POST", &turns, json!({"prompt": null}), "`prompt` is missing"),
         ("POST", &turns, both, "`prompt` and `input` can't both be given"),
-        ("POST", &turns, json!({"prompt": "a", "onHeld": "fail"}), "there is no field `onHeld`"),
+        (
+            "POST",
+            &turns,
+            json!({"prompt": "a", "onHeld": "no"}),
+            "`onHeld` must be one of fail, wait, fork, not \"no\"",
+        ),
         ("POST", &turns, json!({"prompt": "a", "sandbox": "read-only"}), "there is no field `sandbox`"),
         ("POST", &turns, json!({"prompt": "a", "onBusy": true}), "`onBusy` must be a string, not true or false"),
         ("PATCH", &session, json!({"title": 1}), "`title` must be a string, not a number"),

@@ -65,15 +65,18 @@ fn the_document_is_one_for_tools() {
 }
 
 /// What is only ever sent to us.
-const ANSWERED_NEVER: [&str; 10] = [
+const ANSWERED_NEVER: [&str; 13] = [
     "Autoname",
     "CreateSession",
     "CreateTurn",
     "Decide",
     "EmptyObject",
+    "Fork",
     "ImportStore",
     "InputPart",
+    "Interrupt",
     "NewToken",
     "PatchSession",
     "Retry",
+    "Steer",
 ];

@@ -79,7 +79,7 @@ async fn head_works_where_get_does_and_other_methods_are_told() {
         }
     }
     // What comes later is not there yet.
-    for path in [format!("{session}/fork").as_str(), "/mcp"] {
+    for path in [format!("{session}/knife").as_str(), "/mcp"] {
         assert_eq!(daemon.get(path).await.refused(), (404, "NOT_FOUND"), "{path}");
     }
 }

@@ -51,7 +51,7 @@ async fn a_busy_session_queues_or_refuses() {
     assert_eq!(full.json["sessionId"], made["session"]["id"]);
     let busy = daemon.post(&path, json!({"prompt": "x", "onBusy": "reject"})).await;
     assert_eq!(busy.refused(), (409, "TURN_ACTIVE"));
-    for unknown in ["steer", "Queue", ""] {
+    for unknown in ["shout", "Queue", ""] {
         let refused = daemon.post(&path, json!({"prompt": "x", "onBusy": unknown})).await;
         assert_eq!(refused.refused(), (400, "BAD_REQUEST"), "{unknown}");
         assert!(refused.said().contains("`onBusy` must be one of queue, reject"), "{}", refused.said());
