@@ -184,7 +184,7 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         stop.cancel();
         os::tell_stopping().await;
         // What a full disk did not take is with Codex's host, for a codexd that has room.
-        let done = !engine.works().await && engine.writable().await;
+        let done = !engine.works().await && engine.writable().await.is_ok();
         if args.stop_agents || done {
             agent.stop().await;
         } else {

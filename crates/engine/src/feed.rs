@@ -15,6 +15,9 @@
 //! is made of it to be sent, so that it is made once. What a reader does for a piece is otherwise little: it looks at the texts, and asks
 //! nobody for events when there are none.
 //!
+//! In a crowd ([`CROWD`]) each reader is told less often and larger pieces, so that what it costs to tell hundreds, also those whose
+//! clients do not read, stays within bounds and nobody is slowed by them.
+//!
 //! **Order.** A session's task adds to a text only after the event that began its item was committed. A reader first looks at the
 //! texts, then reads the events up to the last one that is committed by then, tells these, and only then what is new of the
 //! texts it looked at: so a piece of a text never overtakes the event that it belongs to. The end of an item tells what was left of
@@ -23,6 +26,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
 use agent::DeltaKind;
@@ -30,6 +34,10 @@ use bytes::Bytes;
 use store::{Published, Store, StoreError};
 use tokio::sync::watch;
 use types::{EventId, EventName, ItemBody, ItemId, SessionId, TurnId};
+
+/// So many readers are told at once whatever happens; of more each waits so long for each of them before it looks again.
+const CROWD: usize = 128;
+const PACE: Duration = Duration::from_micros(50);
 
 /// The most events that are read at once.
 const PAGE: u32 = 256;
@@ -167,13 +175,13 @@ impl Feed {
     /// A reader of one session, or of everything, from behind an event.
     pub(crate) fn reader(&self, session: Option<SessionId>, after: EventId) -> Reader {
         let wake = Wake::Anything(self.inner.happened.subscribe());
-        Reader { feed: self.clone(), session, after, wake, offsets: HashMap::new(), all: false }
+        Reader { feed: self.clone(), session, after, wake, offsets: HashMap::new(), all: false, told_at: None }
     }
 
     /// A reader of all events and no texts, from behind an event.
     pub(crate) fn reader_of_events(&self, after: EventId) -> Reader {
         let wake = Wake::Events(self.inner.committed.subscribe());
-        Reader { feed: self.clone(), session: None, after, wake, offsets: HashMap::new(), all: false }
+        Reader { feed: self.clone(), session: None, after, wake, offsets: HashMap::new(), all: false, told_at: None }
     }
 
     fn texts(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Vec<Text>>> {
@@ -292,6 +300,8 @@ pub struct Reader {
     offsets: HashMap<(ItemId, DeltaKind), usize>,
     /// All was told that there was when it looked last, so that it need not look again before something happens.
     all: bool,
+    /// When it was told something last.
+    told_at: Option<Instant>,
 }
 
 /// What a reader is woken by.
@@ -348,6 +358,7 @@ impl Reader {
                 self.wake.mark_unchanged();
                 let told = self.step().await?;
                 if !told.is_empty() {
+                    self.told_at = Some(Instant::now());
                     return Ok(told);
                 }
             }
@@ -355,6 +366,16 @@ impl Reader {
                 return Err(StoreError::Closed);
             }
             self.all = false;
+            self.keep_pace().await;
+        }
+    }
+
+    /// In a crowd, waits until it is this reader's time again.
+    async fn keep_pace(&self) {
+        let readers = self.feed.inner.happened.receiver_count();
+        if let (true, Some(told_at)) = (readers > CROWD, self.told_at) {
+            let pause = PACE * u32::try_from(readers).unwrap_or(u32::MAX).min(1_000);
+            tokio::time::sleep_until((told_at + pause).into()).await;
         }
     }
 
