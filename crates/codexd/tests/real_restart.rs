@@ -128,7 +128,7 @@ async fn a_daemon_that_is_killed_at_any_step_of_a_turn_loses_nothing() -> Result
             // Command, command, answer.
             assert_eq!(lab.model.requests().len() - before, 3, "{step}: each request to the model once");
             prompts += 1;
-            if !client.names.last().is_some_and(|name| name == "turn.completed") {
+            if client.names.last().is_none_or(|name| name != "turn.completed") {
                 listen(&daemon, &mut client, None).await?;
             }
         }
