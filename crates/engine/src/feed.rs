@@ -4,8 +4,9 @@
 //!
 //! A reader is a cursor and not a queue: the number of the last event that it was given, and for each text in progress how much of
 //! it. Whatever happens, a task only says that something did ([`Feed::happened`]); each reader then takes what is behind its
-//! cursor, when it has time for it. A slow one gets larger pieces later, an absent one costs nothing, nobody slows anybody, and
-//! memory does not grow with readers.
+//! cursor, when it has time for it. A slow one gets larger pieces later, and an absent one costs nothing. What waits
+//! for a reader is kept here once, whoever reads; what is on its way to a client that does not read is in its connection, and costs until
+//! that is full.
 //!
 //! A reader that wants events only ([`Feed::reader_of_events`]) is woken by those alone, and is nobody who watches: for its sake
 //! no session writes down at once what may wait.
