@@ -46,6 +46,8 @@ mod app_server;
 mod body;
 mod connection;
 mod domain;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handshake;
 #[cfg(unix)]
 pub mod host;
