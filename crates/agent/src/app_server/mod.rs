@@ -40,7 +40,7 @@ use serde_json::{Value, json};
 use types::{AskId, ThreadId, TurnErrorCode, agent::Model};
 
 pub(crate) use params::config;
-pub(crate) use peek::peek;
+pub(crate) use peek::{peek, peek_input};
 use questions::Questions;
 use record::{Next, Search};
 use threads::Threads;
@@ -130,8 +130,8 @@ impl AppServer {
             Call::Limits => wire::read(incoming.result).map(Answer::Limits),
             Call::Record(mut search) => match search.read(incoming.result) {
                 Ok(Next::Page(cursor)) => {
-                    let (line, deadline) =
-                        (params::line(id, record::METHOD, &search.page(Some(&cursor))), search.deadline);
+                    let ((method, params), deadline) = (search.request(cursor.as_deref()), search.deadline);
+                    let line = params::line(id, method, &params);
                     return self.rpc.call(id, Call::Record(search), line, Some(deadline), &mut out.lines);
                 }
                 Ok(Next::Done(record)) => Ok(Answer::Record(record)),
@@ -285,7 +285,8 @@ impl Adapter for AppServer {
             }
             Ask::Record { thread, prompt, codex_turn } => {
                 let search = Search::new(thread, prompt, codex_turn, now + QUICK_DEADLINE);
-                (record::METHOD, search.page(None), Call::Record(search), QUICK_DEADLINE)
+                let (method, params) = search.request(None);
+                (method, params, Call::Record(search), QUICK_DEADLINE)
             }
             Ask::Revert { thread, codex_turn } => {
                 let params = json!({"threadId": thread, "beforeTurnId": codex_turn});

@@ -29,7 +29,8 @@ async fn ends_at(step: &str, prompt: &str, torn: bool) -> Result<()> {
     let beside = struck.running(&struck.other, "HANG").await?;
     let prompt = format!("{prompt}\n{STRIKE}");
     let turn = struck.turn(&struck.session, &prompt, SOON).await?;
-    if step == "completed" && !torn {
+    // Codex had it on record also when it could not say so.
+    if step == "completed" {
         assert_eq!((&turn["status"], &turn["answer"]), (&json!("completed"), &json!("x")), "{fault}: {turn}");
     } else {
         assert_ended(&turn, "interrupted", "AGENT_EXITED", &["Codex ended"]);

@@ -33,6 +33,9 @@ use crate::policy;
 /// How long after the death of its process a turn may stay unsettled.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 
+/// How often a turn's record is asked for while that ends each Codex that is asked: what it wants to tell may be what ends it.
+const TRIES: u32 = 2;
+
 /// How far the settling is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Step {
@@ -53,6 +56,8 @@ pub(super) struct Lost {
     why: Option<TurnError>,
     /// By then it is settled.
     until: Instant,
+    /// How many processes ended while they were asked for the record.
+    ended: u32,
 }
 
 impl State {
@@ -61,7 +66,7 @@ impl State {
         // Nobody waits for the answers any more.
         self.close_approvals(now, out);
         let Some(active) = &mut self.active else { return };
-        let lost = active.lost.get_or_insert(Lost { why: None, until: now.clock + SETTLE_LIMIT });
+        let lost = active.lost.get_or_insert(Lost { why: None, until: now.clock + SETTLE_LIMIT, ended: 0 });
         if lost.why.is_none() {
             lost.why = why;
         }
@@ -99,7 +104,17 @@ impl State {
     pub(super) fn settling(&mut self, step: Step, answer: Result<Answer, AskError>, now: &Now<'_>, out: &mut Output) {
         match (step, answer) {
             // That one is gone as well: the next one is asked.
-            (_, Err(AskError::Exited { .. })) => self.enter(Phase::Settling(Step::Waiting), None),
+            (step, Err(AskError::Exited { .. })) => {
+                let lost = self.active.as_mut().and_then(|active| active.lost.as_mut());
+                let ended = lost.map_or(0, |lost| {
+                    lost.ended += u32::from(step == Step::Reading);
+                    lost.ended
+                });
+                self.enter(Phase::Settling(Step::Waiting), None);
+                if ended >= TRIES {
+                    self.settle_by_what_is_known(now, out);
+                }
+            }
             (Step::Resuming { .. }, Ok(Answer::Thread { applied, .. })) => {
                 self.told_base(applied.as_ref());
                 let allowed = self.thread_spec();

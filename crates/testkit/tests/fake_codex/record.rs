@@ -82,6 +82,10 @@ fn turns_come_in_pages_with_as_much_of_them_as_is_asked_for() {
     let rest = server.ask("thread/turns/list", &next);
     assert_eq!(rest["result"]["data"].as_array().map(Vec::len), Some(1));
     assert_eq!(rest["result"]["nextCursor"], Value::Null);
+    let all = json!({"threadId": thread, "turnId": turns[1]["id"], "limit": 2});
+    let page = server.ask("thread/items/list", &all);
+    assert_eq!(page["result"]["data"][1]["item"]["type"], "commandExecution");
+    assert_eq!(page["result"]["nextCursor"], "2");
     let unknown = "01a21e1e-e532-7ea0-a5dc-81010a82d92f";
     let refused = server.ask("thread/turns/list", &json!({"threadId": unknown}));
     assert_eq!(refused["error"]["message"], format!("thread not loaded: {unknown}"));

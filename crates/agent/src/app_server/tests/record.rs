@@ -23,26 +23,39 @@ fn message() -> Value {
     json!({"type": "agentMessage", "id": "m", "text": "done", "phase": null, "memoryCitation": null})
 }
 
-/// What is made of these pages; and how many were asked for.
+/// What is made of these pages of turns; and how many were asked for. All items of the turn that is found come one by one.
 fn search(codex_turn: Option<&str>, pages: &[&[Value]]) -> (Record, usize) {
     let (mut adapter, mut out) = (AppServer::new(Some(Version(0, 169, 0))), Out::default());
-    let thread = ThreadId::parse("t1").unwrap();
-    let prompt = TurnId::parse(OURS).ok();
+    let (thread, prompt) = (ThreadId::parse("t1").unwrap(), TurnId::parse(OURS).ok());
     let ask = Ask::Record { thread, prompt, codex_turn: codex_turn.map(str::to_owned) };
     adapter.ask(AskId(1), ask, Instant::now(), &mut out);
-    for (place, page) in pages.iter().enumerate() {
+    let mut read = 0;
+    loop {
         let asked = sent(&out).pop().unwrap();
-        assert_eq!((&asked["method"], &asked["params"]["itemsView"]), (&json!("thread/turns/list"), &json!("full")));
-        assert_eq!(asked["params"]["cursor"], if place == 0 { Value::Null } else { json!(format!("at {place}")) });
-        let next = (place + 1 < pages.len()).then(|| format!("at {}", place + 1));
-        let line = json!({"id": 1, "result": {"data": page, "nextCursor": next}}).to_string();
+        let at = asked["params"]["cursor"].as_str().map_or(0, |cursor| cursor.parse().unwrap());
+        let (data, last): (Vec<Value>, bool) = match asked["method"].as_str() {
+            Some("thread/turns/list") => {
+                assert_eq!((&asked["params"]["itemsView"], at), (&json!("summary"), read));
+                read += 1;
+                (pages[at].to_vec(), at + 1 == pages.len())
+            }
+            Some("thread/items/list") => {
+                let turn =
+                    pages.iter().copied().flatten().find(|turn| turn["id"] == asked["params"]["turnId"]).unwrap();
+                let items = turn["items"].as_array().unwrap();
+                let entry = json!({"turnId": turn["id"], "item": items[at]});
+                (vec![entry], at + 1 == items.len())
+            }
+            other => panic!("{other:?}"),
+        };
+        let next = (!last).then(|| (at + 1).to_string());
+        let line = json!({"id": 1, "result": {"data": data, "nextCursor": next, "backwardsCursor": null}}).to_string();
         adapter.line(1, line.as_bytes(), Instant::now(), &mut out);
         if let Some((_, What::Answer(_, answer))) = out.reports.pop() {
             let Ok(Answer::Record(record)) = answer else { panic!("{answer:?}") };
-            return (record, place + 1);
+            return (record, read);
         }
     }
-    panic!("no answer");
 }
 
 fn absent(cut_off: Option<&str>) -> Record {
@@ -117,8 +130,10 @@ fn a_compaction_is_found_by_its_own_id() {
     let ask = Ask::Record { thread: thread.clone(), prompt: None, codex_turn: Some("c".into()) };
     adapter.ask(AskId(1), ask, Instant::now(), &mut out);
     let item = json!({"type": "contextCompaction", "id": "i", "startedAtMs": 1, "completedAtMs": 2});
-    let data = [on_record("z", "completed", &[prompt(Some(OLDER))]), on_record("c", "completed", &[item])];
+    let data = [on_record("z", "completed", &[prompt(Some(OLDER))]), on_record("c", "completed", &[item.clone()])];
     let line = json!({"id": 1, "result": {"data": data, "nextCursor": null}}).to_string();
+    adapter.line(1, line.as_bytes(), Instant::now(), &mut out);
+    let line = json!({"id": 1, "result": {"data": [{"turnId": "c", "item": item}], "nextCursor": null}}).to_string();
     adapter.line(1, line.as_bytes(), Instant::now(), &mut out);
     assert!(matches!(out.reports.pop(), Some((_, What::Answer(_, Ok(Answer::Record(Record::Turn(turn))))))
         if turn.codex_turn == "c" && turn.items.len() == 1));

@@ -236,6 +236,18 @@ fn a_codex_that_dies_while_it_is_asked_is_followed_by_another_one() {
 }
 
 #[test]
+fn a_record_that_ends_each_codex_is_not_asked_for_again_and_again() {
+    let (mut lab, _, _) = busy();
+    dies(&mut lab);
+    let next = asked_for_record(&mut lab);
+    assert_eq!(ending(&lab.answer(&next, Err(AskError::Exited { heard: true }))), None);
+    dies(&mut lab);
+    let third = asked_for_record(&mut lab);
+    let out = lab.answer(&third, Err(AskError::Exited { heard: true }));
+    assert_eq!(ending(&out).unwrap().1, Delivery::Unknown);
+}
+
+#[test]
 fn a_thread_that_a_dying_process_holds_is_asked_for_again() {
     let (mut lab, _, _) = busy();
     dies(&mut lab);

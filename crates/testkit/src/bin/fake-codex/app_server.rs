@@ -39,6 +39,7 @@ const METHODS: &[&str] = &[
     "thread/loaded/list",
     "thread/read",
     "thread/turns/list",
+    "thread/items/list",
     "thread/revert",
     "thread/inject_items",
     "turn/start",
@@ -180,6 +181,7 @@ impl AppServer {
                 Ok(json!({"thread": thread.shown(&self.sessions, &self.version, with_turns)}))
             }
             "thread/turns/list" => self.turns(params),
+            "thread/items/list" => self.items(params),
             "thread/revert" => self.revert(id, params, out),
             "thread/backgroundTerminals/clean" if !self.experimental => {
                 refuse("thread/backgroundTerminals/clean requires experimentalApi capability")

@@ -182,6 +182,16 @@ enum SortDirection {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ListItems {
+    thread_id: String,
+    turn_id: Option<String>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+    sort_direction: Option<SortDirection>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RevertThread {
     thread_id: String,
     before_turn_id: String,
@@ -286,6 +296,7 @@ pub(super) fn check(method: &str, params: &Value) -> Result<(), Refusal> {
         "thread/name/set" => NameThread::deserialize(params).map(drop),
         "thread/read" => ReadThread::deserialize(params).map(drop),
         "thread/turns/list" => ListTurns::deserialize(params).map(drop),
+        "thread/items/list" => ListItems::deserialize(params).map(drop),
         "thread/revert" => RevertThread::deserialize(params).map(drop),
         "thread/inject_items" => InjectItems::deserialize(params).map(drop),
         "turn/start" => StartTurn::deserialize(params).map(drop),
