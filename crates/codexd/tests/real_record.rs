@@ -276,7 +276,7 @@ async fn what_was_not_delivered_can_be_tried_again() -> Result<()> {
     let mut tries = 0;
     while lost.is_none() && tries < 5 {
         tries += 1;
-        let made = daemon.post(&path, json!({"prompt": format!("SAY:{tries}\nThis is lost {tries}.")})).await?.body;
+        let made = daemon.post(&path, json!({"prompt": format!("SLOW:50:20\nThis is lost {tries}.")})).await?.body;
         let waits = daemon.post(&path, json!({"prompt": format!("SAY:waited {tries}")})).await?.body;
         daemon.kill_codex().await?;
         let id = made["turn"]["id"].as_str().context("no turn")?.to_owned();

@@ -132,7 +132,8 @@ impl AppServer {
                 Ok(Next::Page(cursor)) => {
                     let ((method, params), deadline) = (search.request(cursor.as_deref()), search.deadline);
                     let line = params::line(id, method, &params);
-                    return self.rpc.call(id, Call::Record(search), line, Some(deadline), &mut out.lines);
+                    let part = search.asked;
+                    return self.rpc.call_part(id, part, Call::Record(search), line, Some(deadline), &mut out.lines);
                 }
                 Ok(Next::Done(record)) => Ok(Answer::Record(record)),
                 Err(error) => Err(error),

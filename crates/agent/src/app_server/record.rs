@@ -34,6 +34,9 @@ pub(super) struct Search {
     prompt: Option<TurnId>,
     codex_turn: Option<String>,
     pub(super) deadline: Instant,
+    /// How many pages were answered.
+    pub(super) asked: u32,
+    /// Of the turns, or of the items.
     pages: u32,
     /// The newest turn, when it was cut off and has no prompt.
     cut_off: Option<String>,
@@ -86,7 +89,7 @@ impl Search {
         codex_turn: Option<String>,
         deadline: Instant,
     ) -> Self {
-        Self { thread, prompt, codex_turn, deadline, pages: 0, cut_off: None, found: None }
+        Self { thread, prompt, codex_turn, deadline, asked: 0, pages: 0, cut_off: None, found: None }
     }
 
     /// The request for a page. `thread/read`, the reply to `thread/resume`, and turns with all their items, hold in one line more than any bound.
@@ -106,6 +109,7 @@ impl Search {
 
     /// A page is here.
     pub(super) fn read(&mut self, result: Option<&RawValue>) -> Result<Next, serde_json::Error> {
+        self.asked += 1;
         self.pages += 1;
         match self.found.take() {
             None => self.read_turns(wire::read(result)?),

@@ -31,6 +31,8 @@ fn search(codex_turn: Option<&str>, pages: &[&[Value]]) -> (Record, usize) {
     adapter.ask(AskId(1), ask, Instant::now(), &mut out);
     let mut read = 0;
     loop {
+        let tags: HashSet<&str> = out.lines.iter().map(|line| line.tag.as_str()).collect();
+        assert_eq!(tags.len(), out.lines.len(), "a host gives each tag to Codex once");
         let asked = sent(&out).pop().unwrap();
         let at = asked["params"]["cursor"].as_str().map_or(0, |cursor| cursor.parse().unwrap());
         let (data, last): (Vec<Value>, bool) = match asked["method"].as_str() {
