@@ -58,6 +58,7 @@ mod process;
 #[cfg(unix)]
 mod processes;
 mod question;
+mod record;
 mod rpc;
 mod supervisor;
 mod transport;
@@ -70,6 +71,7 @@ pub use domain::{
     Port, Reply, Report, RequestId, Route, ThreadSpec, TurnSpec, What,
 };
 pub use hosts::HostOptions;
+pub use record::{Record, RecordedItem, RecordedTurn};
 pub use supervisor::{Agent, Options};
 pub use upkeep::Upkeep;
 pub use version::{TESTED, Version};

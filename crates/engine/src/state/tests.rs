@@ -4,6 +4,7 @@ mod approvals;
 mod forking;
 mod holding;
 mod lab;
+mod settling;
 mod steering;
 mod stops;
 mod v1;
@@ -86,8 +87,9 @@ fn a_prompt_that_may_have_been_heard_is_never_sent_again() {
         lab.submit("one").unwrap();
         lab.answer(&agent, Ok(loaded("t1")));
         let out = lab.answer(&agent, Err(error));
+        assert!(ending(&out).is_none(), "why it ended comes next");
+        let out = lab.input(Input::AgentDown { error: "gone".into(), retrying: true });
         assert_eq!(ending(&out).is_none(), again);
-        lab.input(Input::AgentDown { error: "gone".into(), retrying: true });
         let out = lab.input(up(&AgentId::fresh(), true));
         assert_eq!(!asked(&out).is_empty(), again);
     }
