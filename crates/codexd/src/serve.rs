@@ -110,6 +110,8 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     let mut options = agent::Options::new(codex, work_dir);
     options.hosts = Some(hosts);
     options.pending = engine::pending(&store).await?;
+    options.upkeep.recycle_after = args.agent_recycle.0.map(|after| after.min(LONGEST));
+    options.upkeep.most_memory = args.agent_max_rss.0.map(|most| most as u64);
     let (agent, messages) = agent::Agent::start(options);
     for token in &settings.tokens {
         settings.policy.grants.add_at_start(token);

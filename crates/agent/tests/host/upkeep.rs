@@ -51,6 +51,25 @@ async fn an_old_one_is_replaced_when_its_turn_has_ended() {
 }
 
 #[tokio::test]
+async fn a_big_one_is_replaced_when_its_turn_has_ended() {
+    let home = Home::new();
+    let small = upkeep(|upkeep| {
+        upkeep.ask_after = Duration::from_secs(2);
+        upkeep.most_memory = Some(1);
+    });
+    let mut up = home.up_with(small).await;
+    let first = up.agent.info().pid.unwrap();
+    let thread = up.thread(1, home.spec()).await;
+    // In its turn it is silent for longer than one at rest may be.
+    up.ask(2, home.turn(&thread, "SLOW:2:3000"));
+    up.until(|what| ended(what).is_some()).await;
+    let Message::Down { error, retrying: true, .. } = next(&mut up.messages).await else { panic!("no end") };
+    assert!(error.contains("of memory, which is more than"), "{error}");
+    assert!(!lives(first));
+    up.agent.stop().await;
+}
+
+#[tokio::test]
 async fn it_is_restarted_once_it_is_at_rest_or_at_once() {
     let home = Home::new();
     let mut up = home.up().await;

@@ -1,0 +1,10 @@
+//! What an operator does with a running `codexd`, and what it does by itself to stay well: Codex is started anew, the daemon is stopped, a
+//! Codex that ends again and again is left alone for a while.
+#![cfg(unix)]
+
+#[path = "common/booted.rs"]
+mod booted;
+#[path = "operate/recycle.rs"]
+mod recycle;
+
+use testkit::wire;
