@@ -4,7 +4,15 @@
 
 #[path = "common/booted.rs"]
 mod booted;
+#[path = "operate/breaker.rs"]
+mod breaker;
 #[path = "operate/recycle.rs"]
 mod recycle;
+#[path = "operate/restart.rs"]
+mod restart;
+#[path = "operate/stop.rs"]
+mod stop;
+#[path = "operate/turns.rs"]
+mod turns;
 
 use testkit::wire;

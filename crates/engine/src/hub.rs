@@ -8,7 +8,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use agent::{Answer, Ask, AskError, Message, Port, Reply, Report, Route, What};
@@ -18,7 +18,7 @@ use tokio::{
         mpsc::{self, error::TrySendError},
         oneshot, watch,
     },
-    time::sleep,
+    time::{sleep, sleep_until},
 };
 use tokio_util::task::TaskTracker;
 use types::{AgentId, AskId, Code, Decision, EventName, SessionId, ThreadId, Timestamp, agent::Backend};
@@ -28,6 +28,7 @@ use crate::{
     feed::Feed,
     mail::{Birth, Internal, Loaded, Mail},
     recovery,
+    restart::{Restarts, Wish},
     session::Task,
     state::{Bounds, Input, Up},
     stats::Stats,
@@ -55,8 +56,14 @@ pub(crate) enum Call {
     },
     /// Sessions were changed on disk, beside their tasks.
     Reload,
-    /// Whether Codex runs a turn.
-    Works(oneshot::Sender<bool>),
+    /// How many turns Codex runs.
+    Running(oneshot::Sender<usize>),
+    /// Codex is to be started anew. Answered when that is under way.
+    Restart {
+        by: String,
+        drain: bool,
+        reply: oneshot::Sender<()>,
+    },
     /// A question to Codex that is about no session, and of which nothing is kept.
     Query {
         ask: Ask,
@@ -81,6 +88,7 @@ pub(crate) struct Hub {
     pub(crate) tasks: TaskTracker,
     pub(crate) stats: Arc<Stats>,
     pub(crate) feed: Feed,
+    pub(crate) restarts: Restarts,
     pub(crate) known: Known,
 }
 
@@ -118,6 +126,7 @@ impl Hub {
             let late = self.known.late.front().and_then(|(session, _)| self.known.slots.get(session));
             let late = late.map(|slot| slot.reports.clone());
             let listens = self.known.late.is_empty();
+            let overdue = self.restarts.until();
             tokio::select! {
                 // What sessions tell comes first: it is what the others are about.
                 biased;
@@ -132,6 +141,10 @@ impl Hub {
                     Some(message) => self.message(message, &tell).await,
                     None => break,
                 },
+                () = sleep_until(overdue.unwrap_or_else(Instant::now).into()), if overdue.is_some() => {
+                    let why = self.restarts.overdue();
+                    self.port.restart(self.known.agent.as_ref().map(|up| &up.id), false, &why);
+                }
                 () = sleep(LOOK_EVERY), if !listens && self.messages.is_closed() && self.messages.is_empty() => break,
                 Some(call) = self.calls.recv() => self.call(call, &tell).await,
             }
@@ -153,7 +166,11 @@ impl Hub {
                 self.wake(id.clone(), Birth::New(session), tell);
                 self.call_on(&id, mail);
             }
-            Call::Works(reply) => drop(reply.send(!self.known.working.is_empty())),
+            Call::Running(reply) => drop(reply.send(self.known.working.len())),
+            Call::Restart { by, drain, reply } => {
+                self.restart(&by, drain);
+                let _ = reply.send(());
+            }
             Call::Reload => {
                 let awake: Vec<SessionId> = self.known.slots.keys().cloned().collect();
                 for session in awake {
@@ -176,6 +193,21 @@ impl Hub {
                 }
             },
         }
+    }
+
+    /// Somebody wants another Codex. Where none is up, nothing runs that could end first.
+    fn restart(&mut self, by: &str, drain: bool) {
+        let agent = self.known.agent.as_ref().map(|up| up.id.clone());
+        let drain = drain && agent.is_some();
+        let wish = self.restarts.want(by, drain, Instant::now(), Timestamp::now());
+        if wish == Wish::Known {
+            return;
+        }
+        tracing::info!(by, drain, "Codex is to be started anew");
+        if wish == Wish::Drain {
+            self.broadcast(|| Input::Drain);
+        }
+        self.port.restart(agent.as_ref(), drain, &format!("{by} asked for a restart"));
     }
 
     /// Wakes the sessions with work of before. Those whose turn runs in the process that outlived the last daemon hear of it from now on.
@@ -236,6 +268,9 @@ impl Hub {
         }
         let ((calls, inbox), (told, reports)) = (mpsc::channel(MAILBOX), mpsc::channel(MAILBOX));
         let mut first = Vec::new();
+        if self.restarts.drains() {
+            first.push(Input::Drain);
+        }
         if let Some(up) = &self.known.agent {
             first.push(Input::AgentUp(up.clone()));
         } else if let Some(error) = &self.known.hopeless {
@@ -348,6 +383,7 @@ impl Hub {
                 let up = Up { id: agent, backend, capabilities, attached };
                 self.known.agent = Some(up.clone());
                 self.known.hopeless = None;
+                self.restarts.over();
                 self.broadcast(|| Input::AgentUp(up.clone()));
                 if first {
                     self.take_over(attached.then_some(&up), tell).await;
@@ -358,6 +394,7 @@ impl Hub {
                     self.agent_event(EventName::AgentExited, Some(&error)).await;
                 }
                 self.known.agent = None;
+                self.restarts.over();
                 self.known.hopeless = (!retrying).then(|| error.clone());
                 self.known.working.clear();
                 self.known.forks.clear();

@@ -179,8 +179,28 @@ async fn a_store_has_one_owner() {
     assert_eq!(*pid, Some(std::process::id()));
     assert!(since.is_some());
     let words = error.to_string();
-    assert!(words.contains(&format!("pid {}", std::process::id())) && words.contains("stop that one"), "{words}");
+    assert!(
+        words.contains(&format!("pid {}", std::process::id())) && words.contains("codexd stop --store-dir"),
+        "{words}"
+    );
+    let owner = store::owner(dir.path()).unwrap().unwrap();
+    assert_eq!((owner.pid, owner.since), (*pid, *since));
+    assert!(store::hold(dir.path()).is_err());
     store.close().await;
+    assert_eq!(store::owner(dir.path()).unwrap(), None);
+    assert_eq!(store::owner(&dir.path().join("nowhere")).unwrap(), None);
+    // Who looks is not in the way of who comes.
+    let looks = std::thread::spawn({
+        let dir = dir.path().to_owned();
+        move || (0..2000).all(|_| store::owner(&dir).is_ok())
+    });
+    while !looks.is_finished() {
+        open(&dir).close().await;
+    }
+    assert!(looks.join().unwrap());
+    let held = store::hold(dir.path()).unwrap();
+    assert!(Store::open(dir.path()).is_err());
+    drop(held);
     open(&dir).close().await;
 }
 

@@ -1,30 +1,24 @@
 //! A Codex at rest that is old, or has too much memory, is started anew. One with a turn never is.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
-use testkit::{Daemon, eventually};
+use testkit::eventually;
 
-use crate::booted::Booted;
-
-async fn pid(daemon: &Daemon) -> Result<u64> {
-    daemon.agent().await?["pid"].as_u64().context("no Codex runs")
-}
+use crate::{
+    booted::Booted,
+    turns::{codex, ended, running},
+};
 
 async fn is_replaced_at_rest(flags: &[&str], why: &str) -> Result<()> {
     let booted = Booted::new(flags).await?;
     let daemon = &booted.daemon;
     let (session, _) = daemon.start("SAY:one").await?;
     // Longer than anything at rest is left alone, and silent for longer.
-    let made = daemon.post(&format!("/v1/sessions/{session}/turns"), json!({"prompt": "SLOW:2:7000"})).await?;
-    let path = format!("/v1/turns/{}", made.body["turn"]["id"].as_str().with_context(|| format!("{made:?}"))?);
-    let before = eventually("the turn to be with Codex", async || {
-        let turn = daemon.get(&path).await.ok()?.body;
-        if turn["delivery"] == "yes" { pid(daemon).await.ok() } else { None }
-    })
-    .await?;
-    let turn = daemon.get(&format!("{path}?wait=60")).await?.body;
+    let turn = running(daemon, &session, "SLOW:2:7000").await?;
+    let before = codex(daemon).await?;
+    let turn = ended(daemon, &turn).await?;
     assert_eq!(turn["status"], "completed", "{turn}");
-    assert_eq!(pid(daemon).await?, before, "a turn ran in it");
+    assert_eq!(codex(daemon).await?, before, "a turn ran in it");
     let agent = eventually("another Codex", async || {
         let agent: Value = daemon.agent().await.ok()?;
         (agent["status"] == "ready" && agent["pid"] != before).then_some(agent)

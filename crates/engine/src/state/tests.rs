@@ -1,6 +1,7 @@
 //! The machine by itself: what it asks of Codex, in which order, and what is on disk by then.
 
 mod approvals;
+mod draining;
 mod forking;
 mod holding;
 mod lab;
