@@ -152,6 +152,35 @@ async fn an_update_restarts_the_service_and_sees_the_new_one_run() -> Result<()>
 }
 
 #[tokio::test]
+async fn an_update_in_the_middle_of_a_turn_lets_it_end_in_the_old_one() -> Result<()> {
+    let machine = Machine::new().await?;
+    machine.installs("0.169.0")?;
+    machine.program("systemctl", &format!("echo \"$*\" >> {}", machine.bin.join("calls").display()))?;
+    let old = machine.serve("0.168.0").await?;
+    let made = old.post("/v1/sessions", json!({"prompt": "SLOW:100:50"})).await?;
+    let turn = format!("/v1/turns/{}", made.body["turn"]["id"].as_str().context("no turn")?);
+    eventually("the turn to run", async || {
+        let turn = old.get(&turn).await.ok()?.body;
+        (turn["delivery"] == "yes").then_some(())
+    })
+    .await?;
+    // Without patience nothing is waited for.
+    let hurried = tokio::spawn(run(machine.tool("update-codex", &["--wait", "0"])));
+    eventually("the restart", async || machine.noted("calls").contains("restart").then_some(())).await?;
+    let (code, text) = hurried.await??;
+    assert!(code == Some(0) && text.contains("once the turns that are running have ended"), "{text}");
+
+    let updating = tokio::spawn(run(machine.tool("update-codex", &[])));
+    eventually("the restart", async || (machine.noted("calls").matches("restart").count() == 2).then_some(())).await?;
+    old.stop().await?;
+    let new = machine.serve("0.169.0").await?;
+    assert_eq!(updating.await??, (Some(0), "Codex 0.169.0 runs\n".to_owned()));
+    let turn = new.get(&turn).await?.body;
+    assert_eq!(turn["status"], "completed", "{turn}");
+    new.stop().await
+}
+
+#[tokio::test]
 async fn an_update_without_the_service_says_what_to_do() -> Result<()> {
     let machine = Machine::new().await?;
     machine.installs("0.171.0")?;
