@@ -44,8 +44,9 @@ pub(crate) struct StopArgs {
 struct Stopped {
     /// The daemon that is gone.
     pid: Option<u32>,
-    /// How many turns Codex ran when it was told.
+    /// How many turns Codex ran when it was told, and whether they were to end.
     running: u64,
+    agents: bool,
     /// The processes of Codex that go on.
     left: Vec<u32>,
     /// How many hosts that a dead daemon left were ended.
@@ -93,7 +94,7 @@ async fn with_daemon(client: &Client, agents: bool, dir: &Path) -> anyhow::Resul
     }
     drop(spinner);
     let left = alive(dir).await?;
-    Ok(Stopped { pid: Some(told.pid), running: told.running, left, ended: 0 })
+    Ok(Stopped { pid: Some(told.pid), running: told.running, agents: told.agents, left, ended: 0 })
 }
 
 async fn without_daemon(agents: bool, dir: &Path, nobody: anyhow::Error) -> anyhow::Result<Stopped> {
@@ -117,7 +118,7 @@ async fn without_daemon(agents: bool, dir: &Path, nobody: anyhow::Error) -> anyh
 }
 
 fn told(stopped: &Stopped, output: &Output) -> anyhow::Result<()> {
-    let Stopped { pid, running, left, ended } = stopped;
+    let Stopped { pid, running, agents, left, ended } = stopped;
     let going_on = if left.is_empty() { 0 } else { *running };
     if output.json() {
         let whole = json!({"pid": pid, "turnsLeft": going_on, "codexLeft": left, "hostsEnded": ended});
@@ -131,15 +132,20 @@ fn told(stopped: &Stopped, output: &Output) -> anyhow::Result<()> {
             output::count(*ended as u64, "agent host")
         ))?,
     }
-    if !left.is_empty() {
-        let (turns, pids) =
-            (output::count(going_on, "turn"), left.iter().map(u32::to_string).collect::<Vec<_>>().join(", "));
-        let go = if going_on == 1 { "goes" } else { "go" };
-        output.note(&format!(
-            "{turns} {go} on in the agent host (Codex has pid {pids}); the next codexd takes over, and `codexd stop --agents` ends it"
-        ));
-    } else if *running > 0 {
-        output.note(&format!("{} had not ended", output::count(*running, "turn")));
+    let pids = left.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let turns = output::count(*running, "turn");
+    match (left.is_empty(), *running) {
+        (false, 0) => output.note(&format!(
+            "an agent host stays (Codex has pid {pids}), with what could not be stored; the next codexd takes it over, and \
+             `codexd stop --agents` ends it"
+        )),
+        (false, count) => output.note(&format!(
+            "{turns} {} on in the agent host (Codex has pid {pids}); the next codexd takes over, and `codexd stop --agents` ends it",
+            if count == 1 { "goes" } else { "go" }
+        )),
+        // Without a host Codex ends with codexd.
+        (true, 1..) if *agents || cfg!(windows) => output.note(&format!("{turns} had not ended")),
+        (true, _) => {}
     }
     Ok(())
 }

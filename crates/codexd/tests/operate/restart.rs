@@ -160,7 +160,7 @@ async fn a_codexd_that_is_killed_in_a_drain_leaves_nothing_waiting() -> Result<(
     let (session, _) = daemon.start("SAY:one").await?;
     let (other, _) = daemon.start("SAY:one").await?;
     let before = codex(&daemon).await?;
-    let turn = running(&daemon, &session, "SLOW:100:50").await?;
+    let turn = running(&daemon, &session, "SLOW:200:50").await?;
     drain(&daemon, true).await?;
     let waiting = begin(&daemon, &other, "SAY:two").await?;
     assert_eq!(daemon.get(&waiting).await?.body["status"], "queued");

@@ -35,7 +35,7 @@ async fn a_turn_that_runs_goes_on_for_the_next_codexd() -> Result<()> {
     let Booted { daemon, lab } = Booted::new(&[]).await?;
     let (session, _) = daemon.start("SAY:one").await?;
     let (before, codexd) = (codex(&daemon).await?, u64::from(daemon.pid));
-    let turn = running(&daemon, &session, "SLOW:100:50").await?;
+    let turn = running(&daemon, &session, "SLOW:200:50").await?;
     let (output, text) = stop(&lab, &[]).await?;
     assert_eq!(output.status.code(), Some(0), "{text}");
     for words in

@@ -157,7 +157,7 @@ async fn an_update_in_the_middle_of_a_turn_lets_it_end_in_the_old_one() -> Resul
     machine.installs("0.169.0")?;
     machine.program("systemctl", &format!("echo \"$*\" >> {}", machine.bin.join("calls").display()))?;
     let old = machine.serve("0.168.0").await?;
-    let made = old.post("/v1/sessions", json!({"prompt": "SLOW:100:50"})).await?;
+    let made = old.post("/v1/sessions", json!({"prompt": "SLOW:200:50"})).await?;
     let turn = format!("/v1/turns/{}", made.body["turn"]["id"].as_str().context("no turn")?);
     eventually("the turn to run", async || {
         let turn = old.get(&turn).await.ok()?.body;

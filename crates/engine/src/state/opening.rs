@@ -328,6 +328,8 @@ impl State {
                         self.enter(Phase::NoAgent, None);
                         self.give_up_if_hopeless(now, out);
                     }
+                    // How it ended is told next, and because of whom.
+                    AskError::Exited { heard: true } if self.agent.is_some() => {}
                     error => {
                         if error.heard() && !matches!(error, AskError::Exited { .. }) {
                             self.abandon_thread(out);

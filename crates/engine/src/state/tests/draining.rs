@@ -80,11 +80,14 @@ fn nothing_waits_for_a_codex_that_does_not_come() {
 
 #[test]
 fn a_turn_that_is_ended_by_a_restart_says_who_wanted_it() {
+    let wanted = || Input::AgentDown { error: "token:ops asked for a restart".into(), retrying: true };
     let (mut lab, _) = running("t1");
-    let out = lab.input(Input::AgentDown { error: "token:ops asked for a restart".into(), retrying: true });
-    let message = out.batch.writes.iter().find_map(|write| match write {
-        Write::UpdateTurn { change, .. } => change.error.as_ref().map(|error| error.message.clone()),
-        _ => None,
-    });
-    assert!(message.unwrap().contains("token:ops asked for a restart"));
+    assert!(told(&lab.input(wanted())).unwrap().contains("token:ops asked for a restart"));
+    // Also when Codex had not answered yet whether it takes it.
+    let (mut lab, agent) = (Lab::new(session()), AgentId::fresh());
+    lab.input(up(&agent, true));
+    lab.submit("one").unwrap();
+    lab.answer(&agent, Ok(loaded("t1")));
+    lab.answer(&agent, Err(AskError::Exited { heard: true }));
+    assert!(told(&lab.input(wanted())).unwrap().contains("token:ops asked for a restart"));
 }
