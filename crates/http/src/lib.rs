@@ -38,6 +38,7 @@ mod checks;
 mod error;
 mod metrics;
 mod openapi;
+mod outlet;
 mod request;
 mod routes;
 mod serve;
