@@ -84,6 +84,19 @@ async fn health_is_told_by_exit_code_and_sentence() -> Result<()> {
     let daemon = machine.serve("0.169.0").await?;
     assert_eq!(run(machine.tool("health-check", &[])).await?, (Some(0), "codexd is ready\n".to_owned()));
     assert_eq!(run(machine.tool("health-check", &["--quiet"])).await?, (Some(0), String::new()));
+
+    let made = daemon.post("/v1/sessions", json!({"prompt": "HANG"})).await?.body;
+    let turn = format!("/v1/turns/{}", made["turn"]["id"].as_str().context("no turn")?);
+    eventually("the turn to run", async || {
+        let turn = daemon.get(&turn).await.ok()?.body;
+        (turn["delivery"] == "yes").then_some(())
+    })
+    .await?;
+    daemon.post("/v1/agent/restart", json!({})).await?;
+    let (code, text) = run(machine.tool("health-check", &[])).await?;
+    assert!(code == Some(1) && text.contains("is to be started anew because somebody asked"), "{text}");
+    daemon.post("/v1/agent/restart", json!({"drain": false})).await?;
+    daemon.ready().await?;
     daemon.stop().await?;
 
     let codex = fake_codex()?;
