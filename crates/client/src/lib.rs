@@ -44,6 +44,6 @@ pub use events::{BIGGEST_FRAME, Event, EventQuery, Events, SILENCE, Text, TextKi
 pub use hyper::{Method, StatusCode};
 pub use v1::{
     ApprovalQuery, Approvals, Archived, Changes, Created, Forked, Found, Hit, Imported, NewSession, NewToken, NewTurn,
-    OfFile, OnBusy, OnHeld, PageQuery, SessionPage, SessionQuery, Submitted, TokenMade, Tokens, TranscriptFormat,
-    TurnPage, Verdict,
+    OfFile, OnBusy, OnHeld, PageQuery, SessionPage, SessionQuery, Stopping, Submitted, TokenMade, Tokens,
+    TranscriptFormat, TurnPage, Verdict,
 };

@@ -40,6 +40,7 @@ mod prompt;
 mod recovery;
 mod refusal;
 mod replay;
+mod restart;
 mod session;
 mod side;
 mod state;

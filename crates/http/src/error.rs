@@ -215,6 +215,8 @@ impl Shape {
         match (code, status) {
             (Code::Unauthorized, _) => set(header::WWW_AUTHENTICATE, "Bearer"),
             (Code::TooManyRequests | Code::Overloaded, _) => set(header::RETRY_AFTER, "1"),
+            // By then Codex has been tried again.
+            (Code::AgentUnavailable, _) => set(header::RETRY_AFTER, "30"),
             // The rest of the body is not read, so nothing can follow it.
             (Code::BodyTooLarge, _) | (_, StatusCode::REQUEST_TIMEOUT) => set(header::CONNECTION, "close"),
             _ => {}
