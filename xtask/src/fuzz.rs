@@ -21,29 +21,33 @@ pub(crate) fn run(seconds: u64, only: Option<&str>, keep: bool) -> Result<()> {
         let install = ["install", "cargo-fuzz", "--locked", "--version", VERSION, "--root"];
         sh::run("installing cargo-fuzz (once, some minutes)", sh::cargo().args(install).arg(&tools))?;
     }
-    let cargo_fuzz = |arguments: &[&str]| {
-        let mut command = Command::new(&program);
-        command.args(["fuzz", arguments[0]]).current_dir(&fuzz).env("RUSTC_BOOTSTRAP", "1");
-        command.arg("--target-dir").arg(sh::root().join("target/fuzz")).args(&arguments[1..]);
-        command
-    };
-    sh::run("building with a sanitizer", &mut cargo_fuzz(&["build", "any"]))?;
+    let mut build = Command::new(&program);
+    build.args(["fuzz", "build", "any", "--target", &host()?, "--target-dir"]).arg(sh::root().join("target/fuzz"));
+    sh::run("building with a sanitizer", build.current_dir(&fuzz).env("RUSTC_BOOTSTRAP", "1"))?;
+    let any = sh::root().join("target/fuzz").join(host()?).join("release/any");
+    fs::create_dir_all(fuzz.join("artifacts"))?;
     for name in targets(&fuzz)?.iter().filter(|name| only.is_none_or(|only| only == name.as_str())) {
-        let known = format!("corpus/{name}");
-        let new = sh::root().join("target/fuzz-corpus").join(name);
+        let (known, new) = (fuzz.join("corpus").join(name), sh::root().join("target/fuzz-corpus").join(name));
         fs::create_dir_all(&new)?;
-        let new = new.to_str().context("a path that is not UTF-8")?;
-        let limits = [format!("-max_total_time={seconds}"), "-max_len=4096".to_owned(), "-timeout=10".to_owned()];
-        let mut fuzzing = cargo_fuzz(&["run", "any", new, &known, "--"]);
-        fuzzing.args(limits).args(["-print_final_stats=1", "-verbosity=0"]).env("CODEXD_FUZZ", name);
+        let limits = [format!("-max_total_time={seconds}"), format!("-artifact_prefix=artifacts/{name}-")];
+        let mut fuzzing = Command::new(&any);
+        fuzzing.args([&new, &known]).args(limits).args(["-max_len=4096", "-timeout=10", "-print_final_stats=1"]);
+        fuzzing.arg("-verbosity=0").current_dir(&fuzz).env("CODEXD_FUZZ", name);
         sh::run(&format!("fuzzing {name} for {seconds} s"), &mut fuzzing)?;
         if keep {
-            let mut merging = cargo_fuzz(&["run", "any", &known, new, "--"]);
-            merging.args(["-merge=1", "-verbosity=0"]).env("CODEXD_FUZZ", name);
+            let mut merging = Command::new(&any);
+            merging.args([&known, &new]).args(["-merge=1", "-verbosity=0"]).env("CODEXD_FUZZ", name);
             sh::run(&format!("keeping what is new of {name}"), &mut merging)?;
         }
     }
     Ok(())
+}
+
+/// What this machine is called by the compiler.
+fn host() -> Result<String> {
+    let output = Command::new("rustc").arg("-vV").output().context("rustc can't be run")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not say its host")?.to_owned())
 }
 
 /// Each has a corpus by its name.

@@ -52,6 +52,16 @@ fn moments() -> Vec<Moment> {
     told.chain(after).collect()
 }
 
+/// So many prompts are given to one session, whose history Codex sends to the model each time.
+const A_SESSION: usize = 30;
+
+/// Codex remembers so many prompts of a session, each once.
+async fn assert_remembers(daemon: &Daemon, session: &str, prompts: usize) -> Result<()> {
+    let recalled = daemon.go_on(session, "RECALL").await?;
+    assert_eq!(recalled.matches("This is ").count(), prompts, "each prompt once: {recalled}");
+    Ok(())
+}
+
 fn door(daemon: &Daemon) -> wire::Door {
     wire::Door::Tcp(daemon.url.trim_start_matches("http://").trim_end_matches('/').to_owned())
 }
@@ -108,11 +118,15 @@ async fn a_daemon_that_is_killed_at_any_step_of_a_turn_loses_nothing() -> Result
     let lab = Lab::new(CODEXD).await?;
     let mut daemon = serve(&lab).await?;
     let codex = daemon.agent().await?["pid"].clone();
-    let (session, _) = daemon.start("SAY:begin").await?;
+    let (mut session, _) = daemon.start("SAY:begin").await?;
     let mut client = Client::default();
-    let mut prompts = 1;
+    let mut prompts = 0;
     for (number, moment) in moments().into_iter().enumerate() {
-        let before = lab.model.requests().len();
+        if prompts == A_SESSION {
+            assert_remembers(&daemon, &session, std::mem::take(&mut prompts)).await?;
+            session = daemon.start("SAY:begin").await?.0;
+        }
+        let before = lab.model.request_count();
         let prompt = format!("{LONG}\nThis is {number}, {moment:?}");
         let path = format!("/v1/sessions/{session}/turns");
         let made = daemon.post(&path, json!({ "prompt": prompt })).await?.body;
@@ -152,7 +166,7 @@ async fn a_daemon_that_is_killed_at_any_step_of_a_turn_loses_nothing() -> Result
         let words = ended["answer"].as_str().map(|text| text.split_whitespace().count());
         assert_eq!(words, Some(60), "{moment:?}: {ended}");
         // Command, command, answer.
-        assert_eq!(lab.model.requests().len() - before, 3, "{moment:?}: each request to the model once");
+        assert_eq!(lab.model.request_count() - before, 3, "{moment:?}: each request to the model once");
         prompts += 1;
         if client.names.last().is_none_or(|name| name != "turn.completed") {
             listen(&daemon, &mut client, None).await?;
@@ -168,8 +182,7 @@ async fn a_daemon_that_is_killed_at_any_step_of_a_turn_loses_nothing() -> Result
         client.events.iter().copied().zip(client.names.iter().cloned()).collect()
     };
     assert_eq!(without_agent(&client), without_agent(&whole));
-    let recalled = daemon.go_on(&session, "RECALL").await?;
-    assert_eq!(recalled.matches("This is ").count(), prompts - 1, "each prompt once: {recalled}");
+    assert_remembers(&daemon, &session, prompts).await?;
     daemon.stop().await
 }
 

@@ -7,6 +7,8 @@ mod approvals;
 mod booted;
 #[path = "v1/confinement.rs"]
 mod confinement;
+#[path = "v1/folders.rs"]
+mod folders;
 #[path = "v1/forks.rs"]
 mod forks;
 #[path = "v1/idempotency.rs"]

@@ -18,6 +18,7 @@ use types::{
 use crate::{
     OnExpiry, Policy, Reader, Refusal,
     feed::Feed,
+    folders::Folders,
     hub::{Call, Hub, Known},
     idempotency::Claims,
     mail::{Ended, Mail},
@@ -112,6 +113,7 @@ impl Engine {
             tasks: tasks.clone(),
             stats: stats.clone(),
             feed: feed.clone(),
+            folders: Folders::default(),
             restarts,
             known: Known::default(),
         };

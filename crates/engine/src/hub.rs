@@ -28,6 +28,7 @@ use types::{AgentId, AskId, Code, SessionId, ThreadId, Timestamp};
 use crate::{
     Policy, Refusal, asks,
     feed::Feed,
+    folders::Folders,
     mail::{Birth, Internal, Loaded, Mail},
     recovery,
     restart::{Restarts, Wish},
@@ -90,6 +91,7 @@ pub(crate) struct Hub {
     pub(crate) tasks: TaskTracker,
     pub(crate) stats: Arc<Stats>,
     pub(crate) feed: Feed,
+    pub(crate) folders: Folders,
     pub(crate) restarts: Restarts,
     pub(crate) known: Known,
 }
@@ -289,6 +291,7 @@ impl Hub {
             ended: watch::Sender::new(None),
             stats: self.stats.clone(),
             feed: self.feed.clone(),
+            folders: self.folders.clone(),
         };
         let loaded = self.known.threads.get(&id).cloned();
         self.tasks.spawn(task.run(birth, loaded, first));

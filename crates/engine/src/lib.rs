@@ -30,6 +30,7 @@ mod callers;
 mod calls;
 mod change;
 mod feed;
+mod folders;
 mod fork;
 mod grants;
 mod hub;
@@ -53,6 +54,7 @@ pub use approvals::{OnExpiry, Verdict};
 pub use calls::{Engine, Options};
 pub use change::SessionPatch;
 pub use feed::{Happened, Piece, Reader, Told};
+pub use folders::SharedCwd;
 pub use grants::Grants;
 pub use idempotency::Idempotency;
 #[cfg(all(feature = "fuzzing", unix))]

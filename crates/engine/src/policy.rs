@@ -15,7 +15,7 @@ use std::{
 use agent::{Applied, ThreadSpec};
 use types::{ApprovalPolicy, Code, Grant, PolicyInfo, Principal, Sandbox, Scope};
 
-use crate::{Grants, Refusal};
+use crate::{Grants, Refusal, SharedCwd};
 
 pub use config::{HARMLESS_CONFIG, is_guarded};
 
@@ -46,6 +46,8 @@ pub struct Policy {
     pub allow_never: bool,
     /// `danger-full-access` may be asked for.
     pub allow_danger: bool,
+    /// What happens to a turn in a folder in which another session is at work.
+    pub shared_cwd: SharedCwd,
     /// Keys of Codex's configuration that a request may set besides the harmless ones.
     pub config_keys: Vec<String>,
     /// The tokens, and what each opens.
@@ -101,6 +103,7 @@ impl Policy {
             allow_approval_override: false,
             allow_never: false,
             allow_danger: false,
+            shared_cwd: SharedCwd::Warn,
             config_keys: Vec::new(),
             grants: Grants::default(),
         }

@@ -28,12 +28,13 @@ use tokio::{
     task::JoinSet,
     time::{sleep, sleep_until, timeout},
 };
-use types::{AskId, SessionId, Timestamp};
+use types::{AskId, SessionId, Timestamp, TurnId};
 
 use crate::{
     Policy, Refusal,
     callers::Callers,
     feed::Feed,
+    folders::{Folders, Place},
     mail::{Birth, Internal, Loaded, Mail},
     state::{Bounds, Effect, Finished, Input, Limits, Now, Output, State},
     stats::Stats,
@@ -69,6 +70,7 @@ pub(crate) struct Task {
     pub(crate) ended: watch::Sender<Option<Arc<Finished>>>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) feed: Feed,
+    pub(crate) folders: Folders,
 }
 
 impl Task {
@@ -100,11 +102,16 @@ impl Task {
                     gathered: Output::default(),
                     write_at: None,
                     callers: Callers::default(),
+                    place: None,
                     unwritten: None,
                     kept: Vec::new(),
                     gone: false,
                     worked: false,
                 };
+                // One that was running when the last daemon ended is at work already.
+                if let Some(turn) = living.state.active_turn().cloned() {
+                    living.take_a_place(turn);
+                }
                 living.handle(first.into_iter().map(Mail::Input).collect()).await;
                 living.live().await;
             }
@@ -151,6 +158,8 @@ struct Living {
     write_at: Option<Instant>,
     /// Who waits for what comes of it.
     callers: Callers,
+    /// Its place in the folder that it works in, and for which turn.
+    place: Option<(TurnId, Place)>,
     /// What the disk did not take, and what was told after it.
     unwritten: Option<Unwritten>,
     kept: Vec<Mail>,

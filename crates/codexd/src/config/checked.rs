@@ -132,6 +132,7 @@ impl ServeArgs {
             allow_approval_override: self.allow_approval_override,
             allow_never: self.allow_never,
             allow_danger: self.allow_danger_full_access,
+            shared_cwd: self.exclusive_cwd,
             config_keys: self.config_keys()?,
             grants: engine::Grants::default(),
         })

@@ -32,7 +32,7 @@ use clap::{
     Args, ValueHint,
     builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser},
 };
-use engine::OnExpiry;
+use engine::{OnExpiry, SharedCwd};
 use etcetera::BaseStrategy as _;
 use types::{ApprovalPolicy, Sandbox};
 
@@ -224,6 +224,9 @@ pub(crate) struct ServeArgs {
     /// Lets sessions run without any sandbox
     #[arg(long, env = "CODEXD_ALLOW_DANGER_FULL_ACCESS", value_parser = FalseyValueParser::new())]
     pub(crate) allow_danger_full_access: bool,
+    /// A turn in a folder in which another session is at work, when one of them may write: it runs and warns (off), fails (refuse), or waits (queue)
+    #[arg(long, value_name = "HOW", env = "CODEXD_EXCLUSIVE_CWD", default_value = "off", value_parser = exclusive_cwd())]
+    pub(crate) exclusive_cwd: SharedCwd,
     /// One more key of Codex's own configuration that requests may set with `config`; may be given several times
     #[arg(long, value_name = "KEY", env = "CODEXD_ALLOW_CONFIG", value_delimiter = ',')]
     pub(crate) allow_config: Vec<String>,
@@ -255,6 +258,15 @@ fn on_restart() -> impl TypedValueParser<Value = OnRestart> {
         "run" => OnRestart::Run,
         "hold" => OnRestart::Hold,
         _ => OnRestart::Auto,
+    })
+}
+
+fn exclusive_cwd() -> impl TypedValueParser<Value = SharedCwd> {
+    let words = PossibleValuesParser::new(["off", "refuse", "queue"]);
+    words.map(|word| match word.as_str() {
+        "refuse" => SharedCwd::Refuse,
+        "queue" => SharedCwd::Queue,
+        _ => SharedCwd::Warn,
     })
 }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use types::{Sandbox, TurnId};
+
 use crate::{
+    folders::SharedCwd,
     mail::Internal,
     state::{Effect, Input},
 };
@@ -23,6 +26,9 @@ impl Living {
                 Effect::Grew { turn, item, kind, text } => self.task.feed.grew(&self.id, &turn, &item, kind, &text),
                 Effect::ItemOver(item) => self.task.feed.ended(&self.id, &item),
                 Effect::Ended(finished) => {
+                    if self.place.as_ref().is_some_and(|(turn, _)| *turn == finished.turn) {
+                        self.place = None;
+                    }
                     self.task.feed.quiet(&self.id, &finished.turn);
                     self.task.stats.ended(finished.status);
                     self.task.ended.send_replace(Some(Arc::new(finished)));
@@ -48,14 +54,34 @@ impl Living {
                     let _ = self.task.hub.send(Internal::Unstoppable { session, agent, force });
                 }
                 Effect::CheckCwd { turn, principal, images } => {
+                    self.take_a_place(turn.clone());
                     let (policy, cwd) = (self.task.policy.clone(), self.state.session().cwd.clone());
+                    let (folders, id) = (self.task.folders.clone(), self.id.clone());
                     self.jobs.spawn(async move {
+                        let warning = match (policy.shared_cwd, folders.before(&cwd, &id)) {
+                            (_, None) => None,
+                            (SharedCwd::Warn, Some(other)) => Some(format!(
+                                "session {other} is at work in this folder too; what one writes the other may undo \
+                                 (--exclusive-cwd queue lets them wait for each other)"
+                            )),
+                            (SharedCwd::Refuse, Some(other)) => {
+                                let why = format!(
+                                    "session {other} is at work in this folder, and --exclusive-cwd lets one in at a time; \
+                                     send the prompt again when it has ended"
+                                );
+                                return Input::Checked { turn, verdict: Err(why) };
+                            }
+                            (SharedCwd::Queue, Some(_)) => {
+                                folders.alone(&cwd, &id).await;
+                                None
+                            }
+                        };
                         let look = tokio::task::spawn_blocking(move || {
                             let cwd = policy.check_cwd(&principal, &cwd)?;
                             images.iter().try_for_each(|path| policy.check_image(&principal, &cwd, path).map(drop))
                         });
                         let verdict = match tokio::time::timeout(LOOK_LIMIT, look).await {
-                            Ok(Ok(verdict)) => verdict.map_err(|refusal| refusal.detail),
+                            Ok(Ok(verdict)) => verdict.map(|()| warning).map_err(|refusal| refusal.detail),
                             _ => Err("the folder of the session can't be looked at".to_owned()),
                         };
                         Input::Checked { turn, verdict }
@@ -71,5 +97,12 @@ impl Living {
             }
         }
         self.task.feed.happened();
+    }
+
+    /// In the folder of the session, for a turn until it ends.
+    pub(super) fn take_a_place(&mut self, turn: TurnId) {
+        let session = self.state.session();
+        let writes = session.sandbox != Sandbox::ReadOnly;
+        self.place = Some((turn, self.task.folders.enter(&session.cwd, &self.id, writes)));
     }
 }

@@ -82,7 +82,8 @@ pub(crate) enum Input {
     /// The folder of the turn that wanted to start was looked at.
     Checked {
         turn: TurnId,
-        verdict: Result<(), String>,
+        /// Fine, with what is to be said of it; or why not.
+        verdict: Result<Option<String>, String>,
     },
     /// The history that was asked for.
     History {

@@ -191,6 +191,11 @@ impl State {
         self.draining
     }
 
+    /// The turn that is under way, in Codex or on the way there.
+    pub(crate) fn active_turn(&self) -> Option<&TurnId> {
+        self.active.as_ref().map(|active| &active.job.turn)
+    }
+
     /// True when nothing will happen until somebody asks for something.
     pub(crate) fn at_rest(&self) -> bool {
         self.active.is_none()
@@ -253,7 +258,12 @@ impl State {
                     return;
                 }
                 match verdict {
-                    Ok(()) => self.open(now, out),
+                    Ok(warning) => {
+                        if let Some(message) = warning {
+                            self.warn(message, now, out);
+                        }
+                        self.open(now, out);
+                    }
                     Err(why) => self.fail(TurnErrorCode::Other, why, now, out),
                 }
             }
