@@ -28,8 +28,9 @@ pub trait Port: Send + Sync + 'static {
     fn ack(&self, agent: &AgentId, seq: u64);
     /// Ends this process at once and starts another one, because of what is said in `why`.
     fn replace(&self, agent: &AgentId, why: &str);
-    /// Ends Codex and starts another one: with `drain` once no turn runs, without at once.
-    fn restart(&self, drain: bool);
+    /// Ends this process and starts another one, because of what is said in `why`: with `drain` once no turn runs, without at once. Nobody
+    /// failed then. Without an agent none is up: whoever waits until Codex is tried again tries it now.
+    fn restart(&self, agent: Option<&AgentId>, drain: bool, why: &str);
     /// What is known of the agent now.
     fn info(&self) -> AgentInfo;
 }

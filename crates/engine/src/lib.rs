@@ -40,6 +40,7 @@ mod prompt;
 mod recovery;
 mod refusal;
 mod replay;
+mod restart;
 mod session;
 mod side;
 mod state;
@@ -54,6 +55,8 @@ pub use change::SessionPatch;
 pub use feed::{Happened, Piece, Reader, Told};
 pub use grants::Grants;
 pub use idempotency::Idempotency;
+#[cfg(all(feature = "fuzzing", unix))]
+pub use policy::fuzzing;
 pub use policy::{HARMLESS_CONFIG, Overrides, Policy, Strictness, is_guarded};
 pub use prompt::Prompt;
 pub use recovery::pending;

@@ -303,7 +303,7 @@ impl Living {
             self.kept.push(Mail::Reload);
             return;
         }
-        let (up, loaded) = (self.state.agent(), self.state.loaded());
+        let (known, loaded) = (self.known(), self.state.loaded());
         match self.task.load(&self.id, loaded.as_ref()).await {
             Ok(state) => self.state = state,
             Err(refusal) => {
@@ -311,9 +311,19 @@ impl Living {
                 return;
             }
         }
-        if let Some(up) = up {
-            let store = self.task.store.clone();
-            self.state.handle(Input::AgentUp(up), &now(&|| store.next_ask()), &mut self.gathered);
+        self.tell_again(known);
+    }
+
+    /// What it was told of Codex, for a state that takes its place.
+    fn known(&self) -> Vec<Input> {
+        let drain = self.state.is_draining().then_some(Input::Drain);
+        drain.into_iter().chain(self.state.agent().map(Input::AgentUp)).collect()
+    }
+
+    fn tell_again(&mut self, known: Vec<Input>) {
+        let store = self.task.store.clone();
+        for input in known {
+            self.state.handle(input, &now(&|| store.next_ask()), &mut self.gathered);
         }
     }
 }

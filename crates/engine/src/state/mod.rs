@@ -92,6 +92,8 @@ pub(crate) struct State {
     agent: Option<Up>,
     /// Why waiting for an agent makes no sense.
     hopeless: Option<String>,
+    /// No turn begins before another Codex is up.
+    draining: bool,
     /// The thread is loaded in the agent that is up.
     loaded: bool,
     /// Codex may remember nothing of what was said: the next new thread is given it.
@@ -122,6 +124,7 @@ impl State {
     /// A session that has had no turn.
     pub(crate) fn new(session: Session, developer_instructions: Option<String>, limits: Limits) -> Self {
         Self {
+            draining: false,
             loaded: false,
             has_history: session.turn_count > 0,
             fresh: None,
@@ -183,6 +186,11 @@ impl State {
         self.agent.clone()
     }
 
+    /// Whether no turn begins before another Codex is up.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     /// True when nothing will happen until somebody asks for something.
     pub(crate) fn at_rest(&self) -> bool {
         self.active.is_none()
@@ -231,7 +239,14 @@ impl State {
                     self.check_again(now, out);
                 }
             }
-            Input::AgentDown { error, retrying } => self.agent_down(&error, retrying, now, out),
+            Input::AgentDown { error, retrying } => {
+                let waited = std::mem::take(&mut self.draining);
+                self.agent_down(&error, retrying, now, out);
+                if waited {
+                    self.start_next(now, out);
+                }
+            }
+            Input::Drain => self.draining = true,
             Input::Report(report) => self.report(report, now, out),
             Input::Checked { turn, verdict } => {
                 if !self.in_phase(&turn, |phase| *phase == Phase::Checking) {
@@ -279,7 +294,7 @@ impl State {
 
     /// Takes the next waiting turn, unless one runs or the next is held.
     fn start_next(&mut self, now: &Now<'_>, out: &mut Output) {
-        let busy = self.leaving.is_some() || self.active.is_some() || self.forking.is_some();
+        let busy = self.draining || self.leaving.is_some() || self.active.is_some() || self.forking.is_some();
         if busy || self.queue.front().is_none_or(|waiting| waiting.held) {
             return;
         }

@@ -15,7 +15,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use self::checks::{Answer, Refusal, check_input, not_found, refuse, required, thread_id};
-use crate::faults::Faults;
+use crate::faults::{self, Faults};
 use crate::pump::{Out, Server};
 use crate::sessions::{Record, Sessions, injected};
 use crate::shapes::{self, now_ms};
@@ -312,7 +312,8 @@ impl Server for AppServer {
         let id = &message["id"];
         match message["method"].as_str() {
             Some(method) if !id.is_null() => self.request(id, method, &message["params"], out),
-            // `initialized` and other notifications need nothing.
+            Some("initialized") => faults::exit_when_ready(&self.faults),
+            // Other notifications need nothing.
             Some(_) => {}
             None => {
                 let thread = id.as_u64().and_then(|request| self.asked.remove(&request));
