@@ -1,5 +1,7 @@
 //! What a thread's record tells of a prompt, in the words of the real Codex 0.169.0.
 
+use std::slice::from_ref;
+
 use types::{ItemBody, ItemStatus};
 
 use super::*;
@@ -97,8 +99,8 @@ fn a_prompt_that_is_nowhere_is_looked_for_until_one_that_is_older() {
     let older = on_record("a", "completed", &[prompt(Some(OLDER)), message()]);
     let newer = on_record("b", "completed", &[prompt(Some(NEWER))]);
     assert_eq!(search(None, &[&[]]), (absent(None), 1), "an empty record");
-    assert_eq!(search(None, &[&[older.clone()], &[]]), (absent(None), 1), "what lies behind an older one is not read");
-    assert_eq!(search(None, &[&[newer.clone()], &[newer], &[older]]), (absent(None), 3));
+    assert_eq!(search(None, &[from_ref(&older), &[]]), (absent(None), 1), "what lies behind an older one is not read");
+    assert_eq!(search(None, &[from_ref(&newer), from_ref(&newer), from_ref(&older)]), (absent(None), 3));
 }
 
 #[test]
@@ -107,7 +109,7 @@ fn a_turn_that_was_cut_off_before_its_prompt_is_told() {
     let older = on_record("a", "completed", &[prompt(Some(OLDER))]);
     for codex_turn in [None, Some("z")] {
         assert_eq!(search(codex_turn, &[&[cut.clone(), older.clone()]]).0, absent(Some("z")));
-        assert_eq!(search(codex_turn, &[&[cut.clone()]]).0, absent(Some("z")), "the first one of its thread");
+        assert_eq!(search(codex_turn, &[from_ref(&cut)]).0, absent(Some("z")), "the first one of its thread");
     }
     assert_eq!(search(Some("y"), &[&[cut.clone(), older.clone()]]).0, absent(None), "another one than ours");
     let ours = on_record("b", "completed", &[prompt(Some(OURS))]);
@@ -132,7 +134,7 @@ fn a_compaction_is_found_by_its_own_id() {
     let ask = Ask::Record { thread: thread.clone(), prompt: None, codex_turn: Some("c".into()) };
     adapter.ask(AskId(1), ask, Instant::now(), &mut out);
     let item = json!({"type": "contextCompaction", "id": "i", "startedAtMs": 1, "completedAtMs": 2});
-    let data = [on_record("z", "completed", &[prompt(Some(OLDER))]), on_record("c", "completed", &[item.clone()])];
+    let data = [on_record("z", "completed", &[prompt(Some(OLDER))]), on_record("c", "completed", from_ref(&item))];
     let line = json!({"id": 1, "result": {"data": data, "nextCursor": null}}).to_string();
     adapter.line(1, line.as_bytes(), Instant::now(), &mut out);
     let line = json!({"id": 1, "result": {"data": [{"turnId": "c", "item": item}], "nextCursor": null}}).to_string();
