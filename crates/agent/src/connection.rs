@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use types::{AgentId, AskId, agent::Backend};
 
 use crate::{
-    adapter::{Adapter, Out, Peek, Peeker, peeks},
+    adapter::{Adapter, Out, Peeker, note, peeks},
     domain::{Ask, AskError, Message, PendingAsk, Reply, Report, RequestId, Route, What},
     process::{Process, resident},
     transport::Transport,
@@ -109,11 +109,7 @@ impl Busy {
     }
 
     fn note(&mut self, peek: Peeker, line: &[u8]) {
-        match peek(line) {
-            Some(Peek::Began(what)) => drop(self.running.insert(what)),
-            Some(Peek::Ended(what)) => drop(self.running.remove(&what)),
-            None => {}
-        }
+        note(&mut self.running, peek(line));
     }
 }
 

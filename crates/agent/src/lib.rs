@@ -47,6 +47,8 @@ mod body;
 mod breaker;
 mod connection;
 mod domain;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handle;
 mod handshake;
 #[cfg(unix)]
@@ -58,6 +60,7 @@ mod process;
 #[cfg(unix)]
 mod processes;
 mod question;
+mod record;
 mod rpc;
 mod supervisor;
 mod transport;
@@ -71,5 +74,6 @@ pub use domain::{
 };
 pub use handle::{Agent, Options};
 pub use hosts::{HostOptions, alive as hosts_alive, end_all as end_hosts};
+pub use record::{Record, RecordedItem, RecordedTurn};
 pub use upkeep::Upkeep;
 pub use version::{TESTED, Version};

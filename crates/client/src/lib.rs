@@ -37,6 +37,8 @@ pub use client::{Client, SHORT_LIMIT};
 pub use connection::CONNECT_LIMIT;
 pub use download::Download;
 pub use error::Error;
+#[cfg(feature = "fuzzing")]
+pub use events::fuzzing;
 pub use events::{BIGGEST_FRAME, Event, EventQuery, Events, SILENCE, Text, TextKind, Told};
 /// For [`Client::request`].
 pub use hyper::{Method, StatusCode};

@@ -44,8 +44,8 @@ use crate::{
 /// next start.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// How long what Codex reports may wait for more of its kind. A crash in that time finds Codex gone as well, and the prompt's
-/// `delivery` is told as `unknown` instead of `yes`.
+/// How long what Codex reports may wait for more of its kind. A crash in that time is made good by Codex's host, or,
+/// when that is gone as well, by Codex's own record.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// The most mail that is handled as one batch.

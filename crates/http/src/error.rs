@@ -67,6 +67,12 @@ impl Failure {
         Refusal::new(code, detail).into()
     }
 
+    /// The sentence.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn detail(&self) -> &str {
+        &self.refusal.detail
+    }
+
     /// A body that does not come. The closed set of codes has none for it, HTTP has a status.
     pub(crate) fn slow_body(detail: String) -> Self {
         Self { status: StatusCode::REQUEST_TIMEOUT, ..Self::new(Code::BadRequest, detail) }

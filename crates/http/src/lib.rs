@@ -52,6 +52,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use checks::Peer;
 pub use openapi::text as openapi;
+#[cfg(feature = "fuzzing")]
+pub use routes::fuzzing;
 
 use crate::{
     checks::{Attempts, Hosts, Origins},

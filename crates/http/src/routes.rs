@@ -4,6 +4,8 @@
 
 mod approvals;
 pub(crate) mod events;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod import;
 mod legacy_sessions;

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! A thread that is loaded goes straight to `Asked`. Only in `Asked` and `Running` may Codex have heard the prompt: if it
-//! ends there, the turn is interrupted; anywhere else the turn goes back to `NoAgent` and waits for the next process.
+//! ends there, the turn is settled by Codex's own record ([`settling`]); anywhere else the turn goes back to `NoAgent` and waits for
+//! the next process.
 
 mod asked_for;
 mod asking;
@@ -23,6 +24,7 @@ mod leaving;
 mod opening;
 mod reviving;
 mod running;
+mod settling;
 mod steering;
 mod turn;
 
@@ -42,6 +44,7 @@ use crate::{asks, mail::Loaded};
 pub(crate) use asking::Decider;
 pub use exchange::Finished;
 use forking::Forking;
+use settling::Step;
 use steering::Steer;
 pub(crate) use steering::Steering;
 use turn::{Active, Job, OpenItem, Phase, Stop, Stopping, Waiting};
@@ -200,6 +203,9 @@ impl State {
 
     /// When [`Input::Tick`] is due.
     pub(crate) fn wake(&self) -> Option<Instant> {
+        if self.is_settling() {
+            return self.settling_wake();
+        }
         let Some(active) = self.active.as_ref() else { return self.sweeps.front().copied() };
         let again = match &active.phase {
             Phase::Resuming { again_at, .. } => *again_at,
@@ -225,6 +231,9 @@ impl State {
                 }
                 self.hopeless = None;
                 self.revive(now, out);
+                if self.active.as_ref().is_some_and(|active| active.phase == Phase::Settling(Step::Waiting)) {
+                    self.settle(now, out);
+                }
                 self.start_next(now, out);
                 if self.active.as_ref().is_some_and(|active| active.phase == Phase::NoAgent) {
                     self.check_again(now, out);

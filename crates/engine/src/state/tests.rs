@@ -5,6 +5,7 @@ mod draining;
 mod forking;
 mod holding;
 mod lab;
+mod settling;
 mod steering;
 mod stops;
 mod v1;

@@ -122,7 +122,7 @@ fn a_turn_for_which_codex_was_ended_says_so_also_when_it_was_never_answered() {
     let unstoppable = Effect::Unstoppable { agent: agent.clone(), force: false };
     assert!(lab.input(Input::Tick).effects.contains(&unstoppable));
     lab.answer(&agent, Err(AskError::Exited { heard: true }));
-    let out = lab.input(Input::AgentDown { error: "x".into(), retrying: true });
+    let out = lab.input(Input::AgentDown { error: "killed".into(), retrying: true });
     assert_eq!(ending(&out), Some((TurnStatus::Interrupted, Delivery::Unknown, Some(TurnErrorCode::TurnTimeout))));
 }
 

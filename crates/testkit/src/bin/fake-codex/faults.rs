@@ -25,8 +25,8 @@
 //! | `stderr-flood[:<bytes>]` | so much is written to stderr, 64 MB unless told, with a line of 1 MB in it and [`LAST_WORDS`] at its end |
 //! | `unknown-notes` | notifications of unknown methods, of known ones about threads, turns and items that are not there, and some whose parameters make no sense (`app-server` only) |
 //!
-//! The steps are `request` (unless told; nothing was said), and after one of these was sent: the `reply`, turn `started`, the `user`'s
-//! message, the first `delta`, a `command` that begins, a question for `approval`, the `answer`, the turn `completed`. `mcp-server` knows
+//! The steps are `request` (unless told; nothing was said), and after one of these was sent: the `reply`, turn `started`, the prompt
+//! `heard` (nothing is sent then: it is remembered, and not on record yet), the `user`'s message, the first `delta`, a `command` that begins, a question for `approval`, the `answer`, the turn `completed`. `mcp-server` knows
 //! only `request`.
 //!
 //! All the time:
@@ -61,6 +61,7 @@ pub(crate) enum Stage {
     Request,
     Reply,
     Started,
+    Heard,
     User,
     Delta,
     Command,
@@ -74,6 +75,7 @@ impl Stage {
         match word {
             "reply" => Self::Reply,
             "started" => Self::Started,
+            "heard" => Self::Heard,
             "user" => Self::User,
             "delta" => Self::Delta,
             "command" => Self::Command,
