@@ -1,7 +1,7 @@
 //! The real Codex is killed in the middle of turns, alone, with its host, or with everything as when the machine dies. Each turn ends as
 //! Codex's own record says, and what is told of its prompt is what Codex remembers: one with `delivery: yes` once, one with `no` not at all.
 #![cfg(unix)]
-#![expect(clippy::print_stdout, reason = "the table of what was seen is for whoever runs it")]
+#![expect(clippy::print_stdout, reason = "the table of a run is for whoever started it")]
 
 #[path = "live/sse.rs"]
 #[expect(dead_code, reason = "what a client makes of a stream is the matter of other tests")]
