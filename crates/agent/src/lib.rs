@@ -45,6 +45,8 @@ mod adapter;
 mod app_server;
 mod body;
 mod connection;
+#[cfg(unix)]
+mod descent;
 mod domain;
 mod handshake;
 #[cfg(unix)]
@@ -63,6 +65,8 @@ mod upkeep;
 mod version;
 mod words;
 
+#[cfg(unix)]
+pub use descent::descent;
 pub use domain::{
     Answer, Applied, ApprovalRequest, Ask, AskError, AskKind, Capabilities, DeltaKind, Message, Outcome, PendingAsk,
     Port, Reply, Report, RequestId, Route, ThreadSpec, TurnSpec, What,

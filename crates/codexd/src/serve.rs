@@ -158,6 +158,7 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
             legacy_wait: LEGACY_WAIT,
             header_limit: HEADER_LIMIT,
             body_limit: BODY_LIMIT,
+            descents: os::descents(dir.join("agents")),
         },
     );
     let stop = CancellationToken::new();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Timestamp;
+use crate::{ThreadId, Timestamp};
 
 /// What `GET /v1/agent` answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -101,4 +101,21 @@ pub struct Supported {
     /// Whether the one that runs lies between; unknown while none runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested: Option<bool>,
+}
+
+/// Whose a process of this machine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Descent {
+    /// No agent's, as far as can be told.
+    Outside,
+    /// An agent's: Codex itself, what it started, or what that started.
+    Inside {
+        /// The agent's id, or `unknown`.
+        agent: String,
+        /// The thread that it works for, as the process nearest to Codex has it in its environment. Whoever runs outside of Codex's
+        /// sandbox can make that up.
+        thread: Option<ThreadId>,
+    },
+    /// It ended before that could be told.
+    Gone,
 }
