@@ -54,6 +54,7 @@ pub mod host;
 mod hosts;
 pub mod locate;
 mod mcp_server;
+mod pin;
 mod process;
 #[cfg(unix)]
 mod processes;
@@ -72,6 +73,7 @@ pub use domain::{
     Port, Reply, Report, RequestId, Route, ThreadSpec, TurnSpec, What,
 };
 pub use hosts::HostOptions;
+pub use pin::Pin;
 pub use supervisor::{Agent, Options};
 pub use upkeep::Upkeep;
 pub use version::{TESTED, Version};

@@ -22,7 +22,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
-    time::Instant,
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use types::{
@@ -40,6 +41,7 @@ use crate::{
     hosts::{self, Found, HostOptions},
     locate::Located,
     mcp_server::McpServer,
+    pin::Pin,
     process::ask_version,
     transport::Hosted,
     upkeep::{Health, Upkeep},
@@ -56,6 +58,9 @@ const LONG_WAIT: Duration = Duration::from_secs(30);
 
 /// A process that was up for so long did not fail to start.
 const STABLE: Duration = Duration::from_secs(30);
+
+/// How long a Codex that is ready is not told of because it is not known what it is: 0.169.0 has 300 MB, read in 0.3 s.
+const PIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long Codex may take to end once its stdin is closed. 0.169.0 needs 0.2 s.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -84,6 +89,8 @@ pub struct Options {
     pub pending: BTreeMap<AgentId, Vec<PendingAsk>>,
     /// How a Codex at rest is looked after.
     pub upkeep: Upkeep,
+    /// What the program was when it was started last, as [`Agent::pins`] told it.
+    pub pin: Option<Pin>,
 }
 
 impl Options {
@@ -98,6 +105,7 @@ impl Options {
             hosts: None,
             pending: BTreeMap::new(),
             upkeep: Upkeep::default(),
+            pin: None,
         }
     }
 }
@@ -107,6 +115,7 @@ impl Options {
 pub struct Agent {
     commands: mpsc::UnboundedSender<Command>,
     info: watch::Receiver<AgentInfo>,
+    pins: watch::Receiver<Option<Pin>>,
     stop: CancellationToken,
     leave: CancellationToken,
     tasks: TaskTracker,
@@ -128,20 +137,22 @@ impl Agent {
             version: None,
             supported,
             program: Some(options.program.program.display().to_string()),
+            pinned: options.pin.as_ref().map(|pin| pin.pinned.clone()),
             pid: None,
             started_at: None,
             restarts: 0,
             last_error: None,
         });
+        let (pin, pins) = watch::channel(options.pin.take());
         let stop = CancellationToken::new();
         // Nobody can leave what has no host.
         let leave = if options.hosts.is_some() { CancellationToken::new() } else { stop.clone() };
         let tasks = TaskTracker::new();
         let (stopped, left) = (stop.clone(), leave.clone());
-        let supervisor = Supervisor { options, commands: inbox, messages, info: tell, stop: stopped, leave: left };
+        let supervisor = Supervisor { options, commands: inbox, messages, info: tell, pin, stop: stopped, leave: left };
         tasks.spawn(supervisor.run());
         tasks.close();
-        (Self { commands, info, stop, leave, tasks }, outbox)
+        (Self { commands, info, pins, stop, leave, tasks }, outbox)
     }
 
     /// Lets Codex and its host go on without this process, for the next one to attach to. What was asked, answered or acknowledged before is
@@ -157,6 +168,12 @@ impl Agent {
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
+    }
+
+    /// What the program is, whenever that is another, to be kept for the next codexd.
+    #[must_use]
+    pub fn pins(&self) -> watch::Receiver<Option<Pin>> {
+        self.pins.clone()
     }
 
     /// Waits until what is known of the agent satisfies the condition, or the agent is stopped.
@@ -234,6 +251,7 @@ struct Supervisor {
     commands: mpsc::UnboundedReceiver<Command>,
     messages: mpsc::Sender<Message>,
     info: watch::Sender<AgentInfo>,
+    pin: watch::Sender<Option<Pin>>,
     stop: CancellationToken,
     leave: CancellationToken,
 }
@@ -322,7 +340,45 @@ impl Supervisor {
             let restore = Restore { pending, passed: passed.into_iter().collect(), busy: busy.into_iter().collect() };
             return Ok(Ready { id: agent, body: Body::Hosted(hosted), met, restore: Some(restore), started });
         }
-        self.start().await
+        let pinning = self.pin();
+        let started = self.start().await;
+        if started.is_ok() {
+            // So that who is told that it started is told what did.
+            let _ = timeout(PIN_LIMIT, pinning).await;
+        }
+        started
+    }
+
+    /// Finds out what the program is, while it starts.
+    fn pin(&self) -> JoinHandle<()> {
+        let program = self.options.program.program.clone();
+        let (pin, info, stop, leave) = (self.pin.clone(), self.info.clone(), self.stop.clone(), self.leave.clone());
+        spawn_blocking(move || {
+            let before = pin.borrow().clone();
+            let found = match Pin::of(&program, before.as_ref(), || stop.is_cancelled() || leave.is_cancelled()) {
+                Ok(found) => found,
+                Err(error) => {
+                    return tracing::warn!(%error, program = %program.display(), "what Codex is can't be read");
+                }
+            };
+            if before.as_ref() == Some(&found) {
+                return;
+            }
+            let now = &found.pinned;
+            match (&now.previous, before.is_none_or(|before| before.pinned != *now)) {
+                (Some(was), true) => tracing::warn!(
+                    path = now.path,
+                    sha256 = now.sha256,
+                    was = was.path,
+                    was_sha256 = was.sha256,
+                    "Codex is another program than at its last start"
+                ),
+                (None, true) => tracing::info!(path = now.path, sha256 = now.sha256, "Codex is this program"),
+                (_, false) => {}
+            }
+            info.send_modify(|info| info.pinned = Some(now.clone()));
+            pin.send_replace(Some(found));
+        })
     }
 
     /// Runs one conversation to its end and says what ended it; nothing when we left.

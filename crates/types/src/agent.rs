@@ -22,6 +22,9 @@ pub struct AgentInfo {
     /// The program that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+    /// What that program was when Codex was started last; not there until it has been read once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pinned>,
     /// Codex's process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
@@ -33,6 +36,31 @@ pub struct AgentInfo {
     /// Why it is not ready, or what ended the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+}
+
+/// A program, by what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pinned {
+    /// Where it is.
+    pub path: String,
+    /// The SHA-256 of the file, in hexadecimal digits.
+    pub sha256: String,
+    /// When it was found there first.
+    pub since: Timestamp,
+    /// What was started before it, if that was another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PinnedBefore>,
+}
+
+/// A program that was started before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PinnedBefore {
+    /// Where it was.
+    pub path: String,
+    /// The SHA-256 of the file, in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// A model that Codex offers.
