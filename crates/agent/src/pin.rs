@@ -20,14 +20,18 @@ use std::{
     fmt::Write as _,
     fs::File,
     io::{self, Read as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, spawn_blocking},
+};
 use types::{
     Timestamp,
-    agent::{Pinned, PinnedBefore},
+    agent::{AgentInfo, Pinned, PinnedBefore},
 };
 
 /// So much is read at once, in bytes.
@@ -61,6 +65,46 @@ impl Pin {
             }
         };
         Ok(Self { pinned, file })
+    }
+}
+
+/// Where it is told what the program is.
+#[derive(Clone)]
+pub(crate) struct Pins {
+    /// For the next codexd.
+    pub(crate) kept: watch::Sender<Option<Pin>>,
+    /// For whoever asks.
+    pub(crate) info: watch::Sender<AgentInfo>,
+}
+
+impl Pins {
+    /// Looks at the program beside whatever else is done, and tells what it is.
+    pub(crate) fn look(&self, program: PathBuf, stopped: impl Fn() -> bool + Send + 'static) -> JoinHandle<()> {
+        let Self { kept, info } = self.clone();
+        spawn_blocking(move || {
+            let before = kept.borrow().clone();
+            match Pin::of(&program, before.as_ref(), stopped) {
+                Ok(found) if before.as_ref() == Some(&found) => {}
+                Ok(found) => {
+                    if before.is_none_or(|before| before.pinned != found.pinned) {
+                        tell(&found.pinned);
+                    }
+                    info.send_modify(|info| info.pinned = Some(found.pinned.clone()));
+                    kept.send_replace(Some(found));
+                }
+                Err(error) => tracing::warn!(%error, program = %program.display(), "what Codex is can't be read"),
+            }
+        })
+    }
+}
+
+fn tell(Pinned { path, sha256, previous, .. }: &Pinned) {
+    match previous {
+        None => tracing::info!(path, sha256, "Codex is this program"),
+        Some(was) => {
+            let (was, was_sha256) = (&was.path, &was.sha256);
+            tracing::warn!(path, sha256, was, was_sha256, "Codex is another program than at its last start");
+        }
     }
 }
 

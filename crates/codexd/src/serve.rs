@@ -11,8 +11,9 @@
 //!
 //! A service manager may have opened the listeners, and is told when it listens and when it stops (`systemd.rs`).
 //!
-//! Stopping: no new connections; Codex is ended, so that running turns end and whoever waits for one is answered; every session
-//! writes down how it ended; the store is closed. A second signal ends the process at once, and so does [`STOP_LIMIT`].
+//! Stopping, by a signal or because somebody asked by the API (`codexd stop`): no new connections; a Codex that runs a turn is left to its
+//! host, any other is ended, and with `--stop-agents` or `--agents` that one as well; every session writes down how it ended; the store is
+//! closed. A second signal ends the process at once, and so does [`STOP_LIMIT`].
 
 use std::{
     net::SocketAddr,
@@ -46,7 +47,7 @@ mod os;
 mod os;
 
 /// How long stopping may take before it ends whatever happens.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long the last answers may take to be read.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
@@ -113,6 +114,8 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     let mut options = agent::Options::new(codex, work_dir);
     options.hosts = Some(hosts);
     options.pending = engine::pending(&store).await?;
+    options.upkeep.recycle_after = args.agent_recycle.0.map(|after| after.min(LONGEST));
+    options.upkeep.most_memory = args.agent_max_rss.0.map(|most| most as u64);
     options.pin = store.program().await?.and_then(|text| serde_json::from_str(&text).ok());
     let (agent, messages) = agent::Agent::start(options);
     tokio::spawn(keep_pins(agent.pins(), store.clone()));
@@ -181,8 +184,10 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     let (file, listens) = announce(&dir, address, socket.as_ref().map(os::Socket::path))?;
     os::tell_ready(listens).await;
     os::keep_watchdog();
+    let mut stop_agents = args.stop_agents;
     tokio::select! {
         () = signalled => {}
+        asked = api.asked_to_stop() => stop_agents |= asked.agents,
         () = gone(&file, || if let Some(socket) = &socket { keep_socket(socket, &api, &stop, &servers) }) => tracing::warn!("the store's folder is gone; stopping"),
     }
     tracing::info!("stopping; a second signal stops at once");
@@ -190,8 +195,8 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         stop.cancel();
         os::tell_stopping().await;
         // What a full disk did not take is with Codex's host, for a codexd that has room.
-        let done = !engine.works().await && engine.writable().await.is_ok();
-        if args.stop_agents || done {
+        let done = engine.running().await == 0 && engine.writable().await.is_ok();
+        if stop_agents || done {
             agent.stop().await;
         } else {
             tracing::info!("turns are not done; Codex goes on with them, and the next codexd with Codex");
@@ -340,5 +345,31 @@ fn keep_socket(socket: &os::Socket, api: &Api, stop: &CancellationToken, servers
     match socket.again(api, stop, servers) {
         Ok(()) => tracing::warn!("the socket {path} was removed; codexd listens on it again"),
         Err(error) => tracing::warn!("the socket {path} was removed, and can't be made again: {error:#}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_agents_may_write_in_is_told() {
+        let here = dunce::canonicalize(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let mut policy = Policy::narrowest(here.clone());
+        let of_store = |policy: &Policy, store: &Path| {
+            let warnings = open_to_agents(store, policy);
+            warnings.iter().filter(|warning| warning.contains("--store-dir")).count()
+        };
+        let (inside, beside) = (here.join("src"), here.parent().unwrap().join("agent"));
+        let temporary = dunce::canonicalize(std::env::temp_dir()).unwrap().join("store");
+        for (sandbox, told) in [(Sandbox::ReadOnly, 0), (Sandbox::WorkspaceWrite, 1)] {
+            policy.sandbox = sandbox;
+            assert_eq!(of_store(&policy, &inside), told);
+            assert_eq!(of_store(&policy, &temporary), told);
+            assert_eq!(of_store(&policy, &beside), 0);
+        }
+        policy.sandbox = Sandbox::ReadOnly;
+        policy.allow_sandbox_override = true;
+        assert_eq!(of_store(&policy, &inside), 1);
     }
 }

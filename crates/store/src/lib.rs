@@ -61,6 +61,7 @@ use types::{AskId, Event, EventId, Session, SessionId, Turn, TurnId};
 
 pub use care::{Backup, CareError, Checked, Problem, Restored, Sizes, backup, check, restore, sizes};
 pub use error::{OpenError, StoreError};
+pub use owner::{Held, Owned, hold, owner};
 pub use pages::{Archived, SessionCursor, SessionFilter, TurnCursor};
 pub use published::Published;
 pub use stored::{Found, Message, Running, StoredApproval, StoredSession, StoredTurn};

@@ -65,7 +65,7 @@ fn the_document_is_one_for_tools() {
 }
 
 /// What is only ever sent to us.
-const ANSWERED_NEVER: [&str; 13] = [
+const ANSWERED_NEVER: [&str; 15] = [
     "Autoname",
     "CreateSession",
     "CreateTurn",
@@ -77,6 +77,8 @@ const ANSWERED_NEVER: [&str; 13] = [
     "Interrupt",
     "NewToken",
     "PatchSession",
+    "RestartAgent",
     "Retry",
     "Steer",
+    "StopDaemon",
 ];
