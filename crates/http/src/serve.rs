@@ -93,7 +93,8 @@ impl Listener for tokio::net::UnixListener {
     }
 
     fn pid(stream: &Self::Stream) -> Option<u32> {
-        u32::try_from(stream.peer_cred().ok()?.pid()?).ok()
+        // 0 is one outside of our container: no agent's, because those are in it, or in one within.
+        u32::try_from(stream.peer_cred().ok()?.pid()?).ok().filter(|pid| *pid != 0)
     }
 }
 
