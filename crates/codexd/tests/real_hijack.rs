@@ -176,7 +176,6 @@ async fn from_inside_a_sandbox() -> Result<()> {
         sessions += 1;
         for (index, (what, script, words)) in SANDBOXED.iter().enumerate() {
             let said = scene.run(&session, &format!("{sandbox}-{index}"), script).await?;
-            println!("{sandbox}: {what}: {said}");
             if !words.iter().all(|word| said.contains(word)) {
                 wrong.push(format!("{sandbox}: {what}: {said}"));
             }
@@ -250,7 +249,6 @@ async fn from_a_command_that_was_let_out() -> Result<()> {
     for (index, (what, script, words)) in OUTSIDE.iter().enumerate() {
         let script = script.replace("@own", &session);
         let said = scene.escalate(&session, &format!("outside-{index}"), &script).await?;
-        println!("{what}: {said}");
         if !words.iter().all(|word| said.contains(word)) {
             wrong.push(format!("{what}: {said}"));
         }
@@ -302,7 +300,6 @@ async fn from_an_mcp_server() -> Result<()> {
     // The thread before this one had a server that could not be started.
     scene.session("read-only").await?;
     let text = eventually("the server to have tried", async || std::fs::read_to_string(&said).ok()).await?;
-    println!("{text}");
     assert!(text.starts_with("0\n"), "it has no marker, or this shows nothing: {text}");
     assert_eq!(text.matches("inside an agent").count(), 3, "{text}");
     assert!(text.contains("can't be told") && text.trim_end().ends_with("401"), "{text}");
