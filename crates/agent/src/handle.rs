@@ -14,6 +14,7 @@ use crate::{
     domain::{Ask, Message, PendingAsk, Port, Reply, RequestId},
     hosts::HostOptions,
     locate::Located,
+    pin::{Pin, Pins},
     supervisor::Supervisor,
     upkeep::Upkeep,
     version::TESTED,
@@ -40,6 +41,8 @@ pub struct Options {
     pub pending: BTreeMap<AgentId, Vec<PendingAsk>>,
     /// How a Codex at rest is looked after.
     pub upkeep: Upkeep,
+    /// What the program was when it was started last, as [`Agent::pins`] told it.
+    pub pin: Option<Pin>,
 }
 
 impl Options {
@@ -54,6 +57,7 @@ impl Options {
             hosts: None,
             pending: BTreeMap::new(),
             upkeep: Upkeep::default(),
+            pin: None,
         }
     }
 }
@@ -63,6 +67,7 @@ impl Options {
 pub struct Agent {
     commands: mpsc::UnboundedSender<Command>,
     info: watch::Receiver<AgentInfo>,
+    pins: watch::Receiver<Option<Pin>>,
     stop: CancellationToken,
     leave: CancellationToken,
     tasks: TaskTracker,
@@ -84,6 +89,7 @@ impl Agent {
             version: None,
             supported,
             program: Some(options.program.program.display().to_string()),
+            pinned: options.pin.as_ref().map(|pin| pin.pinned.clone()),
             pid: None,
             started_at: None,
             restarts: 0,
@@ -91,15 +97,17 @@ impl Agent {
             next_try_at: None,
             restart: None,
         });
+        let (pin, pins) = watch::channel(options.pin.take());
         let stop = CancellationToken::new();
         // Nobody can leave what has no host.
         let leave = if options.hosts.is_some() { CancellationToken::new() } else { stop.clone() };
         let tasks = TaskTracker::new();
         let (stopped, left) = (stop.clone(), leave.clone());
-        let supervisor = Supervisor { options, commands: inbox, messages, info: tell, stop: stopped, leave: left };
+        let pin = Pins { kept: pin, info: tell.clone() };
+        let supervisor = Supervisor { options, commands: inbox, messages, info: tell, pin, stop: stopped, leave: left };
         tasks.spawn(supervisor.run());
         tasks.close();
-        (Self { commands, info, stop, leave, tasks }, outbox)
+        (Self { commands, info, pins, stop, leave, tasks }, outbox)
     }
 
     /// Lets Codex and its host go on without this process, for the next one to attach to. What was asked, answered or acknowledged before is
@@ -115,6 +123,12 @@ impl Agent {
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
+    }
+
+    /// What the program is, whenever that is another, to be kept for the next codexd.
+    #[must_use]
+    pub fn pins(&self) -> watch::Receiver<Option<Pin>> {
+        self.pins.clone()
     }
 
     /// Waits until what is known of the agent satisfies the condition, or the agent is stopped.

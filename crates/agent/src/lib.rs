@@ -46,6 +46,8 @@ mod app_server;
 mod body;
 mod breaker;
 mod connection;
+#[cfg(unix)]
+mod descent;
 mod domain;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -56,6 +58,7 @@ pub mod host;
 mod hosts;
 pub mod locate;
 mod mcp_server;
+mod pin;
 mod process;
 #[cfg(unix)]
 mod processes;
@@ -68,12 +71,15 @@ mod upkeep;
 mod version;
 mod words;
 
+#[cfg(unix)]
+pub use descent::descent;
 pub use domain::{
     Answer, Applied, ApprovalRequest, Ask, AskError, AskKind, Capabilities, DeltaKind, Message, Outcome, PendingAsk,
     Port, Reply, Report, RequestId, Route, ThreadSpec, TurnSpec, What,
 };
 pub use handle::{Agent, Options};
 pub use hosts::{HostOptions, alive as hosts_alive, end_all as end_hosts};
+pub use pin::Pin;
 pub use record::{Record, RecordedItem, RecordedTurn};
 pub use upkeep::Upkeep;
 pub use version::{TESTED, Version};

@@ -19,7 +19,10 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use types::{
     AgentId, Timestamp,
@@ -37,11 +40,15 @@ use crate::{
     handshake::{Met, ShakeError},
     hosts::{self, Found},
     mcp_server::McpServer,
+    pin::Pins,
     process::ask_version,
     transport::Hosted,
     upkeep::Health,
     version::Version,
 };
+
+/// How long a Codex that is ready is not told of because it is not known what it is: 0.169.0 has 300 MB, read in 0.3 s.
+const PIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long Codex may take to end once its stdin is closed. 0.169.0 needs 0.2 s.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -84,6 +91,7 @@ pub(crate) struct Supervisor {
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) messages: mpsc::Sender<Message>,
     pub(crate) info: watch::Sender<AgentInfo>,
+    pub(crate) pin: Pins,
     pub(crate) stop: CancellationToken,
     pub(crate) leave: CancellationToken,
 }
@@ -165,7 +173,15 @@ impl Supervisor {
             let restore = Restore { pending, passed: passed.into_iter().collect(), busy: busy.into_iter().collect() };
             return Ok(Ready { id: agent, body: Body::Hosted(hosted), met, restore: Some(restore), started });
         }
-        self.start().await
+        let (stop, leave) = (self.stop.clone(), self.leave.clone());
+        let looking =
+            self.pin.look(self.options.program.program.clone(), move || stop.is_cancelled() || leave.is_cancelled());
+        let started = self.start().await;
+        if started.is_ok() {
+            // So that who is told that it started is told what did.
+            let _ = timeout(PIN_LIMIT, looking).await;
+        }
+        started
     }
 
     /// Runs one conversation to its end and says what ended it; nothing when we left.

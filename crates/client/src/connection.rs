@@ -121,7 +121,10 @@ impl Address {
     async fn connect<S>(&self, connecting: impl Future<Output = io::Result<S>>) -> Result<S, Error> {
         let connected =
             timeout(CONNECT_LIMIT, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        connected.map_err(|error| self.failed("connect to the daemon", error))
+        connected.map_err(|source| match source.kind() {
+            io::ErrorKind::PermissionDenied => Error::MayNotConnect { address: self.shown(), source },
+            _ => self.failed("connect to the daemon", source),
+        })
     }
 
     async fn converse<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<Open, Error>

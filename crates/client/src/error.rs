@@ -82,6 +82,16 @@ pub enum Error {
         /// How.
         source: io::Error,
     },
+    /// The system does not let this program connect. Trying again makes no sense.
+    #[error(
+        "this program may not connect to the daemon ({address}): {source}; it runs in a sandbox, such as Codex's, or the daemon is another user's"
+    )]
+    MayNotConnect {
+        /// Where.
+        address: String,
+        /// How.
+        source: io::Error,
+    },
     /// The answer did not come in time. What was asked for may still be under way.
     #[error("the daemon did not answer in {} s; it may still be working: see `codexd status` and `codexd sessions`", .limit.as_secs())]
     TimedOut {

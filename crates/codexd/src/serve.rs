@@ -25,13 +25,13 @@ use std::{
 
 use agent::locate::{Located, Search, locate};
 use anyhow::Context as _;
-use engine::Engine;
+use engine::{Engine, Policy};
 use hooks::Hooks;
 use http_api::Api;
-use store::Store;
-use tokio::net::TcpListener;
+use store::{Batch, Store, Write};
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use types::{DaemonFile, Timestamp};
+use types::{DaemonFile, Sandbox, Timestamp};
 
 use crate::{
     config::{BadConfig, OnRestart, ServeArgs, Settings, StoreArg, confining},
@@ -96,6 +96,9 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     if let Some(warning) = os::open_to_others(&dir) {
         tracing::warn!("{warning}");
     }
+    for warning in open_to_agents(&dir, &settings.policy) {
+        tracing::warn!("{warning}");
+    }
     let listener = match inherited.tcp {
         Some(listener) => listener,
         None => bind(settings.address).await?,
@@ -113,7 +116,9 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     options.pending = engine::pending(&store).await?;
     options.upkeep.recycle_after = args.agent_recycle.0.map(|after| after.min(LONGEST));
     options.upkeep.most_memory = args.agent_max_rss.0.map(|most| most as u64);
+    options.pin = store.program().await?.and_then(|text| serde_json::from_str(&text).ok());
     let (agent, messages) = agent::Agent::start(options);
+    tokio::spawn(keep_pins(agent.pins(), store.clone()));
     for token in &settings.tokens {
         settings.policy.grants.add_at_start(token);
     }
@@ -161,6 +166,7 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
             legacy_wait: LEGACY_WAIT,
             header_limit: HEADER_LIMIT,
             body_limit: BODY_LIMIT,
+            descents: os::descents(dir.join("agents")),
         },
     );
     let stop = CancellationToken::new();
@@ -213,6 +219,45 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         () = tokio::time::sleep(STOP_LIMIT) => tracing::warn!("stopping took too long; giving up"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the operator should hear of folders that agents may change from inside their sandbox, and should not: a store's file that they
+/// write says what they like, and Codex's configuration gives them what they like.
+fn open_to_agents(store: &Path, policy: &Policy) -> Vec<String> {
+    let writes = policy.allow_sandbox_override || policy.sandbox >= Sandbox::WorkspaceWrite;
+    if !writes {
+        return Vec::new();
+    }
+    let real = |path: &Path| dunce::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut writable: Vec<PathBuf> = policy.roots.iter().map(|root| real(root)).collect();
+    // Codex's workspace-write sandbox has these in it as well.
+    writable.push(real(&std::env::temp_dir()));
+    writable.extend(cfg!(unix).then(|| real(Path::new("/tmp"))));
+    let codex_home = std::env::var_os("CODEX_HOME").map(PathBuf::from);
+    let codex_home = codex_home.or_else(|| Some(etcetera::home_dir().ok()?.join(".codex")));
+    let kept =
+        [("the store", "--store-dir", Some(store.to_owned())), ("Codex's configuration", "CODEX_HOME", codex_home)];
+    let found = kept.into_iter().filter_map(|(what, how, folder)| {
+        let folder = real(&folder?);
+        let root = writable.iter().find(|root| folder.starts_with(root))?;
+        Some(format!(
+            "agents may be able to write in {} ({what}), because it lies in {}, and so could give themselves more rights; let {how} name a folder elsewhere, or let them \
+             work in a narrower one (--cwd, --allow-root)",
+            folder.display(),
+            root.display()
+        ))
+    });
+    found.collect()
+}
+
+/// Keeps what program Codex is, for the next daemon to tell a change.
+async fn keep_pins(mut pins: watch::Receiver<Option<agent::Pin>>, store: Store) {
+    while pins.changed().await.is_ok() {
+        let Some(Ok(text)) = pins.borrow_and_update().as_ref().map(serde_json::to_string) else { continue };
+        if let Err(error) = store.commit(Batch { writes: vec![Write::KeepProgram(text)] }).await {
+            tracing::warn!(%error, "what Codex is can't be kept");
+        }
+    }
 }
 
 /// Takes back what [`announce`] made.
@@ -300,5 +345,31 @@ fn keep_socket(socket: &os::Socket, api: &Api, stop: &CancellationToken, servers
     match socket.again(api, stop, servers) {
         Ok(()) => tracing::warn!("the socket {path} was removed; codexd listens on it again"),
         Err(error) => tracing::warn!("the socket {path} was removed, and can't be made again: {error:#}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_agents_may_write_in_is_told() {
+        let here = dunce::canonicalize(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let mut policy = Policy::narrowest(here.clone());
+        let of_store = |policy: &Policy, store: &Path| {
+            let warnings = open_to_agents(store, policy);
+            warnings.iter().filter(|warning| warning.contains("--store-dir")).count()
+        };
+        let (inside, beside) = (here.join("src"), here.parent().unwrap().join("agent"));
+        let temporary = dunce::canonicalize(std::env::temp_dir()).unwrap().join("store");
+        for (sandbox, told) in [(Sandbox::ReadOnly, 0), (Sandbox::WorkspaceWrite, 1)] {
+            policy.sandbox = sandbox;
+            assert_eq!(of_store(&policy, &inside), told);
+            assert_eq!(of_store(&policy, &temporary), told);
+            assert_eq!(of_store(&policy, &beside), 0);
+        }
+        policy.sandbox = Sandbox::ReadOnly;
+        policy.allow_sandbox_override = true;
+        assert_eq!(of_store(&policy, &inside), 1);
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use http_api::Api;
+use http_api::{Api, Descents};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::UnixListener,
@@ -135,6 +135,11 @@ pub(super) fn open_to_others(dir: &Path) -> Option<String> {
             dir.display()
         )
     })
+}
+
+/// Tells which of those that come by the socket are agents'.
+pub(super) fn descents(agents: PathBuf) -> Option<Descents> {
+    Some(Descents::new(move |pid| agent::descent(&agents, pid)))
 }
 
 /// Raises the soft limit of open files towards the hard one: the usual 1,024 are fewer than 500 readers and their turns need.

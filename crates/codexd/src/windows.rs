@@ -1,8 +1,11 @@
 //! The daemon on Windows: signals. It has no socket yet; the named pipe comes with the grants.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
-use http_api::Api;
+use http_api::{Api, Descents};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,6 +25,11 @@ impl Inherited {
 /// There are none.
 pub(super) fn inherited() -> anyhow::Result<Inherited> {
     Ok(Inherited { tcp: None, unix: None })
+}
+
+/// Nobody comes by a socket.
+pub(super) fn descents(_agents: PathBuf) -> Option<Descents> {
+    None
 }
 
 /// What can't be had.

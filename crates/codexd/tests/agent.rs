@@ -169,3 +169,40 @@ async fn a_turn_of_which_codex_died_is_interrupted_with_what_codex_recorded() ->
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn another_codex_than_before_is_told() -> Result<()> {
+    let lab = Lab::new(CODEXD).await?;
+    let codex = lab.dir.path().join("codex");
+    fs::copy(fake_codex()?, &codex)?;
+    let mut pins = Vec::new();
+    for change in [false, false, true] {
+        if change {
+            use std::io::Write as _;
+            // What is behind a program's end does not matter to it.
+            fs::OpenOptions::new().append(true).open(&codex)?.write_all(b"another")?;
+        }
+        let daemon = lab.serve(&codex, &[]).await?;
+        let pinned = daemon.agent().await?["pinned"].clone();
+        assert_eq!(pinned["path"], codex.canonicalize()?.to_str().context("not UTF-8")?);
+        let status = lab.command(&["status"]).output().await?;
+        let status = String::from_utf8(status.stdout)?;
+        assert!(status.contains(pinned["sha256"].as_str().context("no hash")?), "{status}");
+        assert_eq!(status.contains("changed"), change, "{status}");
+        assert_eq!(daemon.log().contains("another program than at its last start"), change, "{}", daemon.log());
+        pins.push(pinned);
+        daemon.stop().await?;
+        // Who reads events was told with the start.
+        let store = store::Store::open(&lab.store)?;
+        let events = store.events_after(None, types::EventId(0), 1000).await?;
+        let started = events.into_iter().rev().find(|event| event.name == types::EventName::AgentStarted);
+        let told = started.and_then(|event| event.detail).context("no such event")?;
+        assert_eq!(told["agent"]["pinned"], pins[pins.len() - 1]);
+        store.close().await;
+    }
+    assert_eq!(pins[0], pins[1], "it is what it was, since the first start");
+    assert!(pins[0]["previous"].is_null());
+    assert_eq!((&pins[2]["previous"]["sha256"], &pins[2]["previous"]["path"]), (&pins[0]["sha256"], &pins[0]["path"]));
+    assert_ne!((&pins[2]["sha256"], &pins[2]["since"]), (&pins[0]["sha256"], &pins[0]["since"]));
+    Ok(())
+}

@@ -118,6 +118,7 @@ impl Policy {
         let scopes = match (who, &grant) {
             (_, Some(grant)) => grant.scopes.clone(),
             (Principal::Local, None) => Scope::ALL.to_vec(),
+            (Principal::Agent(_), None) => vec![Scope::Read],
             (_, None) => vec![Scope::Read, Scope::Run],
         };
         let widest_sandbox = self.widest_sandbox(who);
@@ -257,6 +258,9 @@ impl Policy {
     /// The widest sandbox that this principal may ask for.
     #[must_use]
     pub fn widest_sandbox(&self, who: &Principal) -> Sandbox {
+        if matches!(who, Principal::Agent(_)) {
+            return Sandbox::ReadOnly;
+        }
         let most = if self.allow_danger { Sandbox::DangerFullAccess } else { Sandbox::WorkspaceWrite };
         let widest =
             if *who == Principal::Local || self.allow_sandbox_override { most.max(self.sandbox) } else { self.sandbox };

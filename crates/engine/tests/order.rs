@@ -102,6 +102,7 @@ impl Port for Witness {
             version: None,
             supported: Supported { from: String::new(), to: String::new(), tested: None },
             program: None,
+            pinned: None,
             pid: None,
             started_at: None,
             restarts: 0,

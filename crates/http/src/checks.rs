@@ -6,8 +6,11 @@
 
 mod authority;
 mod host;
+mod inside;
 mod origin;
 mod scopes;
+
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -19,7 +22,7 @@ use axum::{
 };
 use http_body_util::Limited;
 use tower::Layer as _;
-use types::{Code, Grant, Origin, Principal, Scope};
+use types::{Code, Grant, Origin, Principal, Scope, agent::Descent};
 
 pub(crate) use authority::{Attempts, Shown};
 pub(crate) use host::Hosts;
@@ -40,12 +43,14 @@ const ORIGIN_HEADER: HeaderName = HeaderName::from_static("x-codexd-origin");
 pub(crate) const FREE: [&str; 3] = ["/health", "/healthz", "/readyz"];
 
 /// By which way a request came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
     /// By TCP: anybody on this machine, web pages included, or from wherever a tunnel begins.
     Tcp,
     /// By the socket, and the system says that it is the same user.
     SameUser,
+    /// By the socket, from a process that is an agent's, or that may be one.
+    Inside(Arc<Descent>),
 }
 
 /// Who asks, once that is known.
@@ -83,7 +88,7 @@ async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Respo
     let shape = Shape::of(request.uri().path());
     let (watch, method) = (Watch::start(), request.method().clone());
     request.extensions_mut().insert(watch.clone());
-    let response = match admit(&api, request) {
+    let response = match admit(&api, request).await {
         Ok(request) => {
             let caller: Option<Caller> = request.extensions().get().cloned();
             let response = next.run(request).await;
@@ -102,13 +107,21 @@ async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Respo
     response
 }
 
-fn admit(api: &Api, mut request: Request) -> Result<Request, Failure> {
-    let peer = request.extensions().get().copied().unwrap_or(Peer::Tcp);
+async fn admit(api: &Api, mut request: Request) -> Result<Request, Failure> {
+    let peer = request.extensions().get().cloned().unwrap_or(Peer::Tcp);
     if peer == Peer::Tcp {
         api.inner.hosts.check(&request)?;
     }
     api.inner.origins.check(request.headers())?;
-    if let Some(caller) = authority(api, &request, peer)? {
+    let caller = match &peer {
+        Peer::Inside(_) if is_free(&request) => None,
+        Peer::Inside(descent) => {
+            let asked = inside::Asked::of(&request);
+            Some(inside::admit(api, descent, asked).await?)
+        }
+        Peer::Tcp | Peer::SameUser => authority(api, &request, &peer)?,
+    };
+    if let Some(caller) = caller {
         request.extensions_mut().insert(caller);
     }
     content_type(&request)?;
@@ -120,7 +133,7 @@ fn admit(api: &Api, mut request: Request) -> Result<Request, Failure> {
 }
 
 /// Who asks, if they may ask this. Nobody, where nobody need be.
-fn authority(api: &Api, request: &Request, peer: Peer) -> Result<Option<Caller>, Failure> {
+fn authority(api: &Api, request: &Request, peer: &Peer) -> Result<Option<Caller>, Failure> {
     let (caller, scopes) = match known(api, request, peer)? {
         Some(known) => known,
         None => return Ok(None),
@@ -138,8 +151,8 @@ fn authority(api: &Api, request: &Request, peer: Peer) -> Result<Option<Caller>,
 }
 
 /// Who asks, and what they may do.
-fn known(api: &Api, request: &Request, peer: Peer) -> Result<Option<(Caller, Vec<Scope>)>, Failure> {
-    if peer == Peer::SameUser {
+fn known(api: &Api, request: &Request, peer: &Peer) -> Result<Option<(Caller, Vec<Scope>)>, Failure> {
+    if *peer == Peer::SameUser {
         let marked = request.headers().get(ORIGIN_HEADER).is_some_and(|mark| mark == "cli");
         let origin = if marked { Origin::Cli } else { Origin::Http };
         return Ok(Some((Caller { principal: Principal::Local, origin }, Scope::ALL.to_vec())));

@@ -35,6 +35,7 @@
 //! Architecture invariant: every response passes the outermost layer; no error is plain text.
 
 mod checks;
+mod descents;
 mod error;
 mod metrics;
 mod openapi;
@@ -51,6 +52,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use checks::Peer;
+pub use descents::Descents;
 pub use openapi::text as openapi;
 #[cfg(feature = "fuzzing")]
 pub use routes::fuzzing;
@@ -83,6 +85,8 @@ pub struct Options {
     pub header_limit: Duration,
     /// How long a body may take.
     pub body_limit: Duration,
+    /// Tells who came by the socket from inside an agent. Without, all that came by it are the user.
+    pub descents: Option<Descents>,
 }
 
 impl Default for Options {
@@ -98,6 +102,7 @@ impl Default for Options {
             legacy_wait: Duration::from_secs(1800),
             header_limit: Duration::from_secs(10),
             body_limit: Duration::from_secs(30),
+            descents: None,
         }
     }
 }

@@ -25,6 +25,7 @@ use types::Code;
 
 use crate::{
     Api, Peer,
+    descents::Looking,
     error::{Failure, Shape},
     metrics::Connected,
     outlet::{Outlet, Socket, Wire},
@@ -51,6 +52,11 @@ pub(crate) trait Listener: Send {
     const PEER: Peer;
     /// The next connection; `None` for one that may not be.
     fn next(&mut self) -> impl Future<Output = io::Result<Option<Self::Stream>>> + Send;
+
+    /// The process at its other end, where the system tells.
+    fn pid(_stream: &Self::Stream) -> Option<u32> {
+        None
+    }
 }
 
 impl Listener for TcpListener {
@@ -85,6 +91,11 @@ impl Listener for tokio::net::UnixListener {
             }
         }
     }
+
+    fn pid(stream: &Self::Stream) -> Option<u32> {
+        // 0 is one outside of our container: no agent's, because those are in it, or in one within.
+        u32::try_from(stream.peer_cred().ok()?.pid()?).ok().filter(|pid| *pid != 0)
+    }
 }
 
 /// Accepts until `stop`, then waits for the connections. Each listener has a house of its own: a crowd on TCP does not shut out the
@@ -118,6 +129,7 @@ pub(crate) async fn serve<L: Listener>(api: &Api, mut listener: L, stop: Cancell
         let connection = Connection {
             router: router.clone(),
             peer: L::PEER,
+            descent: L::pid(&stream).and_then(|pid| inner.options.descents.as_ref().map(|descents| descents.look(pid))),
             keep_alive,
             header_limit: api.options().header_limit,
             stop: stop.clone(),
@@ -155,6 +167,8 @@ fn overloaded() -> Router {
 struct Connection {
     router: Router,
     peer: Peer,
+    /// Whose the process at the other end is; looked for at once, because it may end.
+    descent: Option<Looking>,
     keep_alive: bool,
     header_limit: Duration,
     stop: CancellationToken,
@@ -164,11 +178,15 @@ struct Connection {
 
 impl Connection {
     async fn run<S: Socket>(self, stream: S) {
+        let peer = match self.descent {
+            Some(looking) => looking.peer(self.peer).await,
+            None => self.peer,
+        };
         let outlet = Outlet::default();
         let stream = Wire::new(stream, outlet.clone());
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
-            request.extensions_mut().insert(self.peer);
+            request.extensions_mut().insert(peer.clone());
             request.extensions_mut().insert(Stopping(self.stop.clone()));
             request.extensions_mut().insert(outlet.clone());
             Box::pin(self.router.clone().oneshot(request))

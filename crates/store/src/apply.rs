@@ -64,6 +64,7 @@ pub(crate) fn apply(conn: &Connection, batch: &Batch) -> Result<Committed, Store
                     DO UPDATE SET value = value + 1";
                 conn.prepare_cached(sql)?.execute([])?;
             }
+            Write::KeepProgram(text) => side::keep_program(conn, text)?,
             Write::RemoveGrant(name) => side::remove_grant(conn, name)?,
             Write::GrantUsed { name, at } => side::grant_used(conn, name, *at)?,
         }

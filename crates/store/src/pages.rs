@@ -174,6 +174,14 @@ impl Store {
     pub async fn grants(&self) -> Result<Vec<(types::Grant, [u8; 32])>, StoreError> {
         self.inner.readers.read(side::grants).await
     }
+
+    /// What program Codex was, as [`Write::KeepProgram`](crate::Write::KeepProgram) keeps it.
+    ///
+    /// # Errors
+    /// As [`Store::session`].
+    pub async fn program(&self) -> Result<Option<String>, StoreError> {
+        self.inner.readers.read(side::program).await
+    }
 }
 
 fn sessions_page(

@@ -106,6 +106,18 @@ pub(crate) fn add_grant(conn: &Connection, grant: &Grant, hash: &[u8; 32]) -> Re
     Ok(())
 }
 
+/// What Codex is, in the words of who keeps it.
+pub(crate) fn keep_program(conn: &Connection, text: &str) -> Result<(), StoreError> {
+    let sql =
+        "INSERT INTO meta (key, value) VALUES ('program', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    conn.prepare_cached(sql)?.execute([text])?;
+    Ok(())
+}
+
+pub(crate) fn program(conn: &Connection) -> Result<Option<String>, StoreError> {
+    read::one(conn, "SELECT value FROM meta WHERE key = 'program'", [], |row| row.get(0))
+}
+
 pub(crate) fn remove_grant(conn: &Connection, name: &str) -> Result<(), StoreError> {
     let changed = conn.prepare_cached("DELETE FROM grants WHERE name = ?1")?.execute([name])?;
     found(changed, "grant", name)?;

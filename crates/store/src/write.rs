@@ -121,6 +121,8 @@ pub enum Write {
         /// The hash of its token.
         hash: [u8; 32],
     },
+    /// What program Codex is, for the next daemon; the text is opaque here.
+    KeepProgram(String),
     /// What Codex asks. It is open.
     AddApproval(Box<NewApproval>),
     /// An approval is decided. Refused when it is not open.

@@ -237,6 +237,17 @@ async fn grants_are_kept_by_name() {
 }
 
 #[tokio::test]
+async fn what_codex_is_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    assert_eq!(store.program().await.unwrap(), None);
+    for text in ["one", "another"] {
+        store.commit(batch([Write::KeepProgram(text.to_owned())])).await.unwrap();
+        assert_eq!(store.program().await.unwrap().as_deref(), Some(text));
+    }
+}
+
+#[tokio::test]
 async fn what_a_session_has_besides_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);

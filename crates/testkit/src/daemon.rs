@@ -67,7 +67,15 @@ impl Lab {
     /// # Errors
     /// When a folder can't be made or the model can't listen.
     pub async fn new(codexd: &str) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("codexd-test-").tempdir()?;
+        Self::below(codexd, &std::env::temp_dir()).await
+    }
+
+    /// The same below this folder: agents may write in the temporary one.
+    ///
+    /// # Errors
+    /// As [`Lab::new`].
+    pub async fn below(codexd: &str, parent: &Path) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("codexd-test-").tempdir_in(parent)?;
         let base = dir.path().canonicalize()?;
         let (store, project, codex_home) = (base.join("store"), base.join("project"), base.join("codex-home"));
         std::fs::create_dir_all(&project)?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Timestamp;
+use crate::{ThreadId, Timestamp};
 
 /// What `GET /v1/agent` answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -22,6 +22,9 @@ pub struct AgentInfo {
     /// The program that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+    /// What that program was when Codex was started last; not there until it has been read once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pinned>,
     /// Codex's process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
@@ -54,6 +57,31 @@ pub struct Restart {
     /// When those that have not ended by then are interrupted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+}
+
+/// A program, by what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pinned {
+    /// Where it is.
+    pub path: String,
+    /// The SHA-256 of the file, in hexadecimal digits.
+    pub sha256: String,
+    /// When it was found there first.
+    pub since: Timestamp,
+    /// What was started before it, if that was another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PinnedBefore>,
+}
+
+/// A program that was started before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PinnedBefore {
+    /// Where it was.
+    pub path: String,
+    /// The SHA-256 of the file, in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// A model that Codex offers.
@@ -122,4 +150,21 @@ pub struct Supported {
     /// Whether the one that runs lies between; unknown while none runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested: Option<bool>,
+}
+
+/// Whose a process of this machine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Descent {
+    /// No agent's, as far as can be told.
+    Outside,
+    /// An agent's: Codex itself, what it started, or what that started.
+    Inside {
+        /// The agent's id, or `unknown`.
+        agent: String,
+        /// The thread that it works for, as the process nearest to Codex has it in its environment. Whoever runs outside of Codex's
+        /// sandbox can make that up.
+        thread: Option<ThreadId>,
+    },
+    /// It ended before that could be told.
+    Gone,
 }

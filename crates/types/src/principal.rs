@@ -64,12 +64,15 @@ pub enum Principal {
     Local,
     /// Whoever holds the token of this name.
     Grant(String),
+    /// A process inside an agent, by the socket: what Codex started, or what that started. Named by Codex's thread where that can be
+    /// told, else by the agent.
+    Agent(String),
     /// Anybody on loopback; only with `--no-auth` or when called the old way without a token.
     Anonymous,
 }
 
 impl Principal {
-    /// The name in turns, approvals and logs: `local`, `anonymous`, or `token:NAME`.
+    /// The name in turns, approvals and logs: `local`, `anonymous`, `agent:ID`, or `token:NAME`.
     #[must_use]
     pub fn name(&self) -> String {
         self.to_string()
@@ -81,7 +84,10 @@ impl Principal {
         match name {
             "local" => Self::Local,
             "anonymous" => Self::Anonymous,
-            other => Self::Grant(other.strip_prefix("token:").unwrap_or(other).to_owned()),
+            other => match other.strip_prefix("agent:") {
+                Some(id) => Self::Agent(id.to_owned()),
+                None => Self::Grant(other.strip_prefix("token:").unwrap_or(other).to_owned()),
+            },
         }
     }
 }
@@ -91,6 +97,7 @@ impl fmt::Display for Principal {
         match self {
             Self::Local => f.write_str("local"),
             Self::Anonymous => f.write_str("anonymous"),
+            Self::Agent(id) => write!(f, "agent:{id}"),
             Self::Grant(name) => write!(f, "token:{name}"),
         }
     }
@@ -116,6 +123,26 @@ impl Origin {
             Self::Http => "http",
             Self::Cli => "cli",
             Self::Mcp => "mcp",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_principal_comes_back_from_its_name_and_its_json() {
+        for (who, name, json) in [
+            (Principal::Local, "local", r#"{"kind":"local"}"#),
+            (Principal::Anonymous, "anonymous", r#"{"kind":"anonymous"}"#),
+            (Principal::Grant("ci".to_owned()), "token:ci", r#"{"kind":"grant","name":"ci"}"#),
+            (Principal::Agent("0199-a".to_owned()), "agent:0199-a", r#"{"kind":"agent","name":"0199-a"}"#),
+        ] {
+            assert_eq!(who.name(), name);
+            assert_eq!(Principal::from_name(name), who);
+            assert_eq!(serde_json::to_string(&who).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Principal>(json).unwrap(), who);
         }
     }
 }

@@ -107,13 +107,15 @@ impl Located {
     pub fn changes(&self, path: Option<&OsStr>) -> Vec<(&'static str, Option<OsString>)> {
         let mut changes: Vec<_> = self.env_remove.iter().map(|name| (*name, None)).collect();
         changes.extend(self.env.iter().map(|(name, value)| (*name, Some(value.clone()))));
-        if !self.path_prefix.is_empty() {
-            // An empty entry means the current folder; the wrapper drops them as well.
-            let inherited =
-                path.map(std::env::split_paths).into_iter().flatten().filter(|entry| !entry.as_os_str().is_empty());
-            if let Ok(joined) = std::env::join_paths(self.path_prefix.iter().cloned().chain(inherited)) {
-                changes.push(("PATH", Some(joined)));
-            }
+        // An empty entry means the current folder, and so does a relative one something else in each folder: Codex looks for `git` and the
+        // like outside of its sandbox, in folders that agents may write in.
+        let inherited: Vec<PathBuf> = path.map(std::env::split_paths).into_iter().flatten().collect();
+        let absolute = inherited.iter().filter(|entry| entry.is_absolute()).cloned();
+        let wanted: Vec<PathBuf> = self.path_prefix.iter().cloned().chain(absolute).collect();
+        if wanted != inherited
+            && let Ok(joined) = std::env::join_paths(wanted)
+        {
+            changes.push(("PATH", Some(joined)));
         }
         changes
     }

@@ -104,6 +104,22 @@ fn relative_and_empty_entries_are_skipped() {
     assert_eq!(find_on_path("codex", search.path.as_deref(), &[]), None);
 }
 
+/// What Codex runs itself it looks for on `PATH`, in the folders of sessions.
+#[test]
+fn codex_inherits_no_relative_entry() {
+    let disk = Disk::new();
+    let plain = expect(&disk.explicit(disk.program("codex").to_str().unwrap()), &disk.at("codex"), Source::Explicit);
+    let path_of = |path: &str| {
+        let changes = plain.changes(Some(OsStr::new(path)));
+        changes.into_iter().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value)
+    };
+    assert_eq!(path_of("/usr/bin:/bin"), None);
+    for path in [".:/usr/bin:/bin", ":/usr/bin:node_modules/.bin:/bin", "/usr/bin:/bin:", "bin:../bin:/usr/bin::/bin"] {
+        assert_eq!(path_of(path), Some("/usr/bin:/bin".into()), "{path}");
+    }
+    assert!(plain.changes(None).iter().all(|(name, _)| *name != "PATH"));
+}
+
 #[test]
 fn nothing_in_a_root_is_run() {
     let disk = Disk::new();

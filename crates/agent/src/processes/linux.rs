@@ -4,15 +4,23 @@ use std::{fs, io::Read as _};
 
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::{Leftover, pid};
+use super::{Ancestor, Leftover, MOST_ANCESTORS, pid};
 use crate::process::MARKER;
 
 /// An environment that is longer is not looked through further.
 const ENVIRON_BYTES: u64 = 4 * 1024 * 1024;
 
+/// A flag of the kernel's, `PF_EXITING`.
+const EXITING: u64 = 4;
+
+/// So often a family is looked at whose members come and go meanwhile.
+const LOOKS: usize = 32;
+
 /// What `/proc/PID/stat` says.
 struct Stat {
     zombie: bool,
+    /// It ends, and has no environment any more.
+    exiting: bool,
     parent: u32,
     group: u32,
     session: u32,
@@ -39,6 +47,7 @@ fn stat(pid: u32) -> Option<Stat> {
     let short = |index: usize| u32::try_from(number(index)?).ok();
     Some(Stat {
         zombie: matches!(*fields.first()?, "Z" | "X"),
+        exiting: number(6)? & EXITING != 0,
         parent: short(1)?,
         group: short(2)?,
         session: short(3)?,
@@ -94,11 +103,45 @@ fn is(leftover: Leftover<'_>, pid: u32) -> bool {
 }
 
 fn marked(pid: u32, marker: &str) -> bool {
-    let Ok(file) = fs::File::open(format!("/proc/{pid}/environ")) else { return false };
-    let mut environ = Vec::new();
-    if file.take(ENVIRON_BYTES).read_to_end(&mut environ).is_err() {
-        return false;
-    }
     let wanted = format!("{MARKER}={marker}");
-    environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+    environ(pid).split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+}
+
+/// The environment that a process was started with; empty when it may not be read.
+fn environ(pid: u32) -> Vec<u8> {
+    let mut environ = Vec::new();
+    if let Ok(file) = fs::File::open(format!("/proc/{pid}/environ")) {
+        let _ = file.take(ENVIRON_BYTES).read_to_end(&mut environ);
+    }
+    environ
+}
+
+/// A process's parent, and when it started; of one that is hidden from us (`hidepid`) nothing but that it is there.
+type Link = (u32, Option<(u32, u64)>);
+
+fn links(first: u32) -> Vec<Link> {
+    let mut links: Vec<Link> = Vec::new();
+    let mut here = first;
+    while here > 1 && links.len() < MOST_ANCESTORS {
+        let seen = stat(here).map(|stat| (stat.parent, stat.start));
+        links.push((here, seen));
+        here = seen.map_or(0, |(parent, _)| parent);
+    }
+    links
+}
+
+/// Two looks that see the same: whoever had that parent before and after had it all the while, and so no pid in between was used again.
+/// One whose parent ends is given another at once, which the second look sees.
+pub(super) fn lineage(first: u32) -> Option<Vec<Ancestor>> {
+    for _ in 0..LOOKS {
+        let links = links(first);
+        let found = links.iter().map(|(pid, _)| Ancestor { pid: *pid, environ: environ(*pid) }).collect();
+        if stat(first).is_none_or(|stat| stat.zombie || stat.exiting) {
+            return None;
+        }
+        if self::links(first) == links {
+            return Some(found);
+        }
+    }
+    None
 }

@@ -102,6 +102,30 @@ pub(crate) fn end_one(pid: u32, started: &Born) {
     }
 }
 
+/// So many generations are looked at: more than anybody has who does not try to get lost in them.
+const MOST_ANCESTORS: usize = 1024;
+
+/// A process, or one that it comes from.
+pub(crate) struct Ancestor {
+    pub(crate) pid: u32,
+    /// The environment that it was started with; empty where that can't be told.
+    environ: Vec<u8>,
+}
+
+impl Ancestor {
+    /// A variable of its environment.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        let mut variables = self.environ.split(|byte| *byte == 0);
+        let value = variables.find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    }
+}
+
+/// The process, its parent, and so on up to the first one; none when it is gone, or its family does not hold still. Blocks.
+pub(crate) fn lineage(pid: u32) -> Option<Vec<Ancestor>> {
+    os::lineage(pid)
+}
+
 fn pid(pid: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(pid).ok()?)
 }

@@ -4,7 +4,7 @@ use client::{Archived, Error, SessionQuery};
 use serde_json::{Value, json};
 use types::{
     Code, PolicyInfo, SessionStatus,
-    agent::{AgentInfo, AgentStatus, Backend},
+    agent::{AgentInfo, AgentStatus, Backend, Pinned},
 };
 
 use super::connect;
@@ -122,6 +122,7 @@ pub(super) fn of_agent(agent: &AgentInfo, output: &Output) -> Vec<(&'static str,
     }
     let mut facts = vec![("codex", what)];
     facts.extend(agent.program.clone().map(|program| ("program", program)));
+    facts.extend(agent.pinned.as_ref().map(|pinned| ("sha256", of_program(pinned, output))));
     if agent.restarts > 0 {
         facts.push(("restarts", agent.restarts.to_string()));
     }
@@ -133,6 +134,18 @@ pub(super) fn of_agent(agent: &AgentInfo, output: &Output) -> Vec<(&'static str,
     facts.extend(agent.last_error.clone().map(|error| ("last error", error)));
     facts.extend(agent.next_try_at.map(|at| ("next try", at.to_string())));
     facts
+}
+
+/// What is in the program, since when, and what was there before.
+fn of_program(pinned: &Pinned, output: &Output) -> String {
+    let since = output.time(pinned.since);
+    match &pinned.previous {
+        None => format!("{}, since {since}", pinned.sha256),
+        Some(before) if before.path == pinned.path => {
+            format!("{}, changed {since}; it was {}", pinned.sha256, before.sha256)
+        }
+        Some(before) => format!("{}, changed {since}; it was {} ({})", pinned.sha256, before.path, before.sha256),
+    }
 }
 
 fn of_policy(policy: &PolicyInfo) -> Vec<(&'static str, String)> {

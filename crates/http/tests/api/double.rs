@@ -44,6 +44,7 @@ impl Echo {
             version: Some("0.160.0".to_owned()),
             supported: Supported { from: "0.98.0".to_owned(), to: "0.160.0".to_owned(), tested: Some(true) },
             program: None,
+            pinned: None,
             pid: Some(4321),
             started_at: None,
             restarts: 0,

@@ -8,6 +8,7 @@ mod checks;
 mod daemon;
 mod double;
 mod idempotency;
+mod inside;
 mod interrupt;
 mod legacy;
 mod metrics;
