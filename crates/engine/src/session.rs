@@ -109,9 +109,7 @@ impl Task {
                     worked: false,
                 };
                 // One that was running when the last daemon ended is at work already.
-                if let Some(turn) = living.state.active_turn().cloned() {
-                    living.take_a_place(turn);
-                }
+                living.take_a_place();
                 living.handle(first.into_iter().map(Mail::Input).collect()).await;
                 living.live().await;
             }

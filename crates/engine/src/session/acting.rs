@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use types::{Sandbox, TurnId};
+use types::Sandbox;
 
 use crate::{
     folders::SharedCwd,
@@ -10,7 +10,7 @@ use crate::{
     state::{Effect, Input},
 };
 
-use super::{LOOK_LIMIT, Living};
+use super::{LOOK_LIMIT, Living, now};
 
 impl Living {
     /// Does what follows from a commit, and says that something happened.
@@ -54,16 +54,10 @@ impl Living {
                     let _ = self.task.hub.send(Internal::Unstoppable { session, agent, force });
                 }
                 Effect::CheckCwd { turn, principal, images } => {
-                    self.take_a_place(turn.clone());
                     let (policy, cwd) = (self.task.policy.clone(), self.state.session().cwd.clone());
                     let (folders, id) = (self.task.folders.clone(), self.id.clone());
                     self.jobs.spawn(async move {
-                        let warning = match (policy.shared_cwd, folders.before(&cwd, &id)) {
-                            (_, None) => None,
-                            (SharedCwd::Warn, Some(other)) => Some(format!(
-                                "session {other} is at work in this folder too; what one writes the other may undo \
-                                 (--exclusive-cwd queue lets them wait for each other)"
-                            )),
+                        match (policy.shared_cwd, folders.before(&cwd, &id)) {
                             (SharedCwd::Refuse, Some(other)) => {
                                 let why = format!(
                                     "session {other} is at work in this folder, and --exclusive-cwd lets one in at a time; \
@@ -71,17 +65,15 @@ impl Living {
                                 );
                                 return Input::Checked { turn, verdict: Err(why) };
                             }
-                            (SharedCwd::Queue, Some(_)) => {
-                                folders.alone(&cwd, &id).await;
-                                None
-                            }
-                        };
+                            (SharedCwd::Queue, Some(_)) => folders.alone(&cwd, &id).await,
+                            _ => {}
+                        }
                         let look = tokio::task::spawn_blocking(move || {
                             let cwd = policy.check_cwd(&principal, &cwd)?;
                             images.iter().try_for_each(|path| policy.check_image(&principal, &cwd, path).map(drop))
                         });
                         let verdict = match tokio::time::timeout(LOOK_LIMIT, look).await {
-                            Ok(Ok(verdict)) => verdict.map(|()| warning).map_err(|refusal| refusal.detail),
+                            Ok(Ok(verdict)) => verdict.map_err(|refusal| refusal.detail),
                             _ => Err("the folder of the session can't be looked at".to_owned()),
                         };
                         Input::Checked { turn, verdict }
@@ -99,10 +91,22 @@ impl Living {
         self.task.feed.happened();
     }
 
-    /// In the folder of the session, for a turn until it ends.
-    pub(super) fn take_a_place(&mut self, turn: TurnId) {
-        let session = self.state.session();
-        let writes = session.sandbox != Sandbox::ReadOnly;
-        self.place = Some((turn, self.task.folders.enter(&session.cwd, &self.id, writes)));
+    /// A turn that begins takes its place in the folder of its session, and hears of who is there in the commit that begins it.
+    pub(super) fn take_a_place(&mut self) {
+        let Some(turn) = self.state.active_turn() else { return };
+        if self.place.as_ref().is_some_and(|(of, _)| of == turn) {
+            return;
+        }
+        let (turn, session) = (turn.clone(), self.state.session());
+        let (cwd, writes) = (session.cwd.clone(), session.sandbox != Sandbox::ReadOnly);
+        // The one that ended before it gives its own up first.
+        self.place = None;
+        self.place = Some((turn, self.task.folders.enter(&cwd, &self.id, writes)));
+        if self.task.policy.shared_cwd == SharedCwd::Warn
+            && let Some(other) = self.task.folders.before(&cwd, &self.id)
+        {
+            let store = self.task.store.clone();
+            self.state.handle(Input::Shared(other), &now(&|| store.next_ask()), &mut self.gathered);
+        }
     }
 }

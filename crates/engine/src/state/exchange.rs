@@ -82,14 +82,15 @@ pub(crate) enum Input {
     /// The folder of the turn that wanted to start was looked at.
     Checked {
         turn: TurnId,
-        /// Fine, with what is to be said of it; or why not.
-        verdict: Result<Option<String>, String>,
+        verdict: Result<(), String>,
     },
     /// The history that was asked for.
     History {
         turn: TurnId,
         messages: Result<Vec<Message>, String>,
     },
+    /// Another session is at work in the folder in which a turn begins.
+    Shared(SessionId),
     /// Codex is not started anew for the turn that it does not stop.
     LeftRunning,
     Tick,

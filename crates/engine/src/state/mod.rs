@@ -40,7 +40,7 @@ use types::{
     TurnOptions, TurnStatus,
 };
 
-use crate::{asks, mail::Loaded};
+use crate::{SharedCwd, asks, mail::Loaded};
 pub(crate) use asking::Decider;
 pub use exchange::Finished;
 use forking::Forking;
@@ -258,12 +258,7 @@ impl State {
                     return;
                 }
                 match verdict {
-                    Ok(warning) => {
-                        if let Some(message) = warning {
-                            self.warn(message, now, out);
-                        }
-                        self.open(now, out);
-                    }
+                    Ok(()) => self.open(now, out),
                     Err(why) => self.fail(TurnErrorCode::Other, why, now, out),
                 }
             }
@@ -279,6 +274,13 @@ impl State {
                         }
                     }
                 }
+            }
+            Input::Shared(other) => {
+                let message = format!(
+                    "session {other} is at work in this folder too; what one writes the other may undo \
+                     (--exclusive-cwd queue lets them wait for each other)"
+                );
+                self.warn(message, now, out);
             }
             Input::LeftRunning => self.left_running(now, out),
             Input::Tick => self.tick(now, out),
@@ -314,7 +316,9 @@ impl State {
         let job = waiting.job;
         let effect = check(&job);
         self.active = Some(Active::new(job, now.clock + self.limits.bounds.turn));
-        if waiting.stale { out.effects.push(effect) } else { self.open(now, out) }
+        // Who may have to wait for others in the folder is looked at like one whose folder may have changed.
+        let look = waiting.stale || self.limits.policy.shared_cwd != SharedCwd::Warn;
+        if look { out.effects.push(effect) } else { self.open(now, out) }
     }
 
     /// Asks Codex; on disk first, since it is an effect of the batch that holds it.

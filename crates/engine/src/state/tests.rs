@@ -48,7 +48,7 @@ fn one_turn_at_a_time_in_order_and_a_bounded_queue() {
     }
     assert_eq!(lab.submit("five").unwrap_err().code, Code::QueueFull);
     let out = lab.complete(&agent, "1");
-    let out = lab.input(Input::Checked { turn: checking(&out).unwrap(), verdict: Ok(None) });
+    let out = lab.input(Input::Checked { turn: checking(&out).unwrap(), verdict: Ok(()) });
     assert!(matches!(asked(&out)[..], [Ask::StartTurn(turn)] if text(turn) == "two"));
 }
 
@@ -73,7 +73,7 @@ fn codex_dies_under_the_turn_then_the_thread_is_resumed() {
     let next = AgentId::fresh();
     assert!(asked(&lab.input(up(&next, true))).is_empty());
     let (_, out) = lab.submit("goes on").unwrap();
-    let out = lab.input(Input::Checked { turn: checking(&out).unwrap(), verdict: Ok(None) });
+    let out = lab.input(Input::Checked { turn: checking(&out).unwrap(), verdict: Ok(()) });
     assert!(matches!(asked(&out)[..], [Ask::ResumeThread { thread: it, .. }] if *it == thread("t1")));
     let out = lab.answer(&next, Ok(loaded("t1")));
     assert!(matches!(asked(&out)[..], [Ask::StartTurn(turn)] if text(turn) == "waits"));

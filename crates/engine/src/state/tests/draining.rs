@@ -13,7 +13,7 @@ fn down(retrying: bool) -> Input {
 /// The turn that waited wants its folder looked at, and then its thread of this process.
 fn goes_on(lab: &mut Lab, out: &Output) {
     let turn = checking(out).unwrap();
-    let out = lab.input(Input::Checked { turn, verdict: Ok(None) });
+    let out = lab.input(Input::Checked { turn, verdict: Ok(()) });
     assert!(matches!(asked(&out)[..], [Ask::ResumeThread { .. }]), "{out:?}");
 }
 

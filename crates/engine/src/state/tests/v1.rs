@@ -221,7 +221,7 @@ fn a_turn_that_waits_is_over_at_once_and_the_others_stay_in_their_places() {
     assert!(asked(&out).is_empty() && out.effects.iter().any(|effect| matches!(effect, Effect::Ended(_))));
     assert_eq!(interrupt(&mut lab, &two).unwrap_err(), Code::TurnEnded);
     let out = lab.complete(&agent, "1");
-    let out = lab.input(Input::Checked { turn: checking(&out).unwrap(), verdict: Ok(None) });
+    let out = lab.input(Input::Checked { turn: checking(&out).unwrap(), verdict: Ok(()) });
     assert!(matches!(asked(&out)[..], [Ask::StartTurn(turn)] if text(turn) == "three"));
 }
 
