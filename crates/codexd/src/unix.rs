@@ -126,17 +126,6 @@ fn bind(socket: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-/// What the operator should hear of a store's folder that others can write to.
-pub(super) fn open_to_others(dir: &Path) -> Option<String> {
-    let mode = std::fs::metadata(dir).ok()?.permissions().mode();
-    (mode & 0o022 != 0).then(|| {
-        format!(
-            "others can write to the store's folder {0}, and so could take the place of its socket and files; run: chmod go-w '{0}'",
-            dir.display()
-        )
-    })
-}
-
 /// Raises the soft limit of open files towards the hard one: the usual 1,024 are fewer than 500 readers and their turns need.
 pub(super) fn raise_file_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

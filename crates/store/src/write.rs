@@ -121,6 +121,17 @@ pub enum Write {
         /// The hash of its token.
         hash: [u8; 32],
     },
+    /// Another token for a grant.
+    RotateGrant {
+        /// Its name.
+        name: String,
+        /// The hash of its token from now on.
+        hash: [u8; 32],
+        /// When.
+        at: Timestamp,
+        /// Until when the token that it had opens as well.
+        previous_until: Option<Timestamp>,
+    },
     /// What Codex asks. It is open.
     AddApproval(Box<NewApproval>),
     /// An approval is decided. Refused when it is not open.
