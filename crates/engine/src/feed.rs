@@ -19,6 +19,9 @@
 //! In a crowd ([`CROWD`]) each reader is told less often and larger pieces, so that what it costs to tell hundreds, also those whose
 //! clients do not read, stays within bounds and nobody is slowed by them.
 //!
+//! **Tokens.** A token of ours may be cut over two pieces of a text. What could be the beginning of one is held back until the next piece, or
+//! the end of the item, which has the whole text: readers see a few characters later then.
+//!
 //! **Order.** A session's task adds to a text only after the event that began its item was committed. A reader first looks at the
 //! texts, then reads the events up to the last one that is committed by then, tells these, and only then what is new of the
 //! texts it looked at: so a piece of a text never overtakes the event that it belongs to. The end of an item tells what was left of
@@ -34,7 +37,7 @@ use agent::DeltaKind;
 use bytes::Bytes;
 use store::{Published, Store, StoreError};
 use tokio::sync::watch;
-use types::{EventId, EventName, ItemBody, ItemId, SessionId, TurnId};
+use types::{EventId, EventName, ItemBody, ItemId, Redactor, SessionId, TurnId};
 
 /// So many readers are told at once whatever happens; of more each waits so long for each of them before it looks again.
 const CROWD: usize = 128;
@@ -78,6 +81,8 @@ struct Text {
     text: String,
     /// It is as long as it may be: the rest comes with the end of the item.
     full: bool,
+    /// Holds back what may be a token of ours of which not all is there yet.
+    redactor: Redactor,
     /// The piece that a reader was given last: the next one most often wants the same.
     given: Option<Arc<Piece>>,
 }
@@ -140,13 +145,14 @@ impl Feed {
             Some(text) => {
                 text.full |= text.text.len() + more.len() > TEXT;
                 if !text.full {
-                    text.text.push_str(more);
+                    text.text.push_str(&text.redactor.push(more));
                 }
             }
             None => {
                 let full = more.len() > TEXT;
-                let text = if full { String::new() } else { more.to_owned() };
-                texts.push(Text { turn: turn.clone(), item: item.clone(), kind, text, full, given: None });
+                let mut redactor = Redactor::default();
+                let text = if full { String::new() } else { redactor.push(more) };
+                texts.push(Text { turn: turn.clone(), item: item.clone(), kind, text, full, redactor, given: None });
             }
         }
     }

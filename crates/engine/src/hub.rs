@@ -12,6 +12,7 @@ use std::{
 };
 
 use agent::{Answer, Ask, AskError, Message, Port, Reply, Report, Route, What};
+use audit::Audit;
 use store::{Batch, NewEvent, NewSession, Store, StoreError, Write};
 use tokio::{
     sync::{
@@ -24,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use types::{AgentId, AskId, Code, Decision, EventName, SessionId, ThreadId, Timestamp, agent::Backend};
 
 use crate::{
-    Policy, Refusal, asks,
+    Policy, Refusal, asks, audited,
     feed::Feed,
     mail::{Birth, Internal, Loaded, Mail},
     recovery,
@@ -81,6 +82,7 @@ pub(crate) struct Hub {
     pub(crate) tasks: TaskTracker,
     pub(crate) stats: Arc<Stats>,
     pub(crate) feed: Feed,
+    pub(crate) audit: Audit,
     pub(crate) known: Known,
 }
 
@@ -245,6 +247,7 @@ impl Hub {
             store: self.store.clone(),
             port: self.port.clone(),
             policy: self.policy.clone(),
+            audit: self.audit.clone(),
             bounds: self.bounds,
             hub: tell.clone(),
             inbox,
@@ -464,6 +467,7 @@ impl Hub {
             item: None,
             detail: Some(detail),
         })));
+        audited::note(&self.audit, &batch);
         if let Err(error) = self.store.commit(batch).await {
             tracing::warn!(%error, %name, "an event of the agent can't be stored");
         }

@@ -26,6 +26,7 @@
 
 mod approvals;
 mod asks;
+mod audited;
 mod callers;
 mod calls;
 mod change;
@@ -52,7 +53,7 @@ pub use approvals::{OnExpiry, Verdict};
 pub use calls::{Engine, Options};
 pub use change::SessionPatch;
 pub use feed::{Piece, Reader, Told};
-pub use grants::Grants;
+pub use grants::{Grants, Key};
 pub use idempotency::Idempotency;
 pub use policy::{HARMLESS_CONFIG, Overrides, Policy, Strictness, is_guarded};
 pub use prompt::Prompt;

@@ -3,6 +3,8 @@
 //! A connection that we end is ended in two steps: first our side of it, then, when the client has read that (or a moment has
 //! passed), the rest. Closed at once, with some of a refused body unread, the system would throw away the answer too.
 
+mod unread;
+
 use std::{future::poll_fn, io, sync::Arc, time::Duration};
 
 use axum::{
@@ -23,8 +25,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 use types::Code;
 
+use self::unread::Unread;
 use crate::{
     Api, Peer,
+    audited::CameFrom,
     error::{Failure, Shape},
     metrics::Connected,
     routes::events::Stopping,
@@ -48,19 +52,19 @@ pub(crate) trait Listener: Send {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// By which way its connections come.
     const PEER: Peer;
-    /// The next connection; `None` for one that may not be.
-    fn next(&mut self) -> impl Future<Output = io::Result<Option<Self::Stream>>> + Send;
+    /// The next connection, and from where it is; `None` for one that may not be.
+    fn next(&mut self) -> impl Future<Output = io::Result<Option<(Self::Stream, CameFrom)>>> + Send;
 }
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
     const PEER: Peer = Peer::Tcp;
 
-    async fn next(&mut self) -> io::Result<Option<TcpStream>> {
-        let (stream, _) = self.accept().await?;
+    async fn next(&mut self) -> io::Result<Option<(TcpStream, CameFrom)>> {
+        let (stream, address) = self.accept().await?;
         // Without it an answer is only slower.
         let _ = stream.set_nodelay(true);
-        Ok(Some(stream))
+        Ok(Some((stream, CameFrom(address.to_string()))))
     }
 }
 
@@ -69,11 +73,14 @@ impl Listener for tokio::net::UnixListener {
     type Stream = tokio::net::UnixStream;
     const PEER: Peer = Peer::SameUser;
 
-    async fn next(&mut self) -> io::Result<Option<Self::Stream>> {
+    async fn next(&mut self) -> io::Result<Option<(Self::Stream, CameFrom)>> {
         let (stream, _) = self.accept().await?;
         let own = rustix::process::geteuid().as_raw();
         match stream.peer_cred() {
-            Ok(peer) if peer.uid() == own => Ok(Some(stream)),
+            Ok(peer) if peer.uid() == own => {
+                let pid = peer.pid().map(|pid| format!(", pid {pid}")).unwrap_or_default();
+                Ok(Some((stream, CameFrom(format!("uid {own}{pid}")))))
+            }
             Ok(peer) => {
                 tracing::warn!(uid = peer.uid(), "another user connected to the socket; closed");
                 Ok(None)
@@ -98,8 +105,8 @@ pub(crate) async fn serve<L: Listener>(api: &Api, mut listener: L, stop: Cancell
             () = stop.cancelled() => break,
             accepted = listener.next() => accepted,
         };
-        let stream = match accepted {
-            Ok(Some(stream)) => stream,
+        let (stream, from) = match accepted {
+            Ok(Some(accepted)) => accepted,
             Ok(None) => continue,
             Err(error) => {
                 pause(&error, &stop).await;
@@ -117,8 +124,10 @@ pub(crate) async fn serve<L: Listener>(api: &Api, mut listener: L, stop: Cancell
         let connection = Connection {
             router: router.clone(),
             peer: L::PEER,
+            from,
             keep_alive,
             header_limit: api.options().header_limit,
+            unread_limit: api.options().unread_limit,
             stop: stop.clone(),
             _permit: permit,
             _counted: inner.metrics.connected(),
@@ -154,8 +163,10 @@ fn overloaded() -> Router {
 struct Connection {
     router: Router,
     peer: Peer,
+    from: CameFrom,
     keep_alive: bool,
     header_limit: Duration,
+    unread_limit: Duration,
     stop: CancellationToken,
     _permit: OwnedSemaphorePermit,
     _counted: Connected,
@@ -166,6 +177,7 @@ impl Connection {
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(self.peer);
+            request.extensions_mut().insert(self.from.clone());
             request.extensions_mut().insert(Stopping(self.stop.clone()));
             Box::pin(self.router.clone().oneshot(request))
         });
@@ -174,7 +186,7 @@ impl Connection {
             .header_read_timeout(self.header_limit)
             .max_buf_size(HEADER_BYTES)
             .keep_alive(self.keep_alive);
-        let mut connection = http.serve_connection(TokioIo::new(stream), service);
+        let mut connection = http.serve_connection(TokioIo::new(Unread::new(stream, self.unread_limit)), service);
         let mut stopping = false;
         let ended = loop {
             tokio::select! {
@@ -188,7 +200,7 @@ impl Connection {
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection");
         }
-        let stream = connection.into_parts().io.into_inner();
+        let stream = connection.into_parts().io.into_inner().into_inner();
         tokio::select! {
             () = linger(stream) => {}
             () = self.stop.cancelled() => {}

@@ -65,7 +65,7 @@ fn the_document_is_one_for_tools() {
 }
 
 /// What is only ever sent to us.
-const ANSWERED_NEVER: [&str; 13] = [
+const ANSWERED_NEVER: [&str; 14] = [
     "Autoname",
     "CreateSession",
     "CreateTurn",
@@ -78,5 +78,6 @@ const ANSWERED_NEVER: [&str; 13] = [
     "NewToken",
     "PatchSession",
     "Retry",
+    "Rotate",
     "Steer",
 ];
