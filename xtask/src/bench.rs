@@ -14,12 +14,17 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 400)]
         rounds: usize,
     },
-    /// A delta: from the model's write to the client's read, raw, by a bare write loop and by codexd, for 1, 10 and 100 readers; then
-    /// 500 readers that never read
+    /// A delta: from the model's write to the client's read, raw, by a bare write loop and by codexd, for 1, 10 and 100 readers
     Stream {
         /// Rounds on the real Codex
         #[arg(long, default_value_t = 200)]
         rounds: usize,
+    },
+    /// 500 readers that never read, and one that does: by the socket and by TCP
+    Crowd {
+        /// Pairs of turns, one alone and one beside the others
+        #[arg(long, default_value_t = 24)]
+        pairs: usize,
     },
 }
 
@@ -33,6 +38,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Turn { rounds } => program.args(["turn", "--rounds", &rounds.to_string()]),
         Bench::Stream { rounds } => program.args(["stream", "--rounds", &rounds.to_string()]),
+        Bench::Crowd { pairs } => program.args(["crowd", "--pairs", &pairs.to_string()]),
     };
     program.arg("--codexd").arg(folder.join("codexd"));
     sh::run("measuring; leave the machine alone", &mut program)

@@ -9,6 +9,7 @@ mod platforms;
 mod schemathesis;
 mod service;
 mod sh;
+mod soak;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -46,6 +47,15 @@ enum Task {
         #[arg(long, default_value_t = 180)]
         seconds: u64,
     },
+    /// Fifty sessions of the real Codex while everything is killed at random; then all records are compared
+    Soak {
+        /// How long, in minutes
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        /// That of a run that is to be had again
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Measures, on release builds; the tables of docs/benchmarks.md come from here
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -61,6 +71,7 @@ fn main() -> anyhow::Result<()> {
         Task::Openclaw => openclaw::check(),
         Task::Chromium => chromium::check(),
         Task::Schemathesis { seconds } => schemathesis::run(seconds),
+        Task::Soak { minutes, seed } => soak::run(minutes, seed),
         Task::Bench(bench) => bench::run(&bench),
     }
 }

@@ -52,7 +52,7 @@ pub use agent::DeltaKind;
 pub use approvals::{OnExpiry, Verdict};
 pub use calls::{Engine, Options};
 pub use change::SessionPatch;
-pub use feed::{Piece, Reader, Told};
+pub use feed::{Happened, Piece, Reader, Told};
 pub use grants::{Grants, Key};
 pub use idempotency::Idempotency;
 pub use policy::{HARMLESS_CONFIG, Overrides, Policy, Strictness, is_guarded};

@@ -60,6 +60,12 @@ impl RecordedRequest {
     pub fn prompt(&self) -> String {
         Conversation::read(&self.body).prompt
     }
+
+    /// How many of the tools that were called since then have said what came of it. None: the prompt is asked for the first time.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        Conversation::read(&self.body).outputs.len()
+    }
 }
 
 /// A request as it is kept: a parsed body would need several times the memory.
@@ -70,6 +76,18 @@ struct Kept {
     turn_metadata: Option<String>,
     originator: Option<String>,
     body: Bytes,
+}
+
+impl Kept {
+    fn read(&self) -> RecordedRequest {
+        RecordedRequest {
+            at: self.at,
+            thread_id: self.thread_id.clone(),
+            turn_metadata: self.turn_metadata.clone(),
+            originator: self.originator.clone(),
+            body: serde_json::from_slice(&self.body).unwrap_or_default(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -135,18 +153,14 @@ impl FakeModel {
     /// The recorded requests to `/v1/responses`, oldest first. A request is recorded before it is answered.
     #[must_use]
     pub fn requests(&self) -> Vec<RecordedRequest> {
-        let recorded = lock(&self.shared.recorded);
-        recorded
-            .requests
-            .iter()
-            .map(|kept| RecordedRequest {
-                at: kept.at,
-                thread_id: kept.thread_id.clone(),
-                turn_metadata: kept.turn_metadata.clone(),
-                originator: kept.originator.clone(),
-                body: serde_json::from_slice(&kept.body).unwrap_or_default(),
-            })
-            .collect()
+        lock(&self.shared.recorded).requests.iter().map(Kept::read).collect()
+    }
+
+    /// The same, and they are not kept any longer: for whoever wants every one of more than are kept.
+    #[must_use]
+    pub fn take_requests(&self) -> Vec<RecordedRequest> {
+        let taken = std::mem::take(&mut *lock(&self.shared.recorded));
+        taken.requests.iter().map(Kept::read).collect()
     }
 
     /// How many requests there were, also those that are no longer kept.

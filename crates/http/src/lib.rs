@@ -39,6 +39,7 @@ mod checks;
 mod error;
 mod metrics;
 mod openapi;
+mod outlet;
 mod request;
 mod routes;
 mod serve;

@@ -31,6 +31,7 @@ use crate::{
     audited::CameFrom,
     error::{Failure, Shape},
     metrics::Connected,
+    outlet::{Outlet, Socket, Wire},
     routes::events::Stopping,
 };
 
@@ -49,7 +50,7 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Something that connections come from.
 pub(crate) trait Listener: Send {
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    type Stream: Socket;
     /// By which way its connections come.
     const PEER: Peer;
     /// The next connection, and from where it is; `None` for one that may not be.
@@ -173,12 +174,15 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S) {
+    async fn run<S: Socket>(self, stream: S) {
+        let outlet = Outlet::default();
+        let stream = Wire::new(stream, outlet.clone());
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(self.peer);
             request.extensions_mut().insert(self.from.clone());
             request.extensions_mut().insert(Stopping(self.stop.clone()));
+            request.extensions_mut().insert(outlet.clone());
             Box::pin(self.router.clone().oneshot(request))
         });
         let mut http = http1::Builder::new();

@@ -1,7 +1,7 @@
 //! What happens, as it happens: server-sent events.
 //!
 //! A stream is a reader of the engine's feed with a socket behind it. It takes what is behind its cursor only when the socket
-//! takes more, so a client that does not read holds one piece and nothing else.
+//! has taken what came before, so a client that does not read holds one piece and nothing else.
 
 use std::{collections::VecDeque, convert::Infallible, pin::Pin, time::Duration};
 
@@ -11,9 +11,9 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderName, header},
 };
-use bytes::Bytes;
-use engine::{DeltaKind, Engine, Piece, Reader, Told};
-use futures_util::stream;
+use bytes::{Bytes, BytesMut};
+use engine::{DeltaKind, Engine, Piece, Published, Reader, Told};
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, Sleep, sleep};
@@ -25,15 +25,22 @@ use crate::{
     Api,
     checks::Caller,
     error::Failure,
+    outlet::Outlet,
     request::{Id, Query, bad},
 };
 
 /// So often a silent stream says that it is alive; what lies between may cut connections that are silent for long.
 const ALIVE: Duration = Duration::from_secs(10);
 
+/// Small pieces are sent together up to this size, in bytes.
+const TOGETHER: usize = 8 * 1024;
+
 /// Says to the routes that the daemon is about to stop.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stopping(pub(crate) CancellationToken);
+
+/// What a connection knows of itself; nothing when there is none, as in tests of a route.
+type Way = (Option<Extension<Stopping>>, Option<Extension<Outlet>>);
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -63,9 +70,9 @@ pub(super) async fn everything(
     who: Caller,
     headers: HeaderMap,
     Query(from): Query<From>,
-    stopping: Option<Extension<Stopping>>,
+    (stopping, outlet): Way,
 ) -> Result<([(HeaderName, &'static str); 2], Body), Failure> {
-    watch(&api, who, None, &headers, &from, stopping).await
+    watch(&api, who, None, &headers, &from, (stopping, outlet)).await
 }
 
 /// Watch a session
@@ -89,10 +96,10 @@ pub(super) async fn of_session(
     Id(id): Id,
     headers: HeaderMap,
     Query(from): Query<From>,
-    stopping: Option<Extension<Stopping>>,
+    (stopping, outlet): Way,
 ) -> Result<([(HeaderName, &'static str); 2], Body), Failure> {
     let session = api.engine().session(&id).await?.id;
-    watch(&api, who, Some(session), &headers, &from, stopping).await
+    watch(&api, who, Some(session), &headers, &from, (stopping, outlet)).await
 }
 
 async fn watch(
@@ -101,7 +108,7 @@ async fn watch(
     session: Option<SessionId>,
     headers: &HeaderMap,
     from: &From,
-    stopping: Option<Extension<Stopping>>,
+    (stopping, outlet): Way,
 ) -> Result<([(HeaderName, &'static str); 2], Body), Failure> {
     let after = match headers.get("last-event-id") {
         Some(id) => Some(id.to_str().ok().and_then(|id| id.trim().parse().ok()).ok_or_else(|| {
@@ -136,9 +143,11 @@ async fn watch(
         told: VecDeque::new(),
         over: false,
     };
-    let body = Body::from_stream(stream::unfold(tail, |mut tail| async {
-        tail.next().await.map(|piece| (Ok::<_, Infallible>(piece), tail))
-    }));
+    let pieces = stream::unfold(tail, |mut tail| async { tail.next().await.map(|piece| (piece, tail)) });
+    let body = match outlet {
+        Some(Extension(outlet)) => outlet.stream(pieces),
+        None => Body::from_stream(pieces.map(Ok::<_, Infallible>)),
+    };
     Ok(([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")], body))
 }
 
@@ -171,8 +180,8 @@ impl Tail {
             if !self.who.holds(&self.engine.policy().grants) {
                 return self.end("the token has ended");
             }
-            if let Some(told) = self.told.pop_front() {
-                return Some(written(&told));
+            if let Some(piece) = self.take() {
+                return Some(piece);
             }
             tokio::select! {
                 biased;
@@ -201,6 +210,22 @@ impl Tail {
         }
     }
 
+    /// What is told next: one thing as it is sent to all, or several small ones together.
+    fn take(&mut self) -> Option<Bytes> {
+        let first = written(&self.told.pop_front()?);
+        let mut together = None;
+        while let Some(told) = self.told.front() {
+            let next = written(told);
+            let size = together.as_ref().map_or(first.len(), BytesMut::len);
+            if size + next.len() > TOGETHER {
+                break;
+            }
+            together.get_or_insert_with(|| BytesMut::from(&*first)).extend_from_slice(&next);
+            self.told.pop_front();
+        }
+        Some(together.map_or(first, BytesMut::freeze))
+    }
+
     fn end(&mut self, why: &str) -> Option<Bytes> {
         self.over = true;
         Some(frame("server.closing", &json!({ "reason": why })))
@@ -209,11 +234,13 @@ impl Tail {
 
 fn written(told: &Told) -> Bytes {
     match told {
-        Told::Event(event) => {
-            Bytes::from(format!("id: {}\nevent: {}\ndata: {}\n\n", event.id.0, event.name, event.data))
-        }
+        Told::Event(event) => event.frame.get_or_init(|| of_event(event)).clone(),
         Told::Text(piece) => piece.frame.get_or_init(|| of_text(piece)).clone(),
     }
+}
+
+fn of_event(event: &Published) -> Bytes {
+    Bytes::from(format!("id: {}\nevent: {}\ndata: {}\n\n", event.id.0, event.name, event.data))
 }
 
 fn of_text(piece: &Piece) -> Bytes {

@@ -1,10 +1,12 @@
 //! Readers that never read, and one that does.
 
+use std::path::Path;
+
 use anyhow::Result;
-use testkit::{Lab, fake_codex};
+use testkit::Lab;
 
 use crate::{
-    readers::{Reader, Readers, now},
+    readers::{Door, Reader, Readers, now},
     rest::resident,
     stats::{interval, median},
     stream::socket_of,
@@ -13,17 +15,30 @@ use crate::{
 const CROWD: usize = 500;
 const DELTAS: usize = 20_000;
 
+/// By which way the readers come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    Socket,
+    Tcp,
+}
+
 /// How long a turn is for one reader, alone and beside the crowd; and what the crowd costs in memory.
-pub(crate) async fn report(codexd: &str, pairs: usize) -> Result<()> {
+pub(crate) async fn report(codexd: &str, codex: &Path, name: &str, way: Way, pairs: usize) -> Result<()> {
+    if pairs == 0 {
+        return Ok(());
+    }
     let lab = Lab::new(codexd).await?;
-    let daemon = lab.serve_with(&fake_codex()?, &[], &[("CODEXD_LOG", "warn")]).await?;
-    let socket = socket_of(&lab)?;
+    let daemon = lab.serve_with(codex, &["--no-auth"], &[("CODEXD_LOG", "warn")]).await?;
+    let door = match way {
+        Way::Socket => Door::Socket(socket_of(&lab)?),
+        Way::Tcp => Door::Tcp(daemon.url.trim_start_matches("http://").parse()?),
+    };
     let request = "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
     // Milliseconds from the request to when the good reader knows that the turn is over.
     let turn = async || -> Result<f64> {
         // A session of its own, so that all turns have the same history.
         let (session, _) = daemon.start("hello").await?;
-        let good = Readers::open(&socket, request, 1).await?;
+        let good = Readers::open(&door, request, 1).await?;
         let begin = now();
         daemon.go_on(&session, &format!("SLOW:{DELTAS}:0")).await?;
         let heard = good.turn().await?;
@@ -41,7 +56,7 @@ pub(crate) async fn report(codexd: &str, pairs: usize) -> Result<()> {
             let before = resident(daemon.pid)?;
             let mut crowd = Vec::new();
             for _ in 0..CROWD {
-                crowd.push(Reader::open(&socket, request).await?);
+                crowd.push(Reader::open(&door, request).await?);
             }
             pairs_of.open.push(resident(daemon.pid)? - before);
             pairs_of.filling.push(turn().await?);
@@ -52,7 +67,7 @@ pub(crate) async fn report(codexd: &str, pairs: usize) -> Result<()> {
         pairs_of.alone.push(alone);
     }
     daemon.stop().await?;
-    pairs_of.print();
+    pairs_of.print(way, name);
     Ok(())
 }
 
@@ -70,9 +85,13 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn print(&self) {
+    fn print(&self, way: Way, name: &str) {
         println!(
-            "\n### {CROWD} readers that never read, and one that does ({} pairs, turns of {DELTAS} deltas, fake-codex)\n",
+            "\n### {CROWD} readers that never read, and one that does, by {} ({} pairs, turns of {DELTAS} deltas, {name})\n",
+            match way {
+                Way::Socket => "the socket",
+                Way::Tcp => "TCP",
+            },
             self.alone.len()
         );
         println!("| the good reader's turn | median ms | paired ratio to alone, median | 95 % interval |");

@@ -53,9 +53,18 @@ enum What {
         /// Rounds on fake-codex
         #[arg(long, default_value_t = 200)]
         fake_rounds: usize,
-        /// Pairs of turns, one alone and one beside readers that never read
+    },
+    /// Readers that never read, and one that does: by the socket and by TCP
+    Crowd {
+        /// The release build of codexd
+        #[arg(long)]
+        codexd: PathBuf,
+        /// Pairs of turns on fake-codex, one alone and one beside the readers that never read
         #[arg(long, default_value_t = 24)]
         pairs: usize,
+        /// And on the real Codex
+        #[arg(long, default_value_t = 6)]
+        real_pairs: usize,
     },
     /// The yardstick of `stream`: runs a Codex and writes its deltas to whoever has connected to a socket
     WriteLoop {
@@ -82,11 +91,18 @@ fn main() -> anyhow::Result<()> {
                 turn::throughput(&codexd).await?;
                 rest::report(&codexd).await
             }
-            What::Stream { codexd, rounds, fake_rounds, pairs } => {
+            What::Stream { codexd, rounds, fake_rounds } => {
                 let codexd = text(codexd)?;
                 stream::real(&codexd, rounds).await?;
-                stream::fake(&codexd, fake_rounds).await?;
-                crowd::report(&codexd, pairs).await
+                stream::fake(&codexd, fake_rounds).await
+            }
+            What::Crowd { codexd, pairs, real_pairs } => {
+                let codexd = text(codexd)?;
+                for way in [crowd::Way::Socket, crowd::Way::Tcp] {
+                    crowd::report(&codexd, &testkit::fake_codex()?, "fake-codex", way, pairs).await?;
+                    crowd::report(&codexd, &testkit::real_codex()?, "the real Codex", way, real_pairs).await?;
+                }
+                Ok(())
             }
             What::WriteLoop { .. } => Ok(()),
         }

@@ -3,17 +3,13 @@
 //! What a reader does when something comes is to note the moment and the bytes; they are looked at when the turn is over, so that looking
 //! takes no time from the other readers. All arms have the same readers, on a thread of their own with nothing else on it.
 
-use std::{
-    path::{Path, PathBuf},
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, thread::JoinHandle, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use fake_model::answers;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::UnixStream,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpStream, UnixStream},
     sync::oneshot,
     time::timeout,
 };
@@ -85,16 +81,33 @@ impl Heard {
     }
 }
 
+/// Where a stream of events is to be had.
+#[derive(Debug, Clone)]
+pub(crate) enum Door {
+    Socket(PathBuf),
+    Tcp(SocketAddr),
+}
+
+/// Either kind of connection.
+trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl Connection for UnixStream {}
+impl Connection for TcpStream {}
+
 /// A stream of events that is open.
 pub(crate) struct Reader {
-    socket: UnixStream,
+    socket: Box<dyn Connection>,
     heard: Heard,
 }
 
 impl Reader {
     /// Connects, sends this, and waits for the first thing that it is told.
-    pub(crate) async fn open(socket: &Path, request: &str) -> Result<Self> {
-        let mut reader = Self { socket: UnixStream::connect(socket).await?, heard: Heard::default() };
+    pub(crate) async fn open(door: &Door, request: &str) -> Result<Self> {
+        let socket: Box<dyn Connection> = match door {
+            Door::Socket(path) => Box::new(UnixStream::connect(path).await?),
+            Door::Tcp(address) => Box::new(TcpStream::connect(address).await?),
+        };
+        let mut reader = Self { socket, heard: Heard::default() };
         reader.socket.write_all(request.as_bytes()).await?;
         reader.until(FIRST).await?;
         Ok(reader)
@@ -129,10 +142,10 @@ pub(crate) struct Readers {
 
 impl Readers {
     /// Opens that many streams; they read from then on.
-    pub(crate) async fn open(socket: &Path, request: &str, count: usize) -> Result<Self> {
+    pub(crate) async fn open(door: &Door, request: &str, count: usize) -> Result<Self> {
         let (ready, opened) = oneshot::channel();
-        let (socket, request) = (socket.to_owned(), request.to_owned());
-        let readers = Self { thread: std::thread::spawn(move || read(socket, request, count, ready)) };
+        let (door, request) = (door.clone(), request.to_owned());
+        let readers = Self { thread: std::thread::spawn(move || read(door, request, count, ready)) };
         if opened.await.is_ok() {
             return Ok(readers);
         }
@@ -149,10 +162,10 @@ impl Readers {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn read(socket: PathBuf, request: String, count: usize, ready: oneshot::Sender<()>) -> Result<Vec<Heard>> {
+async fn read(door: Door, request: String, count: usize, ready: oneshot::Sender<()>) -> Result<Vec<Heard>> {
     let mut tasks = Vec::new();
     for _ in 0..count {
-        tasks.push(tokio::spawn(Reader::open(&socket, &request).await?.turn()));
+        tasks.push(tokio::spawn(Reader::open(&door, &request).await?.turn()));
     }
     let _ = ready.send(());
     let mut heard = Vec::new();

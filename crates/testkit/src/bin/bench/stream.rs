@@ -12,7 +12,7 @@ use testkit::{Daemon, Lab, fake_codex, real_codex};
 
 use crate::{
     raw::Raw,
-    readers::{Heard, Readers},
+    readers::{Door, Heard, Readers},
     stats::{interval, median},
 };
 
@@ -126,7 +126,7 @@ impl Scene {
             Arm::Raw => Ok(vec![self.raw.turn(&prompt, cwd).await?]),
             Arm::Second => Ok(vec![self.second.turn(&prompt, cwd).await?]),
             Arm::Loop(which) => {
-                let readers = Readers::open(&self.socket, "", READERS[which]).await?;
+                let readers = Readers::open(&Door::Socket(self.socket.clone()), "", READERS[which]).await?;
                 self.looped.go_on_with(&self.threads[which]);
                 self.looped.turn(&prompt, cwd).await?;
                 readers.turn().await
@@ -134,8 +134,8 @@ impl Scene {
             Arm::Codexd(which) => {
                 let session = &self.sessions[which];
                 let request = format!("GET /v1/sessions/{session}/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
-                let socket = socket_of(&self.lab)?;
-                let readers = Readers::open(&socket, &request, READERS[which]).await?;
+                let door = Door::Socket(socket_of(&self.lab)?);
+                let readers = Readers::open(&door, &request, READERS[which]).await?;
                 self.daemon.go_on(session, &prompt).await?;
                 readers.turn().await
             }
