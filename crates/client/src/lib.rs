@@ -42,6 +42,7 @@ pub use error::Error;
 pub use events::{BIGGEST_FRAME, Event, EventQuery, Events, SILENCE, Text, TextKind, Told};
 /// For [`Client::request`].
 pub use hyper::{Method, StatusCode};
+pub use listener::process_start;
 pub use v1::{
     ApprovalQuery, Approvals, Archived, Changes, Created, Forked, Found, Hit, Imported, NewSession, NewToken, NewTurn,
     OfFile, OnBusy, OnHeld, PageQuery, SessionPage, SessionQuery, Submitted, TokenMade, Tokens, TranscriptFormat,

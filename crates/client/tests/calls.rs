@@ -85,6 +85,7 @@ fn announce(store: &Path, http: Option<&str>, socket: Option<&Path>) {
 fn announce_of(pid: u32, store: &Path, http: Option<&str>, socket: Option<&Path>) {
     let file = DaemonFile {
         pid,
+        process_start: None,
         started_at: Timestamp::now(),
         version: "2.0.0".into(),
         http: http.map(str::to_owned),

@@ -274,6 +274,7 @@ fn announce(dir: &Path, address: SocketAddr, socket: Option<&Path>) -> anyhow::R
     let file = dir.join(DaemonFile::NAME);
     let daemon = DaemonFile {
         pid: std::process::id(),
+        process_start: client::process_start(std::process::id()),
         started_at: Timestamp::now(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         http: Some(http.clone()),

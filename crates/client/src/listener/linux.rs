@@ -7,13 +7,7 @@ use std::{
     path::Path,
 };
 
-use types::{DaemonFile, Timestamp};
-
-/// A process may say that it listens a little before the clock says that it was started: `/proc/stat` knows whole seconds only.
-const SLACK: i64 = 5_000;
-
-/// So many ticks has a second wherever programs are told of them.
-const TICKS: i64 = 100;
+use types::DaemonFile;
 
 /// The state of a socket that listens, as `/proc/net/tcp` writes it.
 const LISTENS: &str = "0A";
@@ -31,7 +25,8 @@ pub(super) fn is_somebody_else(file: &Path, daemon: &DaemonFile, address: Socket
     if process.uid() != us {
         return Err(format!("the process {pid} belongs to another user now"));
     }
-    if started(pid).is_some_and(|started| started > daemon.started_at.as_millis() + SLACK) {
+    // Not by the clock, which may have been set since.
+    if daemon.process_start.is_some_and(|start| process_start(pid) != Some(start)) {
         return Err(format!("the process {pid} is another one, started after the daemon"));
     }
     let Some(sockets) = listening(address) else { return Ok(()) };
@@ -42,15 +37,11 @@ pub(super) fn is_somebody_else(file: &Path, daemon: &DaemonFile, address: Socket
     Ok(())
 }
 
-/// When a process was started, in milliseconds since 1970.
-fn started(pid: u32) -> Option<i64> {
+pub(super) fn process_start(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name of the program stands in brackets, and may have some itself.
     let (_, fields) = stat.rsplit_once(')')?;
-    let ticks: i64 = fields.split_whitespace().nth(19)?.parse().ok()?;
-    let system = fs::read_to_string("/proc/stat").ok()?;
-    let boot: i64 = system.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    Some(Timestamp::from_millis(boot * 1000 + ticks * 1000 / TICKS).as_millis())
+    fields.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// A socket that listens.
@@ -125,16 +116,25 @@ fn sockets_of(pid: u32) -> io::Result<Vec<u64>> {
 mod tests {
     use std::net::TcpListener;
 
+    use types::Timestamp;
+
     use super::*;
 
-    fn daemon(pid: u32, started_at: Timestamp) -> DaemonFile {
-        DaemonFile { pid, started_at, version: "1".to_owned(), http: None, socket: None }
+    fn daemon(pid: u32, process_start: Option<u64>) -> DaemonFile {
+        DaemonFile {
+            pid,
+            process_start,
+            started_at: Timestamp::now(),
+            version: "1".to_owned(),
+            http: None,
+            socket: None,
+        }
     }
 
     #[test]
     fn a_process_that_listens_is_known_by_its_socket() {
-        let now = Timestamp::from_millis(Timestamp::now().as_millis() + 60_000);
         let own = std::process::id();
+        assert!(process_start(own).is_some());
         for address in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"] {
             let Ok(listener) = TcpListener::bind(address) else { continue };
             let port = listener.local_addr().unwrap().port();
@@ -143,16 +143,16 @@ mod tests {
                 _ => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
             };
             let look = |daemon: &DaemonFile| is_somebody_else(Path::new("/proc/self"), daemon, reached);
-            assert_eq!(look(&daemon(own, now)), Ok(()), "{address}");
+            assert_eq!(look(&daemon(own, process_start(own))), Ok(()), "{address}");
             // Another process of this user, which lives and has no such socket.
             let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-            let other = look(&daemon(child.id(), now));
+            let other = look(&daemon(child.id(), process_start(child.id())));
             child.kill().unwrap();
             child.wait().unwrap();
             assert!(other.as_ref().is_err_and(|why| why.contains("has that port")), "{address}: {other:?}");
-            let gone = look(&daemon(child.id(), now));
+            let gone = look(&daemon(child.id(), None));
             assert!(gone.as_ref().is_err_and(|why| why.contains("is gone")), "{address}: {gone:?}");
-            let younger = look(&daemon(own, Timestamp::from_millis(1)));
+            let younger = look(&daemon(own, Some(1)));
             assert!(younger.as_ref().is_err_and(|why| why.contains("another one")), "{address}: {younger:?}");
         }
     }

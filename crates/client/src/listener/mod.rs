@@ -7,7 +7,7 @@
 //! connects, and before the first byte makes sure that
 //!
 //! 1. the file is this user's own;
-//! 2. its process lives, is one of this user's, and is not younger than the file says (a number is given again);
+//! 2. its process lives, is one of this user's, and was started when the file says (a number is given again);
 //! 3. that process has the listening socket of that address.
 //!
 //! | platform | looks at |
@@ -35,6 +35,12 @@ mod os;
 #[cfg(windows)]
 #[path = "windows.rs"]
 mod os;
+
+/// When a process was started, as the system counts it: in ticks since it was booted. `None` where that is not told.
+#[must_use]
+pub fn process_start(pid: u32) -> Option<u64> {
+    os::process_start(pid)
+}
 
 /// The daemon that is expected somewhere.
 #[derive(Debug, Clone)]

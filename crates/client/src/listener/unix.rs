@@ -5,6 +5,11 @@ use std::{fs, net::SocketAddr, os::unix::fs::MetadataExt as _, path::Path};
 use rustix::process::{Pid, geteuid, test_kill_process};
 use types::DaemonFile;
 
+/// It is told in ways of each system's own.
+pub(super) const fn process_start(_pid: u32) -> Option<u64> {
+    None
+}
+
 pub(super) fn is_somebody_else(file: &Path, daemon: &DaemonFile, _address: SocketAddr) -> Result<(), String> {
     let pid = daemon.pid;
     if fs::metadata(file).is_ok_and(|found| found.uid() != geteuid().as_raw()) {
