@@ -3,6 +3,7 @@
 mod bench;
 mod chromium;
 mod codex;
+mod fuzz;
 mod openapi;
 mod openclaw;
 mod platforms;
@@ -47,6 +48,18 @@ enum Task {
         #[arg(long, default_value_t = 180)]
         seconds: u64,
     },
+    /// libFuzzer on everything that reads bytes from outside (needs a C++ compiler; builds with a sanitizer)
+    Fuzz {
+        /// How long for each target, in seconds
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Only this one
+        #[arg(long)]
+        only: Option<String>,
+        /// Adds what leads new ways through the code to the corpora
+        #[arg(long)]
+        keep: bool,
+    },
     /// Fifty sessions of the real Codex while everything is killed at random; then all records are compared
     Soak {
         /// How long, in minutes
@@ -71,6 +84,7 @@ fn main() -> anyhow::Result<()> {
         Task::Openclaw => openclaw::check(),
         Task::Chromium => chromium::check(),
         Task::Schemathesis { seconds } => schemathesis::run(seconds),
+        Task::Fuzz { seconds, only, keep } => fuzz::run(seconds, only.as_deref(), keep),
         Task::Soak { minutes, seed } => soak::run(minutes, seed),
         Task::Bench(bench) => bench::run(&bench),
     }

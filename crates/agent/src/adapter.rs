@@ -69,8 +69,31 @@ pub(crate) fn reply_tag(id: &str) -> String {
 /// What a line says of a turn, by a word that stands for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Peek {
+    /// It is asked for, in a request of this number.
+    Asked {
+        id: u64,
+        thread: String,
+    },
+    /// What was asked in this request is refused.
+    Refused(u64),
     Began(String),
     Ended(String),
+}
+
+/// Keeps what stands for each turn that runs, or is about to. One that was only asked for has the number of its request in front.
+pub(crate) fn note(busy: &mut HashSet<String>, seen: Option<Peek>) {
+    let asked =
+        |word: &str, thread: &str| word.strip_prefix('?').is_some_and(|word| word.ends_with(&format!(" {thread}")));
+    match seen {
+        Some(Peek::Asked { id, thread }) => drop(busy.insert(format!("?{id} {thread}"))),
+        Some(Peek::Refused(id)) => busy.retain(|word| !word.starts_with(&format!("?{id} "))),
+        Some(Peek::Began(what)) => {
+            busy.retain(|word| !asked(word, &what));
+            busy.insert(what);
+        }
+        Some(Peek::Ended(what)) => busy.retain(|word| !asked(word, &what) && *word != what),
+        None => {}
+    }
 }
 
 /// Reads one line for what it says of a turn.
@@ -79,7 +102,7 @@ pub(crate) type Peeker = fn(&[u8]) -> Option<Peek>;
 /// For lines of Codex's, and for lines for it.
 pub(crate) fn peeks(backend: Backend) -> (Peeker, Peeker) {
     match backend {
-        Backend::AppServer => (crate::app_server::peek, |_| None),
+        Backend::AppServer => (crate::app_server::peek, crate::app_server::peek_input),
         Backend::McpServer => (crate::mcp_server::peek, crate::mcp_server::peek_input),
     }
 }
@@ -124,4 +147,26 @@ pub(crate) trait Adapter: Send {
     fn never_given(&mut self, tags: &HashSet<String>);
     /// Codex is gone: everything that waits is answered.
     fn gone(&mut self, out: &mut Out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_counts_from_the_moment_in_which_it_is_asked_for() {
+        let mut busy = HashSet::new();
+        let asked = |id, thread: &str| Some(Peek::Asked { id, thread: thread.to_owned() });
+        note(&mut busy, asked(1, "t1"));
+        note(&mut busy, asked(12, "t2"));
+        note(&mut busy, Some(Peek::Refused(1)));
+        assert_eq!(busy, HashSet::from(["?12 t2".to_owned()]), "a refused one does not run");
+        note(&mut busy, Some(Peek::Refused(5)));
+        note(&mut busy, Some(Peek::Began("t2".to_owned())));
+        assert_eq!(busy, HashSet::from(["t2".to_owned()]), "it is counted once");
+        note(&mut busy, asked(13, "t3"));
+        note(&mut busy, Some(Peek::Ended("t3".to_owned())));
+        note(&mut busy, Some(Peek::Ended("t2".to_owned())));
+        assert!(busy.is_empty());
+    }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use types::{AgentId, AskId, agent::Backend};
 
 use crate::{
-    adapter::{Adapter, Out, Peek, Peeker, peeks},
+    adapter::{Adapter, Out, Peeker, note, peeks},
     domain::{Ask, AskError, Message, PendingAsk, Reply, Report, RequestId, Route, What},
     process::{Process, resident},
     transport::Transport,
@@ -41,9 +41,11 @@ pub(crate) enum Command {
         agent: AgentId,
         seq: u64,
     },
-    /// End it and start another one; with `drain` once it is at rest.
+    /// End it and start another one, because of what is said; with `drain` once it is at rest. Without an agent: try again now.
     Restart {
+        agent: Option<AgentId>,
         drain: bool,
+        why: String,
     },
     /// End this process at once and start another one, because of what is said.
     Replace {
@@ -54,9 +56,6 @@ pub(crate) enum Command {
 
 /// How long the engine may take to commit the last lines of a process that is gone. What it does not is left to the host, for a while.
 const LAST_ACKS: Duration = Duration::from_secs(2);
-
-/// What is said of a Codex that was replaced because somebody wanted it.
-const ASKED_FOR: &str = "it was restarted because somebody asked for that";
 
 /// Why the loop ended.
 pub(crate) enum End {
@@ -112,11 +111,7 @@ impl Busy {
     }
 
     fn note(&mut self, peek: Peeker, line: &[u8]) {
-        match peek(line) {
-            Some(Peek::Began(what)) => drop(self.running.insert(what)),
-            Some(Peek::Ended(what)) => drop(self.running.remove(&what)),
-            None => {}
-        }
+        note(&mut self.running, peek(line));
     }
 }
 
@@ -153,8 +148,12 @@ impl<T: Transport> Connection<'_, T> {
                 () = self.stop.cancelled() => return End::Stopped,
                 () = self.leave.cancelled() => return End::Left,
                 command = self.commands.recv() => match command {
-                    Some(Command::Restart { drain: false }) => return End::Recycled(ASKED_FOR.to_owned()),
-                    Some(Command::Restart { drain: true }) => self.health.want(ASKED_FOR.to_owned()),
+                    Some(Command::Restart { agent: Some(agent), drain, why }) if agent == *self.agent => {
+                        if !drain {
+                            return End::Recycled(why);
+                        }
+                        self.health.want(why);
+                    }
                     Some(Command::Replace { agent, why }) if agent == *self.agent => return End::Broken(why),
                     Some(command) => self.command(command, &mut out),
                     None => return End::Stopped,
@@ -228,8 +227,9 @@ impl<T: Transport> Connection<'_, T> {
         true
     }
 
+    /// Nothing runs, and what Codex said is on disk: a host that ends takes what is not with it.
     fn is_at_rest(&self) -> bool {
-        self.adapter.is_at_rest() && self.busy.running.is_empty()
+        self.adapter.is_at_rest() && self.busy.running.is_empty() && !self.transport.is_owed_acks()
     }
 
     /// What the engine has told us is handed over before we leave. It is all on disk.
@@ -312,7 +312,7 @@ async fn refuse(command: Command, messages: &mpsc::Sender<Message>) -> bool {
     messages.send(Message::Report(report)).await.is_ok()
 }
 
-/// Refuses what the engine asks while no process is up, for `time`.
+/// Refuses what the engine asks while no process is up, for `time`, or until somebody wants another try.
 pub(crate) async fn refuse_for(
     time: Duration,
     commands: &mut UnboundedReceiver<Command>,
@@ -322,7 +322,7 @@ pub(crate) async fn refuse_for(
 ) {
     let refusing = async {
         while let Some(command) = commands.recv().await {
-            if !refuse(command, messages).await {
+            if matches!(command, Command::Restart { .. }) || !refuse(command, messages).await {
                 return;
             }
         }

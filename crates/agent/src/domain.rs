@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use types::{
-    AgentId, ApprovalKind, ApprovalPolicy, AskId, Decision, FileChange, InputPart, ItemBody, ItemStatus, Question,
-    Role, Sandbox, ThreadId, TurnError, TurnId, Usage,
+    AgentId, ApprovalKind, ApprovalPolicy, AskId, Decision, FileChange, InputPart, ItemBody, ItemId, ItemStatus,
+    Question, Role, Sandbox, ThreadId, TurnError, TurnId, Usage,
     agent::{AgentInfo, Backend, Model},
 };
+
+use crate::record::Record;
 
 /// The engine's side of an agent. Implemented by [`crate::Agent`] and by the doubles of the engine's tests.
 ///
@@ -26,8 +28,9 @@ pub trait Port: Send + Sync + 'static {
     fn ack(&self, agent: &AgentId, seq: u64);
     /// Ends this process at once and starts another one, because of what is said in `why`.
     fn replace(&self, agent: &AgentId, why: &str);
-    /// Ends Codex and starts another one: with `drain` once no turn runs, without at once.
-    fn restart(&self, drain: bool);
+    /// Ends this process and starts another one, because of what is said in `why`: with `drain` once no turn runs, without at once. Nobody
+    /// failed then. Without an agent none is up: whoever waits until Codex is tried again tries it now.
+    fn restart(&self, agent: Option<&AgentId>, drain: bool, why: &str);
     /// What is known of the agent now.
     fn info(&self) -> AgentInfo;
 }
@@ -69,6 +72,8 @@ pub enum Ask {
         codex_turn: String,
         /// What is added, in its order.
         input: Vec<InputPart>,
+        /// Our id of what is added; Codex keeps it with the message.
+        item: ItemId,
     },
     /// A new thread that remembers what this one does, which stays as it is; only where [`Capabilities::fork`]. Answered by
     /// [`Answer::Thread`].
@@ -94,6 +99,24 @@ pub enum Ask {
     DeleteThread {
         /// Which one.
         thread: ThreadId,
+    },
+    /// What Codex's own record says of a turn whose process is gone; only where [`Capabilities::record`], and of a thread that was
+    /// resumed: before, the record may lag behind. Answered by [`Answer::Record`].
+    Record {
+        /// The thread.
+        thread: ThreadId,
+        /// Our id of the turn, which its prompt was given. None of a turn that has no prompt; that one is found by Codex's id.
+        prompt: Option<TurnId>,
+        /// Codex's id of it, when Codex told it.
+        codex_turn: Option<String>,
+    },
+    /// Takes a turn, and all that came after it, out of the thread, as if it had never been asked for. Files stay as they are. Only where
+    /// [`Capabilities::record`]. Answered by [`Answer::Done`].
+    Revert {
+        /// The thread.
+        thread: ThreadId,
+        /// Codex's id of the turn.
+        codex_turn: String,
     },
     /// Which models there are. Answered by [`Answer::Models`].
     Models,
@@ -138,6 +161,10 @@ pub enum AskKind {
     Compact,
     /// [`Ask::DeleteThread`].
     DeleteThread,
+    /// [`Ask::Record`]. Whoever takes the turn over asks anew.
+    Record,
+    /// [`Ask::Revert`].
+    Revert,
 }
 
 /// What applies to a thread. Sent when it starts and every time that it is resumed.
@@ -191,6 +218,8 @@ pub enum Answer {
         /// Codex's id of the turn.
         codex_turn: String,
     },
+    /// What the record says.
+    Record(Record),
     /// The models.
     Models(Vec<Model>),
     /// The rate limits, as Codex tells them.
@@ -480,4 +509,6 @@ pub struct Capabilities {
     pub leaves_commands: bool,
     /// It knows [`Decision::AcceptForSession`].
     pub approvals_for_session: bool,
+    /// Its own record tells what became of a turn ([`Ask::Record`], [`Ask::Revert`]).
+    pub record: bool,
 }

@@ -44,8 +44,12 @@
 mod adapter;
 mod app_server;
 mod body;
+mod breaker;
 mod connection;
 mod domain;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+mod handle;
 mod handshake;
 #[cfg(unix)]
 pub mod host;
@@ -56,6 +60,7 @@ mod process;
 #[cfg(unix)]
 mod processes;
 mod question;
+mod record;
 mod rpc;
 mod supervisor;
 mod transport;
@@ -67,7 +72,8 @@ pub use domain::{
     Answer, Applied, ApprovalRequest, Ask, AskError, AskKind, Capabilities, DeltaKind, Message, Outcome, PendingAsk,
     Port, Reply, Report, RequestId, Route, ThreadSpec, TurnSpec, What,
 };
-pub use hosts::HostOptions;
-pub use supervisor::{Agent, Options};
+pub use handle::{Agent, Options};
+pub use hosts::{HostOptions, alive as hosts_alive, end_all as end_hosts};
+pub use record::{Record, RecordedItem, RecordedTurn};
 pub use upkeep::Upkeep;
 pub use version::{TESTED, Version};

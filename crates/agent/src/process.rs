@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
-use types::AgentId;
+use types::{AgentId, is_for_codexd_alone};
 
 use crate::{
     locate::Located,
@@ -38,21 +38,8 @@ mod os;
 /// The environment variable by which a process that Codex left behind is recognised. Its value is the agent's id.
 pub(crate) const MARKER: &str = "CODEXD_AGENT";
 
-/// What must not reach Codex: a thread id that it inherits makes it go on with another conversation. What a service manager told
-/// us is about us: a program of Codex's that took it for its own would speak in our name, or take over our listeners. Our own
-/// variables (`CODEXD_*`) may hold a token; they go by their beginning.
-const NOT_INHERITED: [&str; 10] = [
-    "CODEX_THREAD_ID",
-    "CODEX_SESSION_ID",
-    "NOTIFY_SOCKET",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_PIDFDID",
-    "LISTEN_FDNAMES",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-    "CREDENTIALS_DIRECTORY",
-];
+/// What else must not reach Codex: a thread id that it inherits makes it go on with another conversation.
+const NOT_INHERITED: [&str; 2] = ["CODEX_THREAD_ID", "CODEX_SESSION_ID"];
 
 /// How long after the end of the process its last lines of stderr may take.
 const STDERR_GRACE: Duration = Duration::from_millis(300);
@@ -140,13 +127,13 @@ fn command(program: &Located, cwd: &Path) -> Command {
     command
 }
 
-/// Takes out of a child's environment what is ours.
+/// Takes out of a child's environment what is not for it.
 pub(crate) fn keep_ours(command: &mut Command) {
     for name in NOT_INHERITED {
         command.env_remove(name);
     }
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CODEXD_") {
+        if is_for_codexd_alone(&name.to_string_lossy()) {
             command.env_remove(name);
         }
     }

@@ -26,7 +26,16 @@ struct Pending<K> {
     line: Option<Vec<u8>>,
     deadline: Option<Instant>,
     tries: u32,
+    /// Which line of its request it is, from zero.
+    part: u32,
     state: State,
+}
+
+impl<K> Pending<K> {
+    /// How many lines the request may have had before this one: each that goes out has a tag of its own, or a host would drop it.
+    const fn number(&self) -> u32 {
+        self.part * (OVERLOAD_TRIES + 1) + self.tries
+    }
 }
 
 #[derive(PartialEq)]
@@ -61,14 +70,27 @@ impl<K> Rpc<K> {
 
     /// A new request; it goes out as soon as there is room.
     pub(crate) fn call(&mut self, id: AskId, kind: K, line: Vec<u8>, deadline: Option<Instant>, out: &mut Vec<Line>) {
-        self.pending.insert(id, Pending { kind, line: Some(line), deadline, tries: 0, state: State::Waiting });
+        self.call_part(id, 0, kind, line, deadline, out);
+    }
+
+    /// A further line of a request whose lines before are answered.
+    pub(crate) fn call_part(
+        &mut self,
+        id: AskId,
+        part: u32,
+        kind: K,
+        line: Vec<u8>,
+        deadline: Option<Instant>,
+        out: &mut Vec<Line>,
+    ) {
+        self.pending.insert(id, Pending { kind, line: Some(line), deadline, tries: 0, part, state: State::Waiting });
         self.waiting.push_back(id);
         self.fill(out);
     }
 
     /// A request that Codex was given before this was there.
     pub(crate) fn restore(&mut self, id: AskId, kind: K, deadline: Option<Instant>) {
-        self.pending.insert(id, Pending { kind, line: None, deadline, tries: 0, state: State::Sent });
+        self.pending.insert(id, Pending { kind, line: None, deadline, tries: 0, part: 0, state: State::Sent });
         self.in_flight += 1;
     }
 
@@ -158,7 +180,7 @@ impl<K> Rpc<K> {
     /// The process is gone, and was never given the lines of these tags: their requests were not heard.
     pub(crate) fn never_given(&mut self, tags: &HashSet<String>) {
         for (id, pending) in &mut self.pending {
-            if pending.state == State::Sent && tags.contains(&Line::tag_of_ask(*id, pending.tries)) {
+            if pending.state == State::Sent && tags.contains(&Line::tag_of_ask(*id, pending.number())) {
                 pending.state = State::Waiting;
             }
         }
@@ -187,7 +209,7 @@ impl<K> Rpc<K> {
                 pending.state = State::Sent;
                 self.in_flight += 1;
                 if let Some(line) = &pending.line {
-                    out.push(Line::of_ask(id, pending.tries, line.clone()));
+                    out.push(Line::of_ask(id, pending.number(), line.clone()));
                 }
             }
         }
@@ -251,6 +273,24 @@ mod tests {
     fn each_sending_of_a_request_has_a_tag_of_its_own() {
         let tag = |id, tries| Line::of_ask(AskId(id), tries, Vec::new()).tag;
         assert_eq!([tag(7, 0), tag(7, 1), tag(0, 0), tag(-3, 0)], ["7", "7/1", "", ""]);
+    }
+
+    #[test]
+    fn each_line_of_a_request_has_a_tag_of_its_own() {
+        let (mut rpc, mut out) = (Rpc::new(), Vec::new());
+        let now = Instant::now();
+        call(&mut rpc, 7, None, &mut out);
+        while rpc.overloaded(AskId(7), now, &mut out) {
+            rpc.tick(rpc.wake().unwrap(), &mut out);
+        }
+        rpc.answered(AskId(7), &mut out);
+        rpc.call_part(AskId(7), 1, (), Vec::new(), None, &mut out);
+        let tags: std::collections::HashSet<&str> = out.iter().map(|line| line.tag.as_str()).collect();
+        assert_eq!(tags.len(), out.len(), "{tags:?}");
+        assert_eq!(out.last().unwrap().tag, "7/9");
+        let never = HashSet::from(["7/9".to_owned()]);
+        rpc.never_given(&never);
+        assert!(rpc.drain().iter().all(|ended| !ended.heard));
     }
 
     #[test]

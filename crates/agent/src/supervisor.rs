@@ -3,9 +3,8 @@
 //! # Theory of operation
 //!
 //! One task: find out what the program speaks, run the conversation until it ends, tell the engine, wait a little longer each
-//! time, and begin again. After [`GIVE_UP`] failures in a row, or one time-out, waiting makes no sense and the agent is
-//! *unavailable*: the engine refuses turns with the reason, while the task goes on trying every [`LONG_WAIT`], so that
-//! installing Codex, or repairing it, is enough.
+//! time, and begin again. After some failures in a row, or one time-out, waiting makes no sense and the agent is
+//! *unavailable*: the engine refuses turns with the reason, while the task goes on trying now and then ([`Breaker`]).
 //!
 //! Which interface: `--version` first, for the messages; then an `app-server` handshake, then an `mcp-server` one. What answers
 //! decides. Each has a deadline.
@@ -18,180 +17,37 @@
 //! Without, Codex sees its stdin close at a crash of codexd, and ends: 0.153 and later at once, with what they run; 0.98 only when its
 //! turn has ended. Nobody kills one that stays.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::time::{Duration, Instant};
 
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use types::{
-    AgentId, AskId, Timestamp,
-    agent::{AgentInfo, AgentStatus, Backend, Supported},
+    AgentId, Timestamp,
+    agent::{AgentInfo, AgentStatus, Backend},
 };
 
 use crate::{
     adapter::Adapter,
     app_server::AppServer,
     body::Body,
+    breaker::{Breaker, Failure},
     connection::{Busy, Command, Connection, End, Restore, last_acks, refuse_for},
-    domain::{Ask, Message, PendingAsk, Port, Reply, RequestId},
+    domain::Message,
+    handle::Options,
     handshake::{Met, ShakeError},
-    hosts::{self, Found, HostOptions},
-    locate::Located,
+    hosts::{self, Found},
     mcp_server::McpServer,
     process::ask_version,
     transport::Hosted,
-    upkeep::{Health, Upkeep},
-    version::{TESTED, Version},
+    upkeep::Health,
+    version::Version,
 };
-
-/// So many failures in a row, and waiting for the next try makes no sense: of a program that does not start, and of one that
-/// does and then dies, which somebody may be doing to it.
-const GIVE_UP: u32 = 3;
-const GIVE_UP_DYING: u32 = 8;
-const SHORT_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_SHORT_WAIT: Duration = Duration::from_secs(2);
-const LONG_WAIT: Duration = Duration::from_secs(30);
-
-/// A process that was up for so long did not fail to start.
-const STABLE: Duration = Duration::from_secs(30);
 
 /// How long Codex may take to end once its stdin is closed. 0.169.0 needs 0.2 s.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// How long the last acknowledgements may take to reach a host that is left.
 const LEAVE_GRACE: Duration = Duration::from_secs(2);
-
-/// Reports that the engine has not taken yet; beyond that Codex is not read any further.
-const MESSAGES: usize = 1024;
-
-/// What the supervisor needs to know.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// What to start.
-    pub program: Located,
-    /// An empty folder of ours to start it in.
-    pub work_dir: PathBuf,
-    /// How long `--version` may take.
-    pub version_limit: Duration,
-    /// How long a handshake may take.
-    pub handshake_limit: Duration,
-    /// Codex gets a host of its own. None: this process holds its pipes, and it ends with this process. Ignored on Windows, where there are
-    /// no hosts yet.
-    pub hosts: Option<HostOptions>,
-    /// What was asked of agents by codexds that are gone, and has no answer, as the store has it. Used for an agent that is still there.
-    pub pending: BTreeMap<AgentId, Vec<PendingAsk>>,
-    /// How a Codex at rest is looked after.
-    pub upkeep: Upkeep,
-}
-
-impl Options {
-    /// With deadlines that a slow machine keeps: a cold start takes 0.1 to 0.5 s on an idle one.
-    #[must_use]
-    pub fn new(program: Located, work_dir: PathBuf) -> Self {
-        Self {
-            program,
-            work_dir,
-            version_limit: Duration::from_secs(5),
-            handshake_limit: Duration::from_secs(15),
-            hosts: None,
-            pending: BTreeMap::new(),
-            upkeep: Upkeep::default(),
-        }
-    }
-}
-
-/// A handle on the agent.
-#[derive(Clone)]
-pub struct Agent {
-    commands: mpsc::UnboundedSender<Command>,
-    info: watch::Receiver<AgentInfo>,
-    stop: CancellationToken,
-    leave: CancellationToken,
-    tasks: TaskTracker,
-}
-
-impl Agent {
-    /// Starts the supervisor. It has no process yet when this returns.
-    #[must_use]
-    pub fn start(mut options: Options) -> (Self, mpsc::Receiver<Message>) {
-        if cfg!(windows) {
-            options.hosts = None;
-        }
-        let (commands, inbox) = mpsc::unbounded_channel();
-        let (messages, outbox) = mpsc::channel(MESSAGES);
-        let supported = Supported { from: TESTED.0.to_string(), to: TESTED.1.to_string(), tested: None };
-        let (tell, info) = watch::channel(AgentInfo {
-            status: AgentStatus::Starting,
-            backend: None,
-            version: None,
-            supported,
-            program: Some(options.program.program.display().to_string()),
-            pid: None,
-            started_at: None,
-            restarts: 0,
-            last_error: None,
-        });
-        let stop = CancellationToken::new();
-        // Nobody can leave what has no host.
-        let leave = if options.hosts.is_some() { CancellationToken::new() } else { stop.clone() };
-        let tasks = TaskTracker::new();
-        let (stopped, left) = (stop.clone(), leave.clone());
-        let supervisor = Supervisor { options, commands: inbox, messages, info: tell, stop: stopped, leave: left };
-        tasks.spawn(supervisor.run());
-        tasks.close();
-        (Self { commands, info, stop, leave, tasks }, outbox)
-    }
-
-    /// Lets Codex and its host go on without this process, for the next one to attach to. What was asked, answered or acknowledged before is
-    /// handed over first; nothing is reported any more, and no [`Message::Down`] comes: the messages just end. Where Codex has no host this is
-    /// [`Agent::stop`].
-    pub async fn leave(&self) {
-        self.leave.cancel();
-        self.tasks.wait().await;
-    }
-
-    /// Closes Codex's stdin, gives it a moment, and ends its whole group. Returns when that is done; a process that was just being
-    /// started is killed in the background.
-    pub async fn stop(&self) {
-        self.stop.cancel();
-        self.tasks.wait().await;
-    }
-
-    /// Waits until what is known of the agent satisfies the condition, or the agent is stopped.
-    pub async fn wait_for(&self, condition: impl FnMut(&AgentInfo) -> bool) -> AgentInfo {
-        let mut info = self.info.clone();
-        let found = info.wait_for(condition).await.map(|info| info.clone());
-        found.unwrap_or_else(|_| self.info.borrow().clone())
-    }
-}
-
-impl Port for Agent {
-    fn ask(&self, agent: &AgentId, id: AskId, ask: Ask) {
-        let _ = self.commands.send(Command::Ask { agent: agent.clone(), id, ask: Box::new(ask) });
-    }
-
-    fn reply(&self, agent: &AgentId, request: RequestId, reply: Reply) {
-        let _ = self.commands.send(Command::Reply { agent: agent.clone(), request, reply });
-    }
-
-    fn ack(&self, agent: &AgentId, seq: u64) {
-        let _ = self.commands.send(Command::Ack { agent: agent.clone(), seq });
-    }
-
-    fn replace(&self, agent: &AgentId, why: &str) {
-        let _ = self.commands.send(Command::Replace { agent: agent.clone(), why: why.to_owned() });
-    }
-
-    fn restart(&self, drain: bool) {
-        let _ = self.commands.send(Command::Restart { drain });
-    }
-
-    fn info(&self) -> AgentInfo {
-        self.info.borrow().clone()
-    }
-}
 
 /// A process that has shaken hands.
 struct Ready {
@@ -222,25 +78,20 @@ struct Ended {
     owing: Option<Hosted>,
 }
 
-/// Why no process is ready.
-struct Failure {
-    text: String,
-    /// Trying again at once makes no sense.
-    hopeless: bool,
-}
-
-struct Supervisor {
-    options: Options,
-    commands: mpsc::UnboundedReceiver<Command>,
-    messages: mpsc::Sender<Message>,
-    info: watch::Sender<AgentInfo>,
-    stop: CancellationToken,
-    leave: CancellationToken,
+/// See the module.
+pub(crate) struct Supervisor {
+    pub(crate) options: Options,
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    pub(crate) messages: mpsc::Sender<Message>,
+    pub(crate) info: watch::Sender<AgentInfo>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) leave: CancellationToken,
 }
 
 impl Supervisor {
-    async fn run(mut self) {
-        let mut failures = 0_u32;
+    /// Until it is told to stop or to leave, or nobody listens any more.
+    pub(crate) async fn run(mut self) {
+        let mut breaker = Breaker::default();
         let mut first = true;
         while !self.stop.is_cancelled() && !self.leave.is_cancelled() && !self.messages.is_closed() {
             let (stop, leave) = (self.stop.clone(), self.leave.clone());
@@ -249,31 +100,16 @@ impl Supervisor {
                 () = stop.cancelled() => return,
                 () = leave.cancelled() => return,
             };
-            let mut owing = None;
-            let (failure, up) = match started {
-                Err(failure) => (failure, None),
+            let (failure, up, owing) = match started {
+                Err(failure) => (failure, None, None),
                 Ok(ready) => {
-                    let since = Instant::now();
-                    let id = ready.id.clone();
-                    let Some(Ended { text, failed, owing: left }) = self.converse(ready).await else { return };
-                    owing = left;
+                    let (since, id) = (Instant::now(), ready.id.clone());
+                    let Some(Ended { text, failed, owing }) = self.converse(ready).await else { return };
                     if !failed && !self.stop.is_cancelled() {
-                        tracing::info!("Codex is replaced: {text}");
-                        self.info.send_modify(|info| {
-                            info.status = AgentStatus::Restarting;
-                            info.pid = None;
-                        });
-                        let down = Message::Down { agent: Some(id), error: text, retrying: true };
-                        if self.messages.send(down).await.is_err() {
-                            return;
-                        }
-                        failures = 0;
-                        continue;
+                        breaker.close();
+                        if self.replaced(id, text).await { continue } else { return }
                     }
-                    if since.elapsed() >= STABLE {
-                        failures = 0;
-                    }
-                    (Failure { text, hopeless: false }, Some(id))
+                    (Failure { text, hopeless: false, ran: Some(since.elapsed()) }, Some(id), owing)
                 }
             };
             if self.stop.is_cancelled() {
@@ -284,25 +120,32 @@ impl Supervisor {
                 }
                 return;
             }
-            failures += 1;
-            let patience = if up.is_some() { GIVE_UP_DYING } else { GIVE_UP };
-            let retrying = failures < patience && !failure.hopeless;
-            let short = (SHORT_WAIT * 4_u32.pow((failures - 1).min(4))).min(LONGEST_SHORT_WAIT);
-            let wait = if retrying { jittered(short) } else { LONG_WAIT };
-            tracing::warn!(error = failure.text, retrying, "Codex is not running");
+            let next = breaker.failed(&failure, Instant::now(), odd());
+            tracing::warn!(error = next.text, retrying = next.retrying, "Codex is not running");
             self.info.send_modify(|info| {
-                info.status = if retrying { AgentStatus::Restarting } else { AgentStatus::Unavailable };
+                info.status = if next.retrying { AgentStatus::Restarting } else { AgentStatus::Unavailable };
                 info.pid = None;
-                info.last_error = Some(failure.text.clone());
+                info.last_error = Some(next.text.clone());
+                info.next_try_at = (!next.retrying).then(|| after(next.wait));
                 info.restarts += u64::from(up.is_some());
             });
-            let down = Message::Down { agent: up.clone(), error: failure.text, retrying };
+            let down = Message::Down { agent: up.clone(), error: next.text, retrying: next.retrying };
             if self.messages.send(down).await.is_err() {
                 return;
             }
             self.settle(up.as_ref(), owing).await;
-            refuse_for(wait, &mut self.commands, &self.messages, &self.stop, &self.leave).await;
+            refuse_for(next.wait, &mut self.commands, &self.messages, &self.stop, &self.leave).await;
         }
+    }
+
+    /// Somebody wanted its end, or it was time for it. False when nobody listens any more.
+    async fn replaced(&self, gone: AgentId, why: String) -> bool {
+        tracing::info!("Codex is replaced: {why}");
+        self.info.send_modify(|info| {
+            info.status = AgentStatus::Restarting;
+            info.pid = None;
+        });
+        self.messages.send(Message::Down { agent: Some(gone), error: why, retrying: true }).await.is_ok()
     }
 
     /// Lets go of the host of a Codex that ended, once the engine has committed what it said.
@@ -355,6 +198,7 @@ impl Supervisor {
             info.supported.tested = met.version.map(Version::tested);
             info.pid = Some(pid);
             info.started_at = Some(started);
+            info.next_try_at = None;
         });
         let attached = restore.is_some();
         let up = Message::Up { agent: id.clone(), backend: met.backend, capabilities, attached };
@@ -393,7 +237,7 @@ impl Supervisor {
         // The clock may have been set back since.
         let age = Timestamp::now().as_millis().saturating_sub(started.as_millis());
         let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
-        let health = Health::new(options.upkeep.clone(), age, std::time::Instant::now());
+        let health = Health::new(options.upkeep.clone(), age, Instant::now());
         let busy = Busy::new(backend);
         Connection { agent, transport, adapter, commands, messages, stop, leave, restore, health, busy, pid }
     }
@@ -427,6 +271,7 @@ impl Supervisor {
                  another with --codex-cmd, or install one with `codexd codex install`"
             ),
             hopeless,
+            ran: None,
         })
     }
 
@@ -437,6 +282,7 @@ impl Supervisor {
         let mut body = spawned.map_err(|unborn| Failure {
             text: format!("it can't be started ({})", unborn.error),
             hopeless: unborn.missing,
+            ran: None,
         })?;
         match body.shake(backend, self.options.handshake_limit).await {
             Ok(met) => Ok(Ready { id, body, met, restore: None, started }),
@@ -445,14 +291,20 @@ impl Supervisor {
                 let hopeless = matches!(error, ShakeError::Deadline(_));
                 let end = body.finish(grace).await;
                 let text = if error == ShakeError::Ended { format!("{error} ({end})") } else { error.to_string() };
-                Err(Failure { text, hopeless })
+                Err(Failure { text, hopeless, ran: None })
             }
         }
     }
 }
 
-/// Up to a quarter longer, so that several daemons do not fall into step.
-fn jittered(wait: Duration) -> Duration {
+/// Something between 0 and 1.
+fn odd() -> f64 {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
-    wait + wait.mul_f64(f64::from(nanos % 1000) / 4000.0)
+    f64::from(nanos % 1000) / 1000.0
+}
+
+/// When so much time has passed.
+fn after(wait: Duration) -> Timestamp {
+    let millis = i64::try_from(wait.as_millis()).unwrap_or(0);
+    Timestamp::from_millis(Timestamp::now().as_millis().saturating_add(millis))
 }

@@ -68,15 +68,17 @@ pub(crate) struct Health {
     suspected: bool,
     /// Somebody wants it replaced once it is at rest.
     wanted: Option<String>,
+    /// Its memory was looked at since the last sign.
+    weighed: bool,
 }
 
-/// How long nothing was said before an old one is replaced.
+/// How long nothing was said before an old one, or a big one, is replaced.
 const SETTLED: Duration = Duration::from_secs(5);
 
 impl Health {
     /// Of one that is so old.
     pub(crate) fn new(upkeep: Upkeep, age: Duration, now: Instant) -> Self {
-        Self { upkeep, age, since: now, last: now, unanswered: 0, suspected: false, wanted: None }
+        Self { upkeep, age, since: now, last: now, unanswered: 0, suspected: false, wanted: None, weighed: false }
     }
 
     /// When it is old enough to be replaced.
@@ -89,6 +91,7 @@ impl Health {
         self.last = now;
         self.unanswered = 0;
         self.suspected = false;
+        self.weighed = false;
     }
 
     /// A request that it was given was not answered in its time.
@@ -121,10 +124,18 @@ impl Health {
         if self.wanted.is_some() {
             return Some(self.last);
         }
-        let wait = if self.unanswered > 0 { self.answer_limit() } else { self.upkeep.ask_after };
+        let ask = self.last + self.wait();
         // One that was there before may have much to say first.
         let old = self.old().map(|old| old.max(self.last + SETTLED));
-        Some(old.map_or(self.last + wait, |old| old.min(self.last + wait)))
+        // Not only when it is asked: one that is at work again and again is seldom silent for so long.
+        let weighs = self.upkeep.most_memory.is_some() && !self.weighed;
+        let weigh = weighs.then(|| ask.min(self.last + SETTLED));
+        [Some(ask), old, weigh].into_iter().flatten().min()
+    }
+
+    /// How long after the last sign, or question, it is asked.
+    fn wait(&self) -> Duration {
+        if self.unanswered > 0 { self.answer_limit() } else { self.upkeep.ask_after }
     }
 
     /// What is due. `memory` is asked only when it matters.
@@ -148,7 +159,8 @@ impl Health {
             let (has, most) = (has / 1024 / 1024, most / 1024 / 1024);
             return Due::Recycle(format!("it had {has} MiB of memory, which is more than {most}"));
         }
-        self.question(now)
+        self.weighed = true;
+        if now < self.last + self.wait() { Due::Nothing } else { self.question(now) }
     }
 
     /// One more, or one too many.
@@ -231,6 +243,19 @@ mod tests {
     }
 
     #[test]
+    fn its_memory_is_looked_at_as_soon_as_it_is_silent() {
+        let now = Instant::now();
+        let mut health = Health::new(upkeep(), Duration::ZERO, now);
+        assert_eq!(health.wake(true), Some(now + SETTLED));
+        assert_eq!(health.look(true, now + SETTLED, || Some(1 << 20)), Due::Nothing);
+        assert_eq!(health.wake(true), Some(now + MINUTE), "once, until it says something again");
+        health.sign(now + 2 * SETTLED);
+        assert!(matches!(health.look(true, now + 3 * SETTLED, || Some(3 << 20)), Due::Recycle(_)));
+        let unbounded = Upkeep { most_memory: None, recycle_after: None, ..upkeep() };
+        assert_eq!(Health::new(unbounded, Duration::ZERO, now).wake(true), Some(now + MINUTE));
+    }
+
+    #[test]
     fn an_old_one_and_a_big_one_are_replaced() {
         let now = Instant::now();
         let mut health = Health::new(upkeep(), Duration::ZERO, now);
@@ -238,10 +263,12 @@ mod tests {
         assert!(
             matches!(health.look(true, now + 2 * MINUTE, || Some(3 << 20)), Due::Recycle(why) if why.contains("3 MiB"))
         );
+        let upkeep = Upkeep { most_memory: None, ..upkeep() };
+        let mut health = Health::new(upkeep.clone(), Duration::ZERO, now);
         health.sign(now + 59 * MINUTE);
-        assert_eq!(Health::new(upkeep(), 59 * MINUTE + MINUTE / 2, now).wake(true), Some(now + MINUTE / 2));
+        assert_eq!(Health::new(upkeep.clone(), 59 * MINUTE + MINUTE / 2, now).wake(true), Some(now + MINUTE / 2));
         assert_eq!(
-            Health::new(upkeep(), 600 * MINUTE, now).wake(true),
+            Health::new(upkeep, 600 * MINUTE, now).wake(true),
             Some(now + SETTLED),
             "what it still has to say comes first"
         );

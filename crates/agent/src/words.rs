@@ -87,7 +87,7 @@ impl Log {
 }
 
 /// Without terminal colours and other control characters.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(char) = chars.next() {

@@ -39,12 +39,14 @@ pub use client::{Client, SHORT_LIMIT};
 pub use connection::CONNECT_LIMIT;
 pub use download::Download;
 pub use error::Error;
+#[cfg(feature = "fuzzing")]
+pub use events::fuzzing;
 pub use events::{BIGGEST_FRAME, Event, EventQuery, Events, SILENCE, Text, TextKind, Told};
 /// For [`Client::request`].
 pub use hyper::{Method, StatusCode};
 pub use listener::process_start;
 pub use v1::{
     ApprovalQuery, Approvals, Archived, Changes, Created, Forked, Found, Hit, Imported, NewSession, NewToken, NewTurn,
-    OfFile, OnBusy, OnHeld, PageQuery, SessionPage, SessionQuery, Submitted, TokenMade, Tokens, TranscriptFormat,
-    TurnPage, Verdict,
+    OfFile, OnBusy, OnHeld, PageQuery, SessionPage, SessionQuery, Stopping, Submitted, TokenMade, Tokens,
+    TranscriptFormat, TurnPage, Verdict,
 };

@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::{
     commands::{
         self,
+        agent::AgentArgs,
         approvals::ApprovalsArgs,
         backup::{BackupArgs, RestoreArgs},
         check::CheckArgs,
@@ -36,6 +37,7 @@ use crate::{
         sessions::SessionsArgs,
         start::StartArgs,
         steer::SteerArgs,
+        stop::StopArgs,
         token::TokenCommand,
         turn::TurnCommand,
         watch::WatchArgs,
@@ -94,6 +96,12 @@ enum Command {
     /// be written
     #[command(after_help = exit::HELP)]
     Status,
+    /// Shows the Codex that codexd keeps, or starts it anew
+    #[command(after_help = exit::HELP)]
+    Agent(AgentArgs),
+    /// Stops the daemon, and waits until it is gone; turns that run go on for the next one
+    #[command(after_help = exit::HELP)]
+    Stop(StopArgs),
     /// Makes, lists and ends the tokens that let programs in by TCP
     #[command(subcommand, after_help = exit::HELP)]
     Token(TokenCommand),
@@ -238,6 +246,8 @@ async fn command(args: &[OsString]) -> anyhow::Result<ExitCode> {
         Command::Steer(args) => commands::steer::run(args, &globals).await?,
         Command::Fork(args) => commands::fork::run(args, &globals).await?,
         Command::Status => commands::status::run(&globals).await?,
+        Command::Agent(args) => commands::agent::run(args, &globals).await?,
+        Command::Stop(args) => commands::stop::run(args, &globals).await?,
         Command::Token(command) => commands::token::run(command, &globals).await?,
         Command::Codex(command) => commands::codex::run(command, &globals).await?,
         Command::Import(args) => commands::import::run(args, &globals).await?,

@@ -11,8 +11,9 @@
 //!
 //! A service manager may have opened the listeners, and is told when it listens and when it stops (`systemd.rs`).
 //!
-//! Stopping: no new connections; Codex is ended, so that running turns end and whoever waits for one is answered; every session
-//! writes down how it ended; the store is closed. A second signal ends the process at once, and so does [`STOP_LIMIT`].
+//! Stopping, by a signal or because somebody asked by the API (`codexd stop`): no new connections; a Codex that runs a turn is left to its
+//! host, any other is ended, and with `--stop-agents` or `--agents` that one as well; every session writes down how it ended; the store is
+//! closed. A second signal ends the process at once, and so does [`STOP_LIMIT`].
 
 use std::{
     net::SocketAddr,
@@ -47,7 +48,7 @@ mod os;
 mod os;
 
 /// How long stopping may take before it ends whatever happens.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long the last answers may take to be read.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
@@ -115,6 +116,8 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     let mut options = agent::Options::new(codex, work_dir);
     options.hosts = Some(hosts);
     options.pending = engine::pending(&store).await?;
+    options.upkeep.recycle_after = args.agent_recycle.0.map(|after| after.min(LONGEST));
+    options.upkeep.most_memory = args.agent_max_rss.0.map(|most| most as u64);
     let (agent, messages) = agent::Agent::start(options);
     for token in &settings.tokens {
         settings.policy.grants.add_at_start(token);
@@ -190,8 +193,10 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     );
     os::tell_ready(listens).await;
     os::keep_watchdog();
+    let mut stop_agents = args.stop_agents;
     tokio::select! {
         () = signalled => {}
+        asked = api.asked_to_stop() => stop_agents |= asked.agents,
         () = gone(&file, || if let Some(socket) = &socket { keep_socket(socket, &api, &stop, &servers) }) => tracing::warn!("the store's folder is gone; stopping"),
     }
     tracing::info!("stopping; a second signal stops at once");
@@ -199,8 +204,8 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         stop.cancel();
         os::tell_stopping().await;
         // What a full disk did not take is with Codex's host, for a codexd that has room.
-        let done = !engine.works().await && engine.writable().await.is_ok();
-        if args.stop_agents || done {
+        let done = engine.running().await == 0 && engine.writable().await.is_ok();
+        if stop_agents || done {
             agent.stop().await;
         } else {
             tracing::info!("turns are not done; Codex goes on with them, and the next codexd with Codex");

@@ -19,6 +19,8 @@ pub(crate) const fn word(ask: &Ask) -> &'static str {
         Ask::CleanTerminals { .. } => "clean",
         Ask::Compact { .. } => "compact",
         Ask::DeleteThread { .. } => "delete",
+        Ask::Record { .. } => "record",
+        Ask::Revert { .. } => "revert",
         Ask::Models => "models",
         Ask::Limits => "limits",
     }
@@ -37,6 +39,8 @@ pub(crate) fn kind(word: &str) -> Option<AskKind> {
         "clean" => AskKind::CleanTerminals,
         "compact" => AskKind::Compact,
         "delete" => AskKind::DeleteThread,
+        "record" => AskKind::Record,
+        "revert" => AskKind::Revert,
         _ => return None,
     })
 }
@@ -50,6 +54,8 @@ pub(crate) fn thread(ask: &Ask) -> Option<&ThreadId> {
         | Ask::Steer { thread, .. }
         | Ask::Fork { thread, .. }
         | Ask::CleanTerminals { thread }
+        | Ask::Record { thread, .. }
+        | Ask::Revert { thread, .. }
         | Ask::Compact { thread }
         | Ask::DeleteThread { thread } => Some(thread),
         Ask::StartTurn(turn) => turn.thread.as_ref(),

@@ -7,13 +7,13 @@ use audit::Audit;
 use serde_json::Value;
 use store::{Found, SessionCursor, SessionFilter, Store, StoreError, TurnCursor};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 use types::{
     Code, EventId, Resumed, Session, SessionId, Turn, TurnId,
-    agent::{AgentInfo, Model},
+    agent::{Model, Restart},
 };
 
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
     mail::{Ended, Mail},
     prompt::LABELS,
     recovery,
+    restart::Restarts,
     state::{Bounds, Finished},
     stats::{Counts, Stats},
     work::Submitted,
@@ -70,6 +71,7 @@ pub struct Engine {
     tasks: TaskTracker,
     stats: Arc<Stats>,
     feed: Feed,
+    pub(crate) restart: watch::Receiver<Option<Restart>>,
 }
 
 impl Engine {
@@ -101,6 +103,8 @@ impl Engine {
             on_expiry: options.on_expiry,
             stop_grace: options.stop_grace,
         };
+        let restarts = Restarts::new(bounds.turn);
+        let restart = restarts.watch();
         let hub = Hub {
             store: store.clone(),
             port: port.clone(),
@@ -112,22 +116,17 @@ impl Engine {
             tasks: tasks.clone(),
             stats: stats.clone(),
             feed: feed.clone(),
+            restarts,
             known: Known::default(),
         };
         tasks.spawn(hub.run());
-        Ok(Self { calls, store, port, policy, claims: Claims::default(), tasks, stats, feed })
+        Ok(Self { calls, store, port, policy, claims: Claims::default(), tasks, stats, feed, restart })
     }
 
     /// Waits until every session has written down how it ended. Call it when the agent has been stopped.
     pub async fn finished(&self) {
         self.tasks.close();
         self.tasks.wait().await;
-    }
-
-    /// What is known of the agent.
-    #[must_use]
-    pub fn agent(&self) -> AgentInfo {
-        self.port.info()
     }
 
     /// The operator's settings.
@@ -284,10 +283,13 @@ impl Engine {
         self.feed.reader_of_events(after.min(self.store.last_event()))
     }
 
-    /// Whether Codex runs a turn now.
-    pub async fn works(&self) -> bool {
+    /// How many turns Codex runs now.
+    pub async fn running(&self) -> usize {
         let (reply, answer) = oneshot::channel();
-        self.calls.send(Call::Works(reply)).await.is_ok() && answer.await.unwrap_or(false)
+        if self.calls.send(Call::Running(reply)).await.is_err() {
+            return 0;
+        }
+        answer.await.unwrap_or(0)
     }
 
     /// The number of the last event.

@@ -5,30 +5,33 @@
 //! answer can come. It never waits for the disk on behalf of a session, nor for a session: what one has no room for waits here, and
 //! Codex is not listened to meanwhile, but calls still find their sessions.
 
+mod hearing;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use agent::{Answer, Ask, AskError, Message, Port, Reply, Report, Route, What};
+use agent::{Answer, Ask, AskError, Message, Port};
 use audit::Audit;
-use store::{Batch, NewEvent, NewSession, Store, StoreError, Write};
+use store::{NewSession, Store, StoreError};
 use tokio::{
     sync::{
         mpsc::{self, error::TrySendError},
         oneshot, watch,
     },
-    time::sleep,
+    time::{sleep, sleep_until},
 };
 use tokio_util::task::TaskTracker;
-use types::{AgentId, AskId, Code, Decision, EventName, SessionId, ThreadId, Timestamp, agent::Backend};
+use types::{AgentId, AskId, Code, SessionId, ThreadId, Timestamp};
 
 use crate::{
-    Policy, Refusal, asks, audited,
+    Policy, Refusal, asks,
     feed::Feed,
     mail::{Birth, Internal, Loaded, Mail},
     recovery,
+    restart::{Restarts, Wish},
     session::Task,
     state::{Bounds, Input, Up},
     stats::Stats,
@@ -56,8 +59,14 @@ pub(crate) enum Call {
     },
     /// Sessions were changed on disk, beside their tasks.
     Reload,
-    /// Whether Codex runs a turn.
-    Works(oneshot::Sender<bool>),
+    /// How many turns Codex runs.
+    Running(oneshot::Sender<usize>),
+    /// Codex is to be started anew. Answered when that is under way.
+    Restart {
+        by: String,
+        drain: bool,
+        reply: oneshot::Sender<()>,
+    },
     /// A question to Codex that is about no session, and of which nothing is kept.
     Query {
         ask: Ask,
@@ -83,6 +92,7 @@ pub(crate) struct Hub {
     pub(crate) stats: Arc<Stats>,
     pub(crate) feed: Feed,
     pub(crate) audit: Audit,
+    pub(crate) restarts: Restarts,
     pub(crate) known: Known,
 }
 
@@ -120,6 +130,7 @@ impl Hub {
             let late = self.known.late.front().and_then(|(session, _)| self.known.slots.get(session));
             let late = late.map(|slot| slot.reports.clone());
             let listens = self.known.late.is_empty();
+            let overdue = self.restarts.until();
             tokio::select! {
                 // What sessions tell comes first: it is what the others are about.
                 biased;
@@ -134,6 +145,10 @@ impl Hub {
                     Some(message) => self.message(message, &tell).await,
                     None => break,
                 },
+                () = sleep_until(overdue.unwrap_or_else(Instant::now).into()), if overdue.is_some() => {
+                    let why = self.restarts.overdue();
+                    self.port.restart(self.known.agent.as_ref().map(|up| &up.id), false, &why);
+                }
                 () = sleep(LOOK_EVERY), if !listens && self.messages.is_closed() && self.messages.is_empty() => break,
                 Some(call) = self.calls.recv() => self.call(call, &tell).await,
             }
@@ -155,7 +170,11 @@ impl Hub {
                 self.wake(id.clone(), Birth::New(session), tell);
                 self.call_on(&id, mail);
             }
-            Call::Works(reply) => drop(reply.send(!self.known.working.is_empty())),
+            Call::Running(reply) => drop(reply.send(self.known.working.len())),
+            Call::Restart { by, drain, reply } => {
+                self.restart(&by, drain);
+                let _ = reply.send(());
+            }
             Call::Reload => {
                 let awake: Vec<SessionId> = self.known.slots.keys().cloned().collect();
                 for session in awake {
@@ -178,6 +197,21 @@ impl Hub {
                 }
             },
         }
+    }
+
+    /// Somebody wants another Codex. Where none is up, nothing runs that could end first.
+    fn restart(&mut self, by: &str, drain: bool) {
+        let agent = self.known.agent.as_ref().map(|up| up.id.clone());
+        let drain = drain && agent.is_some();
+        let wish = self.restarts.want(by, drain, Instant::now(), Timestamp::now());
+        if wish == Wish::Known {
+            return;
+        }
+        tracing::info!(by, drain, "Codex is to be started anew");
+        if wish == Wish::Drain {
+            self.broadcast(|| Input::Drain);
+        }
+        self.port.restart(agent.as_ref(), drain, &format!("{by} asked for a restart"));
     }
 
     /// Wakes the sessions with work of before. Those whose turn runs in the process that outlived the last daemon hear of it from now on.
@@ -238,6 +272,9 @@ impl Hub {
         }
         let ((calls, inbox), (told, reports)) = (mpsc::channel(MAILBOX), mpsc::channel(MAILBOX));
         let mut first = Vec::new();
+        if self.restarts.drains() {
+            first.push(Input::Drain);
+        }
         if let Some(up) = &self.known.agent {
             first.push(Input::AgentUp(up.clone()));
         } else if let Some(error) = &self.known.hopeless {
@@ -337,141 +374,11 @@ impl Hub {
         }
     }
 
-    async fn message(&mut self, message: Message, tell: &mpsc::UnboundedSender<Internal>) {
-        let first = !std::mem::replace(&mut self.known.told, true);
-        match message {
-            Message::Up { agent, backend, capabilities, attached } => {
-                let again = std::mem::replace(&mut self.known.started, true);
-                let name = match (attached, again) {
-                    (true, _) => EventName::AgentAttached,
-                    (false, true) => EventName::AgentRestarted,
-                    (false, false) => EventName::AgentStarted,
-                };
-                self.agent_event(name, None).await;
-                let up = Up { id: agent, backend, capabilities, attached };
-                self.known.agent = Some(up.clone());
-                self.known.hopeless = None;
-                self.broadcast(|| Input::AgentUp(up.clone()));
-                if first {
-                    self.take_over(attached.then_some(&up), tell).await;
-                }
-            }
-            Message::Down { agent, error, retrying } => {
-                if agent.is_some() {
-                    self.agent_event(EventName::AgentExited, Some(&error)).await;
-                }
-                self.known.agent = None;
-                self.known.hopeless = (!retrying).then(|| error.clone());
-                self.known.working.clear();
-                self.known.forks.clear();
-                self.known.sessions.clear();
-                self.known.threads.clear();
-                if first {
-                    self.take_over(None, tell).await;
-                }
-                self.broadcast(|| Input::AgentDown { error: error.clone(), retrying });
-            }
-            Message::Report(report) => self.report(report),
-        }
-    }
-
-    fn report(&mut self, report: Report) {
-        if let What::Answer(id, answer) = &report.what
-            && let Some(reply) = self.known.queries.remove(id)
-        {
-            let _ = reply.send(answer.clone());
-            self.port.ack(&report.agent, report.seq);
-            return;
-        }
-        let session = match &report.route {
-            Route::Thread(thread) => self.known.sessions.get(thread).cloned(),
-            Route::Ask(id) => self.known.asks.get(id).cloned(),
-        };
-        let Some(session) = session else {
-            self.unclaimed(&report);
-            return;
-        };
-        let current = self.known.agent.as_ref().is_some_and(|up| up.id == report.agent);
-        match &report.what {
-            What::Answer(id, answer) => {
-                // A call of mcp-server reports under its ask until its turn ends; app-server reports under the thread.
-                let by_ask = self.known.agent.as_ref().is_some_and(|up| up.backend == Backend::McpServer);
-                let goes_on = by_ask && matches!(answer, Ok(Answer::Turn { .. }));
-                if !goes_on {
-                    self.known.asks.remove(id);
-                }
-                if answer.is_err() && self.known.working.get(&session) == Some(id) {
-                    self.known.working.remove(&session);
-                }
-                let fork = self.known.forks.remove(id);
-                if let (Ok(Answer::Thread { thread: Some(thread), .. }), true, false) = (answer, current, fork) {
-                    self.loaded(thread.clone(), session.clone());
-                }
-            }
-            What::Named { thread, .. } if current => self.loaded(thread.clone(), session.clone()),
-            What::TurnEnded { .. } => {
-                // The end of a turn that was given up is about another thread.
-                let its_own = match &report.route {
-                    Route::Thread(thread) => {
-                        self.known.threads.get(&session).is_none_or(|known| known.thread == *thread)
-                    }
-                    Route::Ask(id) => self.known.working.get(&session) == Some(id),
-                };
-                if its_own {
-                    self.known.working.remove(&session);
-                }
-                if let Route::Ask(id) = &report.route {
-                    self.known.asks.remove(id);
-                }
-            }
-            _ => {}
-        }
-        if self.known.slots.contains_key(&session) {
-            self.tell(&session, Mail::Input(Input::Report(report)));
-        } else {
-            self.unclaimed(&report);
-        }
-    }
-
-    /// Nobody is awake whom this is about. Codex waits for ever for the answer to a question, so it gets one.
-    fn unclaimed(&self, report: &Report) {
-        if let What::Approval(question) = &report.what {
-            tracing::warn!(kind = ?question.kind, "a question of Codex's that is about no running turn was declined");
-            let reply = Reply::Decide(Decision::Decline);
-            self.port.reply(&report.agent, question.request.clone(), reply);
-        }
-        self.port.ack(&report.agent, report.seq);
-    }
-
-    fn loaded(&mut self, thread: ThreadId, session: SessionId) {
-        let base = store::Base::default();
-        self.known.threads.insert(session.clone(), Loaded { thread: thread.clone(), base });
-        self.known.sessions.insert(thread, session);
-    }
-
     fn broadcast(&mut self, input: impl Fn() -> Input) {
         let awake: Vec<SessionId> = self.known.slots.keys().cloned().collect();
         for session in awake {
             self.tell(&session, Mail::Input(input()));
         }
-    }
-
-    async fn agent_event(&self, name: EventName, error: Option<&str>) {
-        let mut batch = Batch::default();
-        let detail = serde_json::json!({"agent": self.port.info(), "error": error});
-        batch.push(Write::AddEvent(Box::new(NewEvent {
-            name,
-            at: Timestamp::now(),
-            session: None,
-            turn: None,
-            item: None,
-            detail: Some(detail),
-        })));
-        audited::note(&self.audit, &batch);
-        if let Err(error) = self.store.commit(batch).await {
-            tracing::warn!(%error, %name, "an event of the agent can't be stored");
-        }
-        self.feed.happened();
     }
 }
 

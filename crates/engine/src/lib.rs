@@ -18,7 +18,7 @@
 //! ordered path.
 //!
 //! A crash at any point leaves the store as of the last batch. At the next start what was running goes on when its Codex is still there
-//! (`state::reviving`), else it is interrupted; what was waiting goes on or is held (module `recovery`).
+//! (`state::reviving`), else it is settled by Codex's own record (`state::settling`); what was waiting goes on or is held (module `recovery`).
 //!
 //! Architecture invariant: this crate speaks to Codex through [`agent::Port`] only, and to the disk through [`store::Store`].
 //! Architecture invariant: a prompt is given to Codex once. It goes out again only when Codex, or the lack of one, says that
@@ -41,6 +41,7 @@ mod prompt;
 mod recovery;
 mod refusal;
 mod replay;
+mod restart;
 mod session;
 mod side;
 mod state;
@@ -55,6 +56,8 @@ pub use change::SessionPatch;
 pub use feed::{Happened, Piece, Reader, Told};
 pub use grants::{Grants, Key};
 pub use idempotency::Idempotency;
+#[cfg(all(feature = "fuzzing", unix))]
+pub use policy::fuzzing;
 pub use policy::{HARMLESS_CONFIG, Overrides, Policy, Strictness, is_guarded};
 pub use prompt::Prompt;
 pub use recovery::pending;

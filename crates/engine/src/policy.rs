@@ -4,6 +4,8 @@
 //! say. What Codex says that it applied is compared with what was allowed ([`widened`]).
 
 mod config;
+#[cfg(all(feature = "fuzzing", unix))]
+pub mod fuzzing;
 
 use std::{
     fs,

@@ -1,7 +1,7 @@
 //! What the last daemon left: turns that waited, and what Codex was asked.
 //!
-//! A turn that ran is its session's to go on with, or to give up (`state/reviving.rs`): that is known once the first process of Codex is up,
-//! or can't be started. A turn that waited was never heard. It goes on, or is held until somebody asks for something in its session
+//! A turn that ran is its session's to go on with (`state/reviving.rs`), or to settle by Codex's own record (`state/settling.rs`): that is known
+//! once the first process of Codex is up, or can't be started. A turn that waited was never heard. It goes on, or is held until somebody asks for something in its session
 //! again, as the operator says.
 
 use std::collections::BTreeMap;

@@ -45,8 +45,8 @@ use crate::{
 /// next start.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// How long what Codex reports may wait for more of its kind. A crash in that time finds Codex gone as well, and the prompt's
-/// `delivery` is told as `unknown` instead of `yes`.
+/// How long what Codex reports may wait for more of its kind. A crash in that time is made good by Codex's host, or,
+/// when that is gone as well, by Codex's own record.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// The most mail that is handled as one batch.
@@ -305,7 +305,7 @@ impl Living {
             self.kept.push(Mail::Reload);
             return;
         }
-        let (up, loaded) = (self.state.agent(), self.state.loaded());
+        let (known, loaded) = (self.known(), self.state.loaded());
         match self.task.load(&self.id, loaded.as_ref()).await {
             Ok(state) => self.state = state,
             Err(refusal) => {
@@ -313,9 +313,19 @@ impl Living {
                 return;
             }
         }
-        if let Some(up) = up {
-            let store = self.task.store.clone();
-            self.state.handle(Input::AgentUp(up), &now(&|| store.next_ask()), &mut self.gathered);
+        self.tell_again(known);
+    }
+
+    /// What it was told of Codex, for a state that takes its place.
+    fn known(&self) -> Vec<Input> {
+        let drain = self.state.is_draining().then_some(Input::Drain);
+        drain.into_iter().chain(self.state.agent().map(Input::AgentUp)).collect()
+    }
+
+    fn tell_again(&mut self, known: Vec<Input>) {
+        let store = self.task.store.clone();
+        for input in known {
+            self.state.handle(input, &now(&|| store.next_ask()), &mut self.gathered);
         }
     }
 }

@@ -93,7 +93,7 @@ impl Port for Witness {
 
     fn replace(&self, _: &AgentId, _: &str) {}
 
-    fn restart(&self, _: bool) {}
+    fn restart(&self, _: Option<&AgentId>, _: bool, _: &str) {}
 
     fn info(&self) -> AgentInfo {
         AgentInfo {
@@ -106,6 +106,8 @@ impl Port for Witness {
             started_at: None,
             restarts: 0,
             last_error: None,
+            next_try_at: None,
+            restart: None,
         }
     }
 }

@@ -16,20 +16,9 @@ use tokio::{
     process::Command,
     time::timeout,
 };
+use types::is_for_codexd_alone;
 
 use crate::{Failed, Hook, Place, letter::Letter, os};
-
-/// What a service manager told us is about us. Our own variables (`CODEXD_*`) may hold a token; they go by their beginning.
-const NOT_INHERITED: [&str; 8] = [
-    "NOTIFY_SOCKET",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_PIDFDID",
-    "LISTEN_FDNAMES",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-    "CREDENTIALS_DIRECTORY",
-];
 
 /// How much is kept of what it writes, in bytes of each stream, and what of it is told.
 const TAIL: usize = 2048;
@@ -109,11 +98,8 @@ pub(crate) async fn run(
 fn command(program: &OsStr, args: &[OsString], letter: &Letter, attempt: u32, hook: &Hook, place: &Place) -> Command {
     let mut command = Command::new(program);
     command.args(args).current_dir(&place.cwd);
-    for name in NOT_INHERITED {
-        command.env_remove(name);
-    }
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CODEXD_") {
+        if is_for_codexd_alone(&name.to_string_lossy()) {
             command.env_remove(name);
         }
     }

@@ -67,6 +67,12 @@ impl Failure {
         Refusal::new(code, detail).into()
     }
 
+    /// The sentence.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn detail(&self) -> &str {
+        &self.refusal.detail
+    }
+
     /// A body that does not come. The closed set of codes has none for it, HTTP has a status.
     pub(crate) fn slow_body(detail: String) -> Self {
         Self { status: StatusCode::REQUEST_TIMEOUT, ..Self::new(Code::BadRequest, detail) }
@@ -216,6 +222,8 @@ impl Shape {
         match (code, status) {
             (Code::Unauthorized, _) => set(header::WWW_AUTHENTICATE, "Bearer"),
             (Code::TooManyRequests | Code::Overloaded, _) => set(header::RETRY_AFTER, "1"),
+            // By then Codex has been tried again.
+            (Code::AgentUnavailable, _) => set(header::RETRY_AFTER, "30"),
             // The rest of the body is not read, so nothing can follow it.
             (Code::BodyTooLarge, _) | (_, StatusCode::REQUEST_TIMEOUT) => set(header::CONNECTION, "close"),
             _ => {}

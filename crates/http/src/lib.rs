@@ -49,11 +49,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use audit::Audit;
 use axum::Router;
 use engine::Engine;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use checks::Peer;
 pub use openapi::text as openapi;
+#[cfg(feature = "fuzzing")]
+pub use routes::fuzzing;
 
 use crate::{
     checks::{Attempts, Hosts, Origins},
@@ -108,6 +110,13 @@ impl Default for Options {
     }
 }
 
+/// Somebody wants the daemon to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stop {
+    /// Running turns and Codex are to end as well.
+    pub agents: bool,
+}
+
 /// The API over an engine; cheap to clone.
 #[derive(Clone)]
 pub struct Api {
@@ -122,6 +131,7 @@ struct Inner {
     attempts: Attempts,
     refusals: Arc<Semaphore>,
     metrics: Metrics,
+    stop: watch::Sender<Option<Stop>>,
     /// Without the API that they are routes of, which holds them.
     routes: Router<Api>,
 }
@@ -135,7 +145,8 @@ impl Api {
         let refusals = Arc::new(Semaphore::new(serve::REFUSALS));
         let (attempts, metrics) = (Attempts::default(), Metrics::new(engine.clone()));
         let routes = openapi::routes();
-        Self { inner: Arc::new(Inner { engine, options, hosts, origins, attempts, refusals, metrics, routes }) }
+        let stop = watch::Sender::new(None);
+        Self { inner: Arc::new(Inner { engine, options, hosts, origins, attempts, refusals, metrics, stop, routes }) }
     }
 
     /// All routes with all checks. A request is taken for one that came by TCP unless it has a [`Peer`] as an extension.
@@ -153,6 +164,19 @@ impl Api {
     #[cfg(unix)]
     pub async fn serve_unix(&self, listener: tokio::net::UnixListener, stop: CancellationToken) {
         serve::serve(self, listener, stop).await;
+    }
+
+    /// Completes when somebody who may has asked for the daemon's end, and says how it is to end. Whoever serves decides what follows.
+    pub async fn asked_to_stop(&self) -> Stop {
+        let mut stop = self.inner.stop.subscribe();
+        match stop.wait_for(Option::is_some).await.map(|stop| *stop) {
+            Ok(Some(stop)) => stop,
+            _ => std::future::pending().await,
+        }
+    }
+
+    fn ask_to_stop(&self, stop: Stop) {
+        self.inner.stop.send_replace(Some(stop));
     }
 
     fn engine(&self) -> &Engine {

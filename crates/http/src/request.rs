@@ -123,7 +123,7 @@ async fn collect(body: Body, api: &Api) -> Result<Bytes, Failure> {
     }
 }
 
-fn parse<T: Input>(bytes: &[u8]) -> Result<T, Failure> {
+pub(crate) fn parse<T: Input>(bytes: &[u8]) -> Result<T, Failure> {
     let bytes = if bytes.is_empty() && T::MAY_BE_EMPTY { b"{}" } else { bytes };
     if bytes.is_empty() {
         return Err(bad("the body is empty; it must be a JSON object"));

@@ -4,6 +4,8 @@
 
 mod approvals;
 pub(crate) mod events;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod import;
 mod legacy_sessions;
@@ -50,6 +52,8 @@ pub(crate) fn all(document: OpenApi) -> (Router<Api>, OpenApi) {
         .routes(routes!(search::search))
         .routes(routes!(transcript::transcript))
         .routes(routes!(service::agent))
+        .routes(routes!(service::restart))
+        .routes(routes!(service::stop))
         .routes(routes!(service::models))
         .routes(routes!(service::limits))
         .routes(routes!(service::policy))

@@ -75,7 +75,7 @@ impl From<rusqlite::Error> for StoreError {
 pub enum OpenError {
     /// Another daemon has it.
     #[error(
-        "the store in {dir} belongs to another codexd{}{}; stop that one first, or give this one another folder",
+        "the store in {dir} belongs to another codexd{}{}; `codexd stop --store-dir '{dir}'` ends it, or give this one another folder",
         .pid.map_or_else(String::new, |pid| format!(" (pid {pid})")),
         .since.map_or_else(String::new, |since| format!(", since {since}")),
         dir = .dir.display()

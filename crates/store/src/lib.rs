@@ -62,6 +62,7 @@ use types::{AskId, Event, EventId, Session, SessionId, Turn, TurnId};
 
 pub use care::{Backup, CareError, Checked, Problem, Restored, Sizes, backup, check, restore, sizes};
 pub use error::{OpenError, StoreError};
+pub use owner::{Held, Owned, hold, owner};
 pub use pages::{Archived, SessionCursor, SessionFilter, TurnCursor};
 pub use private::{private_dir, write_private};
 pub use published::Published;

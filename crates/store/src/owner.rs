@@ -5,9 +5,11 @@
 //! overwritten. The lock file itself stays: removing it would let two processes lock two files of the same name.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -18,12 +20,69 @@ use crate::{
     private::{own, private_file, write_private},
 };
 
+/// The names of the lock and of the note.
+const LOCK: &str = "store.lock";
+const NOTE: &str = "owner.json";
+
+/// How often the lock is tried, and how long is waited in between: somebody may only be looking at it ([`owner`]).
+const TRIES: u32 = 5;
+const AGAIN: Duration = Duration::from_millis(20);
+
 /// Says who has the store.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Note {
     pid: u32,
     started_at: Timestamp,
+}
+
+/// Who has a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owned {
+    /// Its process; unknown in the moment in which it starts.
+    pub pid: Option<u32>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+}
+
+/// Who has the store in this folder now; nobody when there is none.
+///
+/// # Errors
+/// When the lock is there and can't be looked at.
+pub fn owner(dir: &Path) -> io::Result<Option<Owned>> {
+    let lock = match OpenOptions::new().read(true).write(true).open(dir.join(LOCK)) {
+        Ok(lock) => lock,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    // Those who only look are in nobody's way but a starting daemon's, which tries again.
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(noted(&dir.join(NOTE)))),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Holds a store's folder, so that no daemon starts on it meanwhile; the store itself is not opened. Ends when it is dropped.
+#[derive(Debug)]
+pub struct Held {
+    _owner: Owner,
+}
+
+/// Takes hold of a store's folder.
+///
+/// # Errors
+/// When somebody has it.
+pub fn hold(dir: &Path) -> Result<Held, OpenError> {
+    Owner::take(dir).map(|owner| Held { _owner: owner })
+}
+
+fn noted(note: &Path) -> Owned {
+    let note = fs::read(note).ok().and_then(|json| serde_json::from_slice::<Note>(&json).ok());
+    let (pid, since) = note.map_or((None, None), |note| (Some(note.pid), Some(note.started_at)));
+    Owned { pid, since }
 }
 
 /// The lock, held for as long as this lives.
@@ -42,17 +101,23 @@ impl Owner {
             move |source| OpenError::NotWritable { path, source }
         };
         own(dir)?;
-        let lock_path = dir.join("store.lock");
-        let note_path = dir.join("owner.json");
+        let lock_path = dir.join(LOCK);
+        let note_path = dir.join(NOTE);
         let lock = private_file(&lock_path).map_err(refused(&lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let note = fs::read(&note_path).ok().and_then(|json| serde_json::from_slice::<Note>(&json).ok());
-                let (pid, since) = note.map_or((None, None), |note| (Some(note.pid), Some(note.started_at)));
-                return Err(OpenError::Owned { dir: dir.to_owned(), pid, since });
+        let mut tries = 1;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if tries < TRIES => {
+                    tries += 1;
+                    thread::sleep(AGAIN);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let Owned { pid, since } = noted(&note_path);
+                    return Err(OpenError::Owned { dir: dir.to_owned(), pid, since });
+                }
+                Err(TryLockError::Error(source)) => return Err(refused(&lock_path)(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(refused(&lock_path)(source)),
         }
         let owner = Self { note: note_path, _lock: lock };
         owner.write_note().map_err(refused(&owner.note))?;

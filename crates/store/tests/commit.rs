@@ -4,7 +4,14 @@
 
 mod support;
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use rusqlite::Connection;
 use store::{OpenError, Store, StoreError, Write};
@@ -179,8 +186,35 @@ async fn a_store_has_one_owner() {
     assert_eq!(*pid, Some(std::process::id()));
     assert!(since.is_some());
     let words = error.to_string();
-    assert!(words.contains(&format!("pid {}", std::process::id())) && words.contains("stop that one"), "{words}");
+    assert!(
+        words.contains(&format!("pid {}", std::process::id())) && words.contains("codexd stop --store-dir"),
+        "{words}"
+    );
+    let owner = store::owner(dir.path()).unwrap().unwrap();
+    assert_eq!((owner.pid, owner.since), (*pid, *since));
+    assert!(store::hold(dir.path()).is_err());
     store.close().await;
+    assert_eq!(store::owner(dir.path()).unwrap(), None);
+    assert_eq!(store::owner(&dir.path().join("nowhere")).unwrap(), None);
+    // Who looks is not in the way of who comes.
+    let looking = Arc::new(AtomicBool::new(true));
+    let looks = std::thread::spawn({
+        let (dir, looking) = (dir.path().to_owned(), looking.clone());
+        move || {
+            while looking.load(Ordering::Relaxed) {
+                store::owner(&dir).unwrap();
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        }
+    });
+    for _ in 0..100 {
+        open(&dir).close().await;
+    }
+    looking.store(false, Ordering::Relaxed);
+    looks.join().unwrap();
+    let held = store::hold(dir.path()).unwrap();
+    assert!(Store::open(dir.path()).is_err());
+    drop(held);
     open(&dir).close().await;
 }
 

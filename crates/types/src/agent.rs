@@ -33,6 +33,27 @@ pub struct AgentInfo {
     /// Why it is not ready, or what ended the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// While it is unavailable: when it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<Timestamp>,
+    /// A restart that somebody asked for, until it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
+}
+
+/// A restart of Codex that somebody asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AgentRestart)]
+pub struct Restart {
+    /// Who asked.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// The turns that run may end first, and new ones wait.
+    pub drain: bool,
+    /// When those that have not ended by then are interrupted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// A model that Codex offers.
@@ -63,7 +84,7 @@ pub enum AgentStatus {
     Starting,
     /// It takes turns.
     Ready,
-    /// It ended and is being started again.
+    /// It ended and is being started again; or it is going to be, as `restart` says, and new turns wait.
     Restarting,
     /// It can't be started now; `lastError` says why. It is tried again later.
     Unavailable,

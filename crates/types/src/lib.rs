@@ -10,6 +10,7 @@
 mod approval;
 mod code;
 mod daemon;
+mod environment;
 mod event;
 mod grant;
 mod id;
@@ -27,6 +28,7 @@ pub mod agent;
 pub use approval::{Allowed, Approval, ApprovalKind, ApprovalStatus, Decision, Question};
 pub use code::Code;
 pub use daemon::DaemonFile;
+pub use environment::is_for_codexd_alone;
 pub use event::{Event, EventName};
 pub use grant::{Grant, PolicyInfo};
 pub use id::{AgentId, ApprovalId, AskId, BadId, EventId, ItemId, SessionId, ThreadId, TurnId};

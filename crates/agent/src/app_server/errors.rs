@@ -14,7 +14,7 @@ pub(super) fn of_request(error: &wire::RpcError) -> AskError {
         AskError::Overloaded
     } else if data.is_some_and(|data| data["input_error_code"] == "input_too_large") {
         AskError::TooLarge { max: number("max_chars").unwrap_or(0), actual: number("actual_chars").unwrap_or(0) }
-    } else if text.contains("thread not found") {
+    } else if text.contains("thread not found") || text.contains("thread not loaded") {
         AskError::NotLoaded
     } else if text.contains("no rollout found")
         || text.contains("invalid session id")

@@ -20,6 +20,7 @@
 //!   changes are two notifications, which nobody reads; what the model is given stays the same.
 //! - What `turn/steer` took is recorded only with its completed user message. A turn that is stopped before that loses it.
 //! - A fork is there for good with its reply. It takes the model from the configuration, not from the thread that it is made of.
+//! - The record of a thread lags behind until it is resumed, and a moment behind what Codex remembers even then; see [`record`].
 //! - An interrupt of a thread on which nothing runs is an error, or never answered (0.98.0). Right after the reply to
 //!   `turn/start` it is the same error, and the turn runs on.
 
@@ -29,6 +30,7 @@ mod notes;
 mod params;
 mod peek;
 mod questions;
+mod record;
 mod threads;
 mod wire;
 
@@ -38,8 +40,9 @@ use serde_json::{Value, json};
 use types::{AskId, ThreadId, TurnErrorCode, agent::Model};
 
 pub(crate) use params::config;
-pub(crate) use peek::peek;
+pub(crate) use peek::{peek, peek_input};
 use questions::Questions;
+use record::{Next, Search};
 use threads::Threads;
 
 use crate::{
@@ -83,6 +86,8 @@ enum Call {
     /// A page of models: those of the pages before it, and until when the last page has to be here.
     Models(Vec<Model>, Instant),
     Limits,
+    /// A page of a thread's record.
+    Record(Search),
     Other,
 }
 
@@ -123,6 +128,16 @@ impl AppServer {
                 Err(error) => Err(error),
             },
             Call::Limits => wire::read(incoming.result).map(Answer::Limits),
+            Call::Record(mut search) => match search.read(incoming.result) {
+                Ok(Next::Page(cursor)) => {
+                    let ((method, params), deadline) = (search.request(cursor.as_deref()), search.deadline);
+                    let line = params::line(id, method, &params);
+                    let part = search.asked;
+                    return self.rpc.call_part(id, part, Call::Record(search), line, Some(deadline), &mut out.lines);
+                }
+                Ok(Next::Done(record)) => Ok(Answer::Record(record)),
+                Err(error) => Err(error),
+            },
             Call::Start | Call::Resume | Call::Fork(_) => {
                 wire::read::<wire::ThreadReply>(incoming.result).map(|reply| {
                     let applied = Some(reply.applied());
@@ -180,6 +195,7 @@ impl Adapter for AppServer {
             clean_terminals: self.second_api,
             leaves_commands: false,
             approvals_for_session: true,
+            record: self.second_api,
         }
     }
 
@@ -239,8 +255,8 @@ impl Adapter for AppServer {
                 out.answer(id, Err(AskError::NotSupported));
                 return;
             }
-            Ask::Steer { thread, codex_turn, input } => {
-                let params = params::steer(&thread, &codex_turn, &input, self.threads.folder(&thread));
+            Ask::Steer { thread, codex_turn, input, item } => {
+                let params = params::steer(&thread, &codex_turn, &input, &item, self.threads.folder(&thread));
                 ("turn/steer", params, Call::Steer, QUICK_DEADLINE)
             }
             Ask::Fork { thread, spec } => {
@@ -263,6 +279,19 @@ impl Adapter for AppServer {
             }
             Ask::DeleteThread { thread } => {
                 ("thread/delete", json!({"threadId": thread}), Call::Delete(thread), QUICK_DEADLINE)
+            }
+            Ask::Record { .. } | Ask::Revert { .. } if !second => {
+                out.answer(id, Err(AskError::NotSupported));
+                return;
+            }
+            Ask::Record { thread, prompt, codex_turn } => {
+                let search = Search::new(thread, prompt, codex_turn, now + QUICK_DEADLINE);
+                let (method, params) = search.request(None);
+                (method, params, Call::Record(search), QUICK_DEADLINE)
+            }
+            Ask::Revert { thread, codex_turn } => {
+                let params = json!({"threadId": thread, "beforeTurnId": codex_turn});
+                ("thread/revert", params, Call::Other, THREAD_DEADLINE)
             }
             Ask::Models => {
                 ("model/list", params::models(None), Call::Models(Vec::new(), now + QUICK_DEADLINE), QUICK_DEADLINE)

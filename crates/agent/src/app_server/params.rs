@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use types::{ApprovalPolicy, AskId, InputPart, Role, Sandbox, ThreadId};
+use types::{ApprovalPolicy, AskId, InputPart, ItemId, Role, Sandbox, ThreadId};
 
 use crate::domain::{ThreadSpec, TurnSpec};
 
@@ -82,9 +82,9 @@ pub(super) fn turn(turn: &TurnSpec, thread: &ThreadId, second: bool) -> Value {
 }
 
 /// The parameters of `turn/steer`, for a turn that works in `cwd`.
-pub(super) fn steer(thread: &ThreadId, turn: &str, input: &[InputPart], cwd: &Path) -> Value {
+pub(super) fn steer(thread: &ThreadId, turn: &str, input: &[InputPart], item: &ItemId, cwd: &Path) -> Value {
     let input: Vec<Value> = input.iter().map(|part| self::input(part, cwd)).collect();
-    json!({"threadId": thread, "expectedTurnId": turn, "input": input})
+    json!({"threadId": thread, "expectedTurnId": turn, "input": input, "clientUserMessageId": item})
 }
 
 /// The parameters of `thread/inject_items`.

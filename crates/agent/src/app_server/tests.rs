@@ -9,6 +9,7 @@ mod approvals;
 mod compaction;
 mod forks;
 mod options;
+mod record;
 mod restored;
 mod steering;
 

@@ -29,7 +29,7 @@ use super::{
     wire::kind,
 };
 use crate::{
-    adapter::Peek,
+    adapter::{self, Peek},
     processes::{kill_children, kill_group},
 };
 
@@ -433,14 +433,9 @@ impl Desk {
 }
 
 fn note(busy: &mut HashSet<String>, seen: Option<Peek>) {
-    match seen {
-        Some(Peek::Began(what)) if busy.len() < MOST_BUSY => {
-            busy.insert(what);
-        }
-        Some(Peek::Ended(what)) => {
-            busy.remove(&what);
-        }
-        Some(Peek::Began(_)) | None => {}
+    let more = matches!(seen, Some(Peek::Asked { .. } | Peek::Began(_)));
+    if !more || busy.len() < MOST_BUSY {
+        adapter::note(busy, seen);
     }
 }
 

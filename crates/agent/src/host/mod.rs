@@ -27,6 +27,8 @@
 pub(crate) mod birth;
 mod codex;
 mod desk;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod journal;
 mod peer;
 mod tags;

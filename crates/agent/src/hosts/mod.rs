@@ -11,11 +11,27 @@ mod os;
 #[path = "windows.rs"]
 mod os;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 #[cfg(unix)]
 pub(crate) use os::end;
 pub(crate) use os::{Found, birth, find};
+
+/// The processes of Codex that have a host which lives, by what is in the folder of agents: they go on whether a codexd speaks to them or not.
+#[must_use]
+pub fn alive(agents: &Path) -> Vec<u32> {
+    os::alive(agents)
+}
+
+/// Ends every host with its Codex and what that started, and what dead ones left behind; says how many lived. Only for who holds the store:
+/// a host that codexd speaks to would be taken from it.
+pub async fn end_all(agents: &Path) -> usize {
+    os::end_all(agents).await
+}
 
 /// How Codex gets a host of its own, so that turns outlive this process.
 #[derive(Debug, Clone)]

@@ -86,12 +86,37 @@ fn rank(welcome: &Welcome) -> u8 {
     }
 }
 
+/// See [`super::alive`].
+pub(super) fn alive(agents: &Path) -> Vec<u32> {
+    // A host has a card once it is ready; only then its lock may be looked at.
+    let ready = folders(agents).filter_map(|folder| Some((folder.card().ok()??, folder)));
+    ready.filter(|(_, folder)| folder.is_alive()).map(|(card, _)| card.codex_pid).collect()
+}
+
+/// See [`super::end_all`].
+pub(super) async fn end_all(agents: &Path) -> usize {
+    let agents = agents.to_owned();
+    let living = spawn_blocking(move || sort_out(&agents)).await.unwrap_or_default();
+    let count = living.len();
+    for (folder, card) in living {
+        match Hosted::attach(folder.clone(), card).await {
+            Ok((hosted, _)) => drop(hosted.finish(STOP_GRACE).await),
+            // One of another version, or one that hangs.
+            Err(_) => end(folder).await,
+        }
+    }
+    count
+}
+
+fn folders(agents: &Path) -> impl Iterator<Item = Folder> {
+    let entries = fs::read_dir(agents).into_iter().flatten().flatten();
+    entries.map(|entry| Folder(entry.path())).filter(|folder| folder.0.is_dir())
+}
+
 /// Those that live; the others are reaped. Blocks.
 fn sort_out(agents: &Path) -> Vec<(Folder, Card)> {
-    let entries = fs::read_dir(agents).into_iter().flatten().flatten();
-    let folders = entries.map(|entry| Folder(entry.path())).filter(|folder| folder.0.is_dir());
     let mut living = Vec::new();
-    for folder in folders {
+    for folder in folders(agents) {
         let Some(agent) = folder.agent() else { continue };
         if let Some(card) = living_card(&folder, &agent) {
             living.push((folder, card));

@@ -31,3 +31,13 @@ pub(crate) async fn birth(
 ) -> Result<Hosted, Unborn> {
     Err(Unborn { error: "there is no agent host on Windows".to_owned(), missing: false })
 }
+
+/// There are none.
+pub(super) fn alive(_agents: &Path) -> Vec<u32> {
+    Vec::new()
+}
+
+/// There are none.
+pub(super) async fn end_all(_agents: &Path) -> usize {
+    0
+}

@@ -300,6 +300,8 @@ impl Adapter for McpServer {
             | Ask::Compact { .. }
             | Ask::DeleteThread { .. }
             | Ask::Models
+            | Ask::Record { .. }
+            | Ask::Revert { .. }
             | Ask::Limits => out.answer(id, Err(AskError::NotSupported)),
             Ask::StartTurn(turn) => self.call(id, &turn, out),
             Ask::Interrupt { codex_turn, .. } => {

@@ -129,7 +129,12 @@ fn what_the_tools_cannot_say_is_not_asked() {
         Ask::StartTurn(TurnSpec { output_schema: Some(json!({})), ..spec(None) }),
         Ask::Compact { thread: thread.clone() },
         Ask::DeleteThread { thread: thread.clone() },
-        Ask::Steer { thread: thread.clone(), codex_turn: "1".into(), input: vec![text("p")] },
+        Ask::Steer {
+            thread: thread.clone(),
+            codex_turn: "1".into(),
+            input: vec![text("p")],
+            item: types::ItemId::fresh(),
+        },
         Ask::Fork { thread: thread.clone(), spec: spec(None).spec },
         Ask::CleanTerminals { thread },
         Ask::Models,

@@ -20,6 +20,8 @@
 //! Lines are bounded ([`BIGGEST_FRAME`]); a longer one ends the stream.
 
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod joined;
 mod reading;
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod tokens;
 mod turns;
 
 pub use approvals::{ApprovalQuery, Approvals, Verdict};
-pub use service::{Imported, OfFile};
+pub use service::{Imported, OfFile, Stopping};
 pub use sessions::{
     Archived, Changes, Created, Forked, Found, Hit, NewSession, PageQuery, SessionPage, SessionQuery, TranscriptFormat,
 };

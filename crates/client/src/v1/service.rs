@@ -37,6 +37,17 @@ pub struct OfFile {
     pub reason: String,
 }
 
+/// What a daemon that was told to stop says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Stopping {
+    /// Its process.
+    pub pid: u32,
+    /// How many turns Codex ran.
+    pub running: u64,
+    /// Whether they are interrupted, and Codex ends.
+    pub agents: bool,
+}
+
 /// All of these fail as [`Client::request`] does, with [`Error::Refused`] for any status that is not a success,
 /// [`Error::TooOld`] when the daemon does not know the call, and [`Error::BadAnswer`] for an answer of another shape.
 #[expect(clippy::missing_errors_doc, reason = "the impl's own documentation says it for all")]
@@ -44,6 +55,24 @@ impl Client {
     /// `GET /v1/agent`: the Codex that it keeps.
     pub async fn agent(&self) -> Result<Reply<AgentInfo>, Error> {
         self.call(Call::get("/v1/agent")).await
+    }
+
+    /// `POST /v1/agent/restart`: with `drain` when the turns that run have ended.
+    pub async fn restart_agent(&self, drain: bool) -> Result<Reply<AgentInfo>, Error> {
+        #[derive(Serialize)]
+        struct Body {
+            drain: bool,
+        }
+        self.call(Call::post("/v1/agent/restart", &Body { drain })?).await
+    }
+
+    /// `POST /v1/stop`: with `agents` Codex and what runs in it end as well. It is answered before the daemon is gone.
+    pub async fn stop(&self, agents: bool) -> Result<Reply<Stopping>, Error> {
+        #[derive(Serialize)]
+        struct Body {
+            agents: bool,
+        }
+        self.call(Call::post("/v1/stop", &Body { agents })?).await
     }
 
     /// `GET /readyz`: refused while Codex takes no turns or the store can't be written.

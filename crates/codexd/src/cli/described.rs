@@ -19,6 +19,24 @@ const MARK: &str =
 /// Each command that does something, and the test that runs it: its file below `tests/`, its name, and the words by which it
 /// is called there.
 const TESTED: &[(&str, &str, &str, &str)] = &[
+    (
+        "agent",
+        "operate/restart.rs",
+        "a_drain_waits_for_turns_and_their_questions_while_new_ones_wait_for_it",
+        r#"&["agent"]"#,
+    ),
+    (
+        "agent restart",
+        "operate/restart.rs",
+        "at_once_ends_what_runs_and_says_who_wanted_it",
+        r#"&["agent", "restart", "--now", "--wait"]"#,
+    ),
+    (
+        "agent show",
+        "operate/breaker.rs",
+        "one_that_ends_again_and_again_is_tried_now_and_then_and_says_why",
+        r#"&["agent", "show"]"#,
+    ),
     ("approvals", "cli/approvals.rs", "what_codex_asks_is_listed_shown_and_accepted", r#"&["approvals"]"#),
     (
         "approvals accept",
@@ -68,6 +86,7 @@ const TESTED: &[(&str, &str, &str, &str)] = &[
     ("sessions unarchive", "cli/sessions.rs", "a_session_is_put_away_and_comes_back", r#""sessions", "unarchive""#),
     ("start", "cli/start.rs", "a_script_gets_the_answer_and_nothing_else", r#""start", "SAY:the""#),
     ("status", "cli/whole.rs", "status_tells_the_daemon_its_codex_and_what_one_may", r#"&["status"]"#),
+    ("stop", "operate/stop.rs", "a_turn_that_runs_goes_on_for_the_next_codexd", "stop(&lab, &[])"),
     ("steer", "cli/live.rs", "a_turn_that_runs_is_steered", r#""steer", which"#),
     ("token list", "cli/tokens.rs", "without_a_daemon_the_store_itself_is_written", r#""token", "list""#),
     ("token new", "cli/tokens.rs", "without_a_daemon_the_store_itself_is_written", r#""token", "new""#),

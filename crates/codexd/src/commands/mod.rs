@@ -9,6 +9,7 @@
 //! | `asking`, `person`, `leave` | what Codex asks while somebody waits, who answers it, and Ctrl-C |
 //! | `page` | a part of a long answer |
 
+pub(crate) mod agent;
 pub(crate) mod approvals;
 pub(crate) mod backup;
 pub(crate) mod check;
@@ -27,6 +28,7 @@ pub(crate) mod sessions;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod steer;
+pub(crate) mod stop;
 pub(crate) mod token;
 pub(crate) mod turn;
 pub(crate) mod watch;

@@ -100,7 +100,8 @@ fn told(sizes: &store::Sizes, room: Option<u64>) -> String {
     text
 }
 
-fn of_agent(agent: &AgentInfo, output: &Output) -> Vec<(&'static str, String)> {
+/// What is told of Codex.
+pub(super) fn of_agent(agent: &AgentInfo, output: &Output) -> Vec<(&'static str, String)> {
     let mut what = match agent.status {
         AgentStatus::Starting => "starting",
         AgentStatus::Ready => "ready",
@@ -124,7 +125,13 @@ fn of_agent(agent: &AgentInfo, output: &Output) -> Vec<(&'static str, String)> {
     if agent.restarts > 0 {
         facts.push(("restarts", agent.restarts.to_string()));
     }
+    if let Some(restart) = &agent.restart {
+        let how = if restart.drain { "once its turns have ended, while new ones wait" } else { "at once" };
+        let until = restart.until.map(|until| format!(", at {until} at the latest")).unwrap_or_default();
+        facts.push(("restart", format!("{} asked for it, {how}{until}", restart.by)));
+    }
     facts.extend(agent.last_error.clone().map(|error| ("last error", error)));
+    facts.extend(agent.next_try_at.map(|at| ("next try", at.to_string())));
     facts
 }
 

@@ -43,7 +43,7 @@ pub(crate) use self::{
     hooks::ready,
     layers::{Layered, Origin, Shown, Sources, layered},
     template::template,
-    units::{parse_size, parse_time},
+    units::{OrOff, parse_size, parse_size_or_off, parse_time, parse_time_or_off},
 };
 
 /// A setting that can't be used. Exit code 64.
@@ -179,6 +179,12 @@ pub(crate) struct ServeArgs {
     /// How long Codex goes on without a codexd at all
     #[arg(long, value_name = "TIME", env = "CODEXD_ORPHAN_MAX", default_value = "24h", value_parser = parse_time)]
     pub(crate) orphan_max: Duration,
+    /// How old Codex may become before it is started anew, once no turn runs, or off
+    #[arg(long, value_name = "TIME", env = "CODEXD_AGENT_RECYCLE", default_value = "12h", value_parser = parse_time_or_off)]
+    pub(crate) agent_recycle: OrOff<Duration>,
+    /// How much memory Codex may have before it is started anew, once no turn runs, such as 2GiB, or off
+    #[arg(long, value_name = "SIZE", env = "CODEXD_AGENT_MAX_RSS", default_value = "2GiB", value_parser = parse_size_or_off)]
+    pub(crate) agent_max_rss: OrOff<usize>,
     /// Ends running turns, and Codex with them, when codexd is told to stop; without, they go on for the next codexd
     #[arg(long, env = "CODEXD_STOP_AGENTS", value_parser = FalseyValueParser::new())]
     pub(crate) stop_agents: bool,

@@ -84,6 +84,19 @@ async fn health_is_told_by_exit_code_and_sentence() -> Result<()> {
     let daemon = machine.serve("0.169.0").await?;
     assert_eq!(run(machine.tool("health-check", &[])).await?, (Some(0), "codexd is ready\n".to_owned()));
     assert_eq!(run(machine.tool("health-check", &["--quiet"])).await?, (Some(0), String::new()));
+
+    let made = daemon.post("/v1/sessions", json!({"prompt": "HANG"})).await?.body;
+    let turn = format!("/v1/turns/{}", made["turn"]["id"].as_str().context("no turn")?);
+    eventually("the turn to run", async || {
+        let turn = daemon.get(&turn).await.ok()?.body;
+        (turn["delivery"] == "yes").then_some(())
+    })
+    .await?;
+    daemon.post("/v1/agent/restart", json!({})).await?;
+    let (code, text) = run(machine.tool("health-check", &[])).await?;
+    assert!(code == Some(1) && text.contains("is to be started anew because somebody asked"), "{text}");
+    daemon.post("/v1/agent/restart", json!({"drain": false})).await?;
+    daemon.ready().await?;
     daemon.stop().await?;
 
     let codex = fake_codex()?;
@@ -149,6 +162,35 @@ async fn an_update_restarts_the_service_and_sees_the_new_one_run() -> Result<()>
     let (code, text) = run(machine.tool("update-codex", &["--wait", "0"])).await?;
     assert!(code == Some(1) && text.contains("not ready"), "{text}");
     Ok(())
+}
+
+#[tokio::test]
+async fn an_update_in_the_middle_of_a_turn_lets_it_end_in_the_old_one() -> Result<()> {
+    let machine = Machine::new().await?;
+    machine.installs("0.169.0")?;
+    machine.program("systemctl", &format!("echo \"$*\" >> {}", machine.bin.join("calls").display()))?;
+    let old = machine.serve("0.168.0").await?;
+    let made = old.post("/v1/sessions", json!({"prompt": "SLOW:200:50"})).await?;
+    let turn = format!("/v1/turns/{}", made.body["turn"]["id"].as_str().context("no turn")?);
+    eventually("the turn to run", async || {
+        let turn = old.get(&turn).await.ok()?.body;
+        (turn["delivery"] == "yes").then_some(())
+    })
+    .await?;
+    // Without patience nothing is waited for.
+    let hurried = tokio::spawn(run(machine.tool("update-codex", &["--wait", "0"])));
+    eventually("the restart", async || machine.noted("calls").contains("restart").then_some(())).await?;
+    let (code, text) = hurried.await??;
+    assert!(code == Some(0) && text.contains("once the turns that are running have ended"), "{text}");
+
+    let updating = tokio::spawn(run(machine.tool("update-codex", &[])));
+    eventually("the restart", async || (machine.noted("calls").matches("restart").count() == 2).then_some(())).await?;
+    old.stop().await?;
+    let new = machine.serve("0.169.0").await?;
+    assert_eq!(updating.await??, (Some(0), "Codex 0.169.0 runs\n".to_owned()));
+    let turn = new.get(&turn).await?.body;
+    assert_eq!(turn["status"], "completed", "{turn}");
+    new.stop().await
 }
 
 #[tokio::test]

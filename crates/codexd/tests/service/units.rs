@@ -100,6 +100,34 @@ async fn the_service_runs_as_written() -> Result<()> {
     service.stop().await
 }
 
+/// As systemd restarts it: one process ends, and another one begins.
+#[tokio::test]
+async fn a_restart_of_the_service_leaves_its_turns_running() -> Result<()> {
+    let manager = Manager::new().await?;
+    let (service, _) = manager.ready(&manager.serve(&[])?, "", vec![]).await?;
+    let (code, started) = manager.cli(&["start", "--detach", "SLOW:200:50"]).await?;
+    assert_eq!(code, Some(0), "{started}");
+    let turn = started.split_whitespace().skip_while(|word| *word != "turn").nth(1).context(started.clone())?;
+    let codex = async || -> Result<String> {
+        let (_, agent) = manager.cli(&["agent", "--json"]).await?;
+        let pid = agent.split("\"pid\":").nth(1).and_then(|rest| rest.split(',').next());
+        Ok(pid.context(agent.clone())?.to_owned())
+    };
+    let before = codex().await?;
+    testkit::eventually("the turn to be with Codex", async || {
+        let (_, shown) = manager.cli(&["turn", "show", turn, "--json"]).await.ok()?;
+        shown.contains("\"delivery\":\"yes\"").then_some(())
+    })
+    .await?;
+    service.stop().await?;
+    while manager.try_hear().is_some() {}
+    let (service, _) = manager.ready(&manager.serve(&[])?, "", vec![]).await?;
+    let (code, answer) = manager.cli(&["turn", "wait", turn]).await?;
+    assert_eq!((code, answer.contains(" 200\n")), (Some(0), true), "{answer}");
+    assert_eq!(codex().await?, before, "the one that was there");
+    service.stop().await
+}
+
 #[tokio::test]
 async fn the_socket_is_where_codexd_would_listen() -> Result<()> {
     let unit = unit("codex-mcp-bridge.socket")?;

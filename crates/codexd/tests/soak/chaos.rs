@@ -1,8 +1,9 @@
-//! What is killed, and when.
+//! What is killed or started anew, and when.
 
 use std::{fmt, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 use testkit::Daemon;
 use tokio::time::sleep;
 
@@ -19,15 +20,17 @@ pub(crate) struct Killed {
     hosts: u32,
     machines: u32,
     stops: u32,
+    restarts: u32,
+    drains: u32,
 }
 
 impl fmt::Display for Killed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { daemons, codexes, hosts, machines, stops } = self;
+        let Self { daemons, codexes, hosts, machines, stops, restarts, drains } = self;
         write!(
             f,
             "killed: codexd {daemons} times, Codex {codexes}, the host {hosts}, all three at once {machines}; \
-             {stops} clean stops"
+             {stops} clean stops; Codex was to start anew {restarts} times at once and {drains} times after its turns"
         )
     }
 }
@@ -36,7 +39,7 @@ impl fmt::Display for Killed {
 pub(crate) async fn rage(machine: &Machine, daemon: &mut Option<Daemon>, chance: &mut Chance) -> Result<Killed> {
     let mut killed = Killed::default();
     loop {
-        let (pause, blow) = (Duration::from_millis(200) + chance.up_to(PAUSE), chance.below(12));
+        let (pause, blow) = (Duration::from_millis(200) + chance.up_to(PAUSE), chance.below(14));
         sleep(pause).await;
         if machine.is_over() {
             return Ok(killed);
@@ -68,10 +71,17 @@ pub(crate) async fn rage(machine: &Machine, daemon: &mut Option<Daemon>, chance:
                 killed.machines += 1;
                 None
             }
-            _ => {
+            10 | 11 => {
                 running.stop().await?;
                 killed.stops += 1;
                 None
+            }
+            _ => {
+                let drain = blow == 12;
+                let told = running.post("/v1/agent/restart", json!({ "drain": drain })).await?;
+                ensure!(told.status == 202, "{told:?}");
+                *if drain { &mut killed.drains } else { &mut killed.restarts } += 1;
+                Some(running)
             }
         };
         *daemon = Some(match daemon_is_gone {

@@ -158,7 +158,8 @@ impl Fate {
             ("completed means that the model was asked", !completed || self.asked == 1),
             ("completed means delivered", !completed || yes),
             ("delivered is in a file of Codex's, once", !yes || (self.files >= 1 && self.most_in_a_file == 1)),
-            ("not delivered is in no file of Codex's", !no || self.files == 0),
+            // A prompt that was taken out of a thread stays in the file that it was written into, and Codex goes on in another one.
+            ("not delivered is at most once in Codex's files", !no || (self.files <= 1 && self.most_in_a_file <= 1)),
             (
                 "Codex remembers what was delivered once, and nothing else",
                 match self.delivery.as_str() {

@@ -5,10 +5,10 @@ use std::{collections::HashSet, sync::Arc};
 use store::{Batch, StoreError};
 use types::Timestamp;
 
-use super::{Living, now};
+use super::Living;
 use crate::{
     audited, recovery,
-    state::{Effect, Input, Output},
+    state::{Effect, Output},
     unwritten::Unwritten,
 };
 
@@ -97,7 +97,7 @@ impl Living {
         let message = format!("what Codex said can't be kept ({why}); the session goes on with a new thread");
         let (batch, failed) = recovery::fail_session(&store, &self.id, &message, at).await?;
         store.commit(batch).await?;
-        let up = self.state.agent();
+        let known = self.known();
         let unanswered = self.state.open_questions();
         match self.task.load(&self.id, None).await {
             Ok(state) => self.state = state,
@@ -108,10 +108,7 @@ impl Living {
         }
         self.jobs.abort_all();
         self.callers.give_up(&message);
-        if let Some(up) = up {
-            let next_ask = || store.next_ask();
-            self.state.handle(Input::AgentUp(up), &now(&next_ask), &mut self.gathered);
-        }
+        self.tell_again(known);
         for finished in failed {
             self.task.feed.quiet(&self.id, &finished.turn);
             self.task.ended.send_replace(Some(Arc::new(finished)));

@@ -112,8 +112,8 @@ impl State {
     }
 
     fn let_go(&mut self, out: &mut Output) {
-        // Who asks for something while a turn is being stopped wants it done after that.
-        if let Some(active) = self.active.as_mut().filter(|active| active.stopping.is_some()) {
+        // Who asks for something while a turn is being stopped, or is lost, wants it done after that.
+        if let Some(active) = self.active.as_mut().filter(|active| active.stopping.is_some() || active.lost.is_some()) {
             active.followed = true;
         }
         for waiting in self.queue.iter_mut().filter(|waiting| waiting.held) {

@@ -19,42 +19,25 @@ impl State {
         self.loaded = false;
         self.hopeless = (!retrying).then(|| error.to_owned());
         let Some(active) = &mut self.active else { return };
-        if active.revived.is_some() {
-            return self.lost(now, out);
-        }
         match active.phase {
+            _ if active.revived.is_some() => self.lost(now, out),
             Phase::Checking | Phase::Recalling => {}
             // Its answer is still to come, and says whether it was heard.
             Phase::Asked if active.ask.is_some() => {}
-            Phase::Asked | Phase::Running => {
-                if self.is_forced() {
-                    self.forced(now, out);
-                } else {
-                    let message =
-                        format!("Codex ended under the turn: {error}. The session goes on with the next prompt");
-                    self.interrupted(TurnErrorCode::AgentExited, message, now, out);
-                }
+            Phase::Asked | Phase::Running | Phase::Settling(_) => {
+                let why = why_lost(active, error);
+                self.lose(Some(why), now, out);
             }
             _ => {
                 active.phase = Phase::NoAgent;
                 self.announce(Ok(()), out);
             }
         }
+        let may_be_told = retrying && gone.is_none_or(|gone| gone.capabilities.record);
+        if self.is_settling() && !may_be_told {
+            self.settle_by_what_is_known(now, out);
+        }
         self.give_up_if_hopeless(now, out);
-    }
-
-    /// Whether Codex is started anew because it does not stop the turn.
-    fn is_forced(&self) -> bool {
-        self.active.as_ref().and_then(|active| active.stopping).is_some_and(|stopping| stopping.forced)
-    }
-
-    /// Codex was started anew for this turn.
-    fn forced(&mut self, now: &Now<'_>, out: &mut Output) {
-        let Some(stopping) = self.active.as_ref().and_then(|active| active.stopping) else { return };
-        let (code, why) = stopping.why.told();
-        let message =
-            format!("the turn {why}, and Codex, which did not stop it when told to, was started anew for that");
-        self.interrupted(code, message, now, out);
     }
 
     /// A turn that waits for an agent that will not come fails, and so do those behind it.
@@ -67,6 +50,9 @@ impl State {
     }
 
     pub(super) fn tick(&mut self, now: &Now<'_>, out: &mut Output) {
+        if self.is_settling() {
+            return self.settling_tick(now, out);
+        }
         let Some(active) = &mut self.active else { return self.sweep(now, out) };
         if let Phase::Resuming { again_at: Some(at), .. } = active.phase
             && at <= now.clock
@@ -125,6 +111,13 @@ impl State {
     /// The turn that runs is to stop. One that Codex has not been asked for ends at once. With `force` Codex is started anew if it
     /// does not stop it, also when that ends turns of others.
     pub(super) fn stop(&mut self, why: Stop, force: bool, now: &Now<'_>, out: &mut Output) {
+        if self.is_settling() {
+            // It is over already; only a session that goes does not wait to hear how.
+            if self.leaving.is_some() {
+                self.settle_by_what_is_known(now, out);
+            }
+            return;
+        }
         let Some(active) = &mut self.active else { return };
         if let Some(stopping) = &mut active.stopping {
             stopping.force |= force;
@@ -205,11 +198,6 @@ impl State {
     pub(super) fn fail_ask(&mut self, error: &AskError, now: &Now<'_>, out: &mut Output) {
         match error {
             AskError::Timeout { .. } => self.fail(TurnErrorCode::AgentTimeout, error.to_string(), now, out),
-            AskError::Exited { heard: true } if self.is_forced() => self.forced(now, out),
-            AskError::Exited { heard: true } => {
-                let message = "Codex ended under the turn. The session goes on with the next prompt".to_owned();
-                self.interrupted(TurnErrorCode::AgentExited, message, now, out);
-            }
             AskError::Held(_) => {
                 let message = format!(
                     "{error}; end that process or try again later, or send the prompt with `onHeld`: `wait` waits for it, `fork` goes \
@@ -347,6 +335,22 @@ impl State {
             let change = TurnChange { held: Some(true), ..TurnChange::default() };
             out.batch.push(Write::UpdateTurn { id: turn.clone(), change: Box::new(change) });
             self.event(EventName::TurnHeld, Some(&turn), None, None, now, out);
+        }
+    }
+}
+
+/// What is said of a turn whose process ended, unless it turns out to have completed.
+fn why_lost(active: &Active, error: &str) -> TurnError {
+    match active.stopping {
+        Some(stopping) if stopping.forced => {
+            let (code, why) = stopping.why.told();
+            let message =
+                format!("the turn {why}, and Codex, which did not stop it when told to, was started anew for that");
+            TurnError::new(code, message)
+        }
+        _ => {
+            let message = format!("Codex ended under the turn: {error}. The session goes on with the next prompt");
+            TurnError::new(TurnErrorCode::AgentExited, message)
         }
     }
 }

@@ -77,6 +77,8 @@ pub(crate) enum Input {
         retrying: bool,
     },
     Report(Report),
+    /// Codex is started anew once the turns that run have ended: no other one begins before that.
+    Drain,
     /// The folder of the turn that wanted to start was looked at.
     Checked {
         turn: TurnId,

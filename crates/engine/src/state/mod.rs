@@ -12,7 +12,8 @@
 //! ```
 //!
 //! A thread that is loaded goes straight to `Asked`. Only in `Asked` and `Running` may Codex have heard the prompt: if it
-//! ends there, the turn is interrupted; anywhere else the turn goes back to `NoAgent` and waits for the next process.
+//! ends there, the turn is settled by Codex's own record ([`settling`]); anywhere else the turn goes back to `NoAgent` and waits for
+//! the next process.
 
 mod asked_for;
 mod asking;
@@ -23,6 +24,7 @@ mod leaving;
 mod opening;
 mod reviving;
 mod running;
+mod settling;
 mod steering;
 mod turn;
 
@@ -42,6 +44,7 @@ use crate::{asks, mail::Loaded};
 pub(crate) use asking::Decider;
 pub use exchange::Finished;
 use forking::Forking;
+use settling::Step;
 use steering::Steer;
 pub(crate) use steering::Steering;
 use turn::{Active, Job, OpenItem, Phase, Stop, Stopping, Waiting};
@@ -89,6 +92,8 @@ pub(crate) struct State {
     agent: Option<Up>,
     /// Why waiting for an agent makes no sense.
     hopeless: Option<String>,
+    /// No turn begins before another Codex is up.
+    draining: bool,
     /// The thread is loaded in the agent that is up.
     loaded: bool,
     /// Codex may remember nothing of what was said: the next new thread is given it.
@@ -119,6 +124,7 @@ impl State {
     /// A session that has had no turn.
     pub(crate) fn new(session: Session, developer_instructions: Option<String>, limits: Limits) -> Self {
         Self {
+            draining: false,
             loaded: false,
             has_history: session.turn_count > 0,
             fresh: None,
@@ -180,6 +186,11 @@ impl State {
         self.agent.clone()
     }
 
+    /// Whether no turn begins before another Codex is up.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     /// True when nothing will happen until somebody asks for something.
     pub(crate) fn at_rest(&self) -> bool {
         self.active.is_none()
@@ -192,6 +203,9 @@ impl State {
 
     /// When [`Input::Tick`] is due.
     pub(crate) fn wake(&self) -> Option<Instant> {
+        if self.is_settling() {
+            return self.settling_wake();
+        }
         let Some(active) = self.active.as_ref() else { return self.sweeps.front().copied() };
         let again = match &active.phase {
             Phase::Resuming { again_at, .. } => *again_at,
@@ -217,12 +231,22 @@ impl State {
                 }
                 self.hopeless = None;
                 self.revive(now, out);
+                if self.active.as_ref().is_some_and(|active| active.phase == Phase::Settling(Step::Waiting)) {
+                    self.settle(now, out);
+                }
                 self.start_next(now, out);
                 if self.active.as_ref().is_some_and(|active| active.phase == Phase::NoAgent) {
                     self.check_again(now, out);
                 }
             }
-            Input::AgentDown { error, retrying } => self.agent_down(&error, retrying, now, out),
+            Input::AgentDown { error, retrying } => {
+                let waited = std::mem::take(&mut self.draining);
+                self.agent_down(&error, retrying, now, out);
+                if waited {
+                    self.start_next(now, out);
+                }
+            }
+            Input::Drain => self.draining = true,
             Input::Report(report) => self.report(report, now, out),
             Input::Checked { turn, verdict } => {
                 if !self.in_phase(&turn, |phase| *phase == Phase::Checking) {
@@ -270,7 +294,7 @@ impl State {
 
     /// Takes the next waiting turn, unless one runs or the next is held.
     fn start_next(&mut self, now: &Now<'_>, out: &mut Output) {
-        let busy = self.leaving.is_some() || self.active.is_some() || self.forking.is_some();
+        let busy = self.draining || self.leaving.is_some() || self.active.is_some() || self.forking.is_some();
         if busy || self.queue.front().is_none_or(|waiting| waiting.held) {
             return;
         }

@@ -284,13 +284,13 @@ impl State {
     }
 
     /// A new thread has had no turn: there is nothing to go back to.
-    fn forget_base(&mut self, out: &mut Output) {
+    pub(super) fn forget_base(&mut self, out: &mut Output) {
         if self.base.is_some() {
             self.rebase(None, out);
         }
     }
 
-    fn told_base(&mut self, applied: Option<&Applied>) {
+    pub(super) fn told_base(&mut self, applied: Option<&Applied>) {
         if let Some(applied) = applied {
             self.thread_base = Base { model: applied.model.clone(), effort: applied.effort.clone() };
         }
@@ -328,8 +328,10 @@ impl State {
                         self.enter(Phase::NoAgent, None);
                         self.give_up_if_hopeless(now, out);
                     }
+                    // Why it ended comes next.
+                    AskError::Exited { heard: true } => self.lose(None, now, out),
                     error => {
-                        if error.heard() && !matches!(error, AskError::Exited { .. }) {
+                        if error.heard() {
                             self.abandon_thread(out);
                         }
                         self.fail_ask(&error, now, out);
@@ -372,7 +374,7 @@ impl State {
         self.resumed(ResumedHow::Replayed, now, out);
     }
 
-    fn resumed(&mut self, how: ResumedHow, now: &Now<'_>, out: &mut Output) {
+    pub(super) fn resumed(&mut self, how: ResumedHow, now: &Now<'_>, out: &mut Output) {
         let resumed = Resumed { how, at: now.at };
         self.session.resumed = Some(resumed);
         let change = SessionChange { resumed: Some(resumed), ..SessionChange::default() };

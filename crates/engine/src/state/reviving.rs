@@ -2,7 +2,7 @@
 //!
 //! It is read from disk as it was, and waits until it is known whether its process of Codex is still there. If it is, the turn goes on:
 //! the answers and lines that the daemon before did not write down come again, and what somebody had answered is told once more (a host
-//! gives each answer to Codex once). If it is not, the turn is interrupted, with a `delivery` that says what is known.
+//! gives each answer to Codex once). If it is not, the turn is settled by Codex's own record ([`settling`](super::settling)).
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use agent::{Reply, RequestId};
 use store::{Running, StoredApproval};
 use types::{
     AgentId, ApprovalStatus, AskId, InputPart, Item, ItemBody, ItemId, ItemStatus, Principal, ThreadId, Timestamp,
-    TurnErrorCode, TurnOptions,
+    TurnError, TurnErrorCode, TurnOptions,
 };
 
 use super::{Active, Effect, Job, Now, OpenItem, Output, Phase, State, Stop, Stopping, asking::Open, steering::Steer};
@@ -183,10 +183,12 @@ impl State {
     /// The process of a turn that ran under another daemon is gone.
     pub(super) fn lost(&mut self, now: &Now<'_>, out: &mut Output) {
         if let Some(active) = &mut self.active {
-            active.revived = None;
             active.over_restart = false;
+            let thread = active.revived.take().and_then(|revived| revived.thread);
+            self.fresh = thread.filter(|thread| self.session.thread_id.as_ref() != Some(thread));
         }
         let message = "codexd ended while the turn ran, and Codex with it. The session goes on with the next prompt";
-        self.interrupted(TurnErrorCode::AgentExited, message.to_owned(), now, out);
+        self.lose(Some(TurnError::new(TurnErrorCode::AgentExited, message)), now, out);
+        self.settle(now, out);
     }
 }

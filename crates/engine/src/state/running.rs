@@ -44,10 +44,10 @@ impl State {
                 let Some(active) = &mut self.active else { return self.done(&agent, seq, before, out) };
                 if active.ask == Some(id) {
                     active.ask = None;
-                    if active.phase == Phase::Asked {
-                        self.taken(answer, now, out)
-                    } else {
-                        self.opened(answer, now, out)
+                    match active.phase {
+                        Phase::Asked => self.taken(answer, now, out),
+                        Phase::Settling(step) => self.settling(step, answer, now, out),
+                        _ => self.opened(answer, now, out),
                     }
                 } else if active.stopping.is_some_and(|stopping| stopping.told == Some(id)) {
                     self.heard_to_stop(answer.is_err(), now);
@@ -225,7 +225,7 @@ impl State {
         self.event(EventName::ItemStarted, Some(&turn), Some(&id), None, now, out);
     }
 
-    fn item_completed(
+    pub(super) fn item_completed(
         &mut self,
         codex_id: String,
         status: ItemStatus,
@@ -263,7 +263,7 @@ impl State {
     }
 
     /// Codex has recorded the prompt: from now on it is part of the thread. `told` is the item as Codex has it.
-    fn delivered(&mut self, told: Option<ItemBody>, now: &Now<'_>, out: &mut Output) {
+    pub(super) fn delivered(&mut self, told: Option<ItemBody>, now: &Now<'_>, out: &mut Output) {
         if let Some(thread) = self.fresh.take() {
             self.adopt(thread, now, out);
         }

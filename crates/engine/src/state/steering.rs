@@ -100,6 +100,9 @@ impl State {
         if active.stopping.is_some() {
             return refuse(Code::TurnEnded, "the turn is being interrupted");
         }
+        if active.lost.is_some() {
+            return refuse(Code::TurnEnded, "Codex ended under the turn");
+        }
         if active.job.kind == TurnKind::Compact {
             return refuse(Code::NotSupported, "a turn that shortens the conversation takes no more words");
         }
@@ -130,9 +133,8 @@ impl State {
 
     /// Tells Codex the next addition, once it has begun the turn and has taken the one before.
     pub(super) fn tell_steers(&mut self, now: &Now<'_>, out: &mut Output) {
-        let Some(active) = self.active.as_ref().filter(|active| active.begun && active.stopping.is_none()) else {
-            return;
-        };
+        let takes = |active: &&Active| active.begun && active.stopping.is_none() && active.lost.is_none();
+        let Some(active) = self.active.as_ref().filter(takes) else { return };
         if active.steers.iter().any(|steer| steer.told.is_some() && !steer.taken) {
             return;
         }
@@ -146,7 +148,8 @@ impl State {
         if input.is_empty() {
             input.push(InputPart::Text { text: prompt.text.clone() });
         }
-        let told = self.ask(Ask::Steer { thread, codex_turn, input }, now, out);
+        let item = active.steers[place].item.clone();
+        let told = self.ask(Ask::Steer { thread, codex_turn, input, item }, now, out);
         if let Some(steer) = self.active.as_mut().and_then(|active| active.steers.get_mut(place)) {
             steer.told = told;
         }
@@ -183,6 +186,14 @@ impl State {
                 }
             }
             Ok(_) => self.steered(&steer, now, out),
+            // Codex's record may tell that it was heard: only its caller does not wait for that.
+            Err(error @ AskError::Exited { heard: true }) if !is_late => {
+                if let Some(active) = &mut self.active {
+                    let waits = Steer { taken: true, otherwise: None, remember: None, ..steer.clone() };
+                    active.steers.push_front(waits);
+                }
+                self.not_steered(steer, &error, now, out);
+            }
             Err(error) => {
                 // Until its turn ended it was in progress; then it was said to be incomplete.
                 if !is_late {
@@ -200,13 +211,26 @@ impl State {
     /// Codex has recorded a message that came after the prompt: the oldest addition.
     pub(super) fn steer_recorded(&mut self, now: &Now<'_>, out: &mut Output) -> bool {
         let Some(steer) = self.active.as_mut().and_then(|active| active.steers.pop_front()) else { return false };
-        if !steer.taken {
-            self.steered(&steer, now, out);
-        }
-        self.put_steer(&steer, ItemStatus::Completed, out);
-        self.event(EventName::ItemCompleted, Some(&steer.turn), Some(&steer.item), None, now, out);
+        self.is_recorded(&steer, now, out);
         self.tell_steers(now, out);
         true
+    }
+
+    /// Codex's record of the turn, whose process is gone, has a message with this id: that addition was recorded, if it was not known yet.
+    pub(super) fn steer_on_record(&mut self, given: Option<&str>, now: &Now<'_>, out: &mut Output) {
+        let Some(active) = &mut self.active else { return };
+        let place = active.steers.iter().position(|steer| given == Some(steer.item.as_str()));
+        if let Some(steer) = place.and_then(|place| active.steers.remove(place)) {
+            self.is_recorded(&steer, now, out);
+        }
+    }
+
+    fn is_recorded(&self, steer: &Steer, now: &Now<'_>, out: &mut Output) {
+        if !steer.taken {
+            self.steered(steer, now, out);
+        }
+        self.put_steer(steer, ItemStatus::Completed, out);
+        self.event(EventName::ItemCompleted, Some(&steer.turn), Some(&steer.item), None, now, out);
     }
 
     /// The turn ended before Codex recorded these.

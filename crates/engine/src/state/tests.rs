@@ -1,9 +1,11 @@
 //! The machine by itself: what it asks of Codex, in which order, and what is on disk by then.
 
 mod approvals;
+mod draining;
 mod forking;
 mod holding;
 mod lab;
+mod settling;
 mod steering;
 mod stops;
 mod v1;
@@ -86,8 +88,10 @@ fn a_prompt_that_may_have_been_heard_is_never_sent_again() {
         lab.submit("one").unwrap();
         lab.answer(&agent, Ok(loaded("t1")));
         let out = lab.answer(&agent, Err(error));
+        assert_eq!(ending(&out), None, "what ended Codex is not known yet");
+        let out = lab.input(Input::AgentDown { error: "gone".into(), retrying: true });
         assert_eq!(ending(&out).is_none(), again);
-        lab.input(Input::AgentDown { error: "gone".into(), retrying: true });
+        assert_eq!(told(&out).is_some_and(|message| message.contains("gone")), !again);
         let out = lab.input(up(&AgentId::fresh(), true));
         assert_eq!(!asked(&out).is_empty(), again);
     }

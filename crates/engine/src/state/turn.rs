@@ -11,7 +11,12 @@ use types::{
     TurnOptions, Usage,
 };
 
-use super::{asking::Open, reviving::Revived, steering::Steer};
+use super::{
+    asking::Open,
+    reviving::Revived,
+    settling::{Lost, Step},
+    steering::Steer,
+};
 
 /// What a turn is, while it waits and while it runs.
 #[derive(Debug, Clone)]
@@ -84,6 +89,8 @@ pub(super) enum Phase {
     },
     Asked,
     Running,
+    /// Its process is gone, and Codex's record is to tell what became of it.
+    Settling(Step),
 }
 
 /// The turn that is not waiting any more.
@@ -122,7 +129,9 @@ pub(super) struct Active {
     pub(super) revived: Option<Revived>,
     /// It ran under a daemon that is gone.
     pub(super) over_restart: bool,
-    /// Somebody asked for something after it was to stop: what waits is not held then.
+    /// Its process is gone.
+    pub(super) lost: Option<Lost>,
+    /// Somebody asked for something after it was to stop, or was lost: what waits is not held then.
     pub(super) followed: bool,
 }
 
@@ -153,6 +162,7 @@ impl Active {
             unacked_bytes: 0,
             revived: None,
             over_restart: false,
+            lost: None,
             followed: false,
         }
     }

@@ -9,7 +9,12 @@ use types::{Code, Scope};
 use crate::error::Failure;
 
 /// What needs another scope than its method says, reading it as well: a path and what lies below it.
-const SPECIAL: [(&str, Scope); 2] = [("/v1/tokens", Scope::Admin), ("/v1/import", Scope::Admin)];
+const SPECIAL: [(&str, Scope); 4] = [
+    ("/v1/tokens", Scope::Admin),
+    ("/v1/import", Scope::Admin),
+    ("/v1/agent/restart", Scope::Admin),
+    ("/v1/stop", Scope::Admin),
+];
 
 /// What anybody who may read can read, and who answers it needs a scope for.
 const APPROVALS: &str = "/v1/approvals";
@@ -64,6 +69,10 @@ mod tests {
             ("GET", "/v1/tokens/x/y", Scope::Admin),
             ("POST", "/v1/import", Scope::Admin),
             ("GET", "/v1/import", Scope::Admin),
+            ("POST", "/v1/agent/restart", Scope::Admin),
+            ("POST", "/v1/stop", Scope::Admin),
+            ("GET", "/v1/agent", Scope::Read),
+            ("POST", "/v1/agent", Scope::Run),
             ("GET", "/v1/approvals", Scope::Read),
             ("HEAD", "/v1/approvals/x", Scope::Read),
             ("POST", "/v1/approvals/x", Scope::Approve),

@@ -83,8 +83,9 @@ fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     near.filter(|(near, _)| *near >= NEAR).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }
 
+/// As much of a caller's text as is repeated to them, without what would steer a terminal.
 fn shown(text: &str) -> String {
-    text.chars().take(SHOWN).collect()
+    text.chars().take(SHOWN).map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char }).collect()
 }
 
 impl Display for Wrong {

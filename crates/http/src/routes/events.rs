@@ -9,7 +9,7 @@ use axum::{
     Extension,
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderName, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
 };
 use bytes::{Bytes, BytesMut};
 use engine::{DeltaKind, Engine, Piece, Published, Reader, Told};
@@ -110,21 +110,13 @@ async fn watch(
     from: &From,
     (stopping, outlet): Way,
 ) -> Result<([(HeaderName, &'static str); 2], Body), Failure> {
-    let after = match headers.get("last-event-id") {
-        Some(id) => Some(id.to_str().ok().and_then(|id| id.trim().parse().ok()).ok_or_else(|| {
-            bad("the header Last-Event-ID is no number; it is the `id` of the last event that was seen")
-        })?),
-        None => from.after,
-    };
-    if after.is_some_and(|after: i64| after < 0) {
-        return Err(bad("`after` must not be negative"));
-    }
+    let after = behind(headers.get("last-event-id"), from.after)?;
     let engine = api.engine().clone();
-    let (reader, last) = (engine.follow(session.clone(), after.map(EventId)), engine.last_event());
+    let (reader, last) = (engine.follow(session.clone(), after), engine.last_event());
     let mut first = VecDeque::new();
     let about = json!({"version": env!("CARGO_PKG_VERSION"), "lastId": last, "storeEpoch": engine.epoch()});
     first.push_back(frame("server.connected", &about));
-    if after.is_some_and(|after| after > last.0) {
+    if after.is_some_and(|after| after > last) {
         first.push_back(frame("stream.reset", &json!({"lastId": last, "storeEpoch": engine.epoch()})));
     }
     for approval in engine.approvals(session.as_ref(), Some(ApprovalStatus::Pending)).await? {
@@ -149,6 +141,20 @@ async fn watch(
         None => Body::from_stream(pieces.map(Ok::<_, Infallible>)),
     };
     Ok(([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")], body))
+}
+
+/// Behind which event a stream begins, by its header or its parameter.
+pub(super) fn behind(header: Option<&HeaderValue>, parameter: Option<i64>) -> Result<Option<EventId>, Failure> {
+    let after = match header {
+        Some(id) => Some(id.to_str().ok().and_then(|id| id.trim().parse().ok()).ok_or_else(|| {
+            bad("the header Last-Event-ID is no number; it is the `id` of the last event that was seen")
+        })?),
+        None => parameter,
+    };
+    if after.is_some_and(|after: i64| after < 0) {
+        return Err(bad("`after` must not be negative"));
+    }
+    Ok(after.map(EventId))
 }
 
 struct Tail {

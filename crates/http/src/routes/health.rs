@@ -96,7 +96,8 @@ pub(super) async fn alive() -> Json<Alive> {
 pub(super) async fn ready(State(api): State<Api>, caller: Option<Caller>) -> Result<Json<Ready>, Failure> {
     let agent = api.engine().agent();
     if agent.status != AgentStatus::Ready {
-        let why = agent.last_error.filter(|_| caller.is_some());
+        let restart = agent.restart.map(|restart| format!("Codex is to be started anew: {} asked for it", restart.by));
+        let why = restart.or(agent.last_error).filter(|_| caller.is_some());
         return Err(Failure::new(Code::AgentUnavailable, why.unwrap_or_else(|| "Codex is not ready".to_owned())));
     }
     if let Err(refusal) = api.engine().writable().await {

@@ -230,7 +230,8 @@ async fn answer(api: &Api, watch: &Watch, accepted: Accepted) -> Answer {
 /// Why a turn of which Codex never heard came to nothing because there was no Codex: that is no answer, and may be sent again.
 fn never_began(turn: &Finished) -> Option<String> {
     let error = turn.error.as_ref()?;
-    (turn.delivery == Delivery::No && error.code == TurnErrorCode::AgentExited).then(|| error.message.clone())
+    let began = turn.status != TurnStatus::Failed;
+    (!began && turn.delivery == Delivery::No && error.code == TurnErrorCode::AgentExited).then(|| error.message.clone())
 }
 
 /// The answer; and, when it did not end well, why.

@@ -1,7 +1,7 @@
 //! The agent, what it offers, and what the caller may do.
 
-use axum::{Json, extract::State};
-use serde::Serialize;
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::{
     PolicyInfo,
@@ -13,8 +13,46 @@ use crate::{
     Api,
     checks::Caller,
     error::Failure,
-    request::{Nothing, Query},
+    request::{Given, Input, Nothing, Query},
 };
+
+/// How Codex is to be started anew.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = RestartAgent)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Restart {
+    /// The turns that run may end first, and new ones wait meanwhile; true unless told. Without, those that run are interrupted.
+    drain: Option<bool>,
+}
+
+impl Input for Restart {
+    const MAY_BE_EMPTY: bool = true;
+}
+
+/// How the daemon is to end.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = StopDaemon)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stop {
+    /// Turns that run are interrupted, and Codex and its host end as well; false unless told. Without, they go on for the next codexd.
+    agents: Option<bool>,
+}
+
+impl Input for Stop {
+    const MAY_BE_EMPTY: bool = true;
+}
+
+/// The daemon stops.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Stopping {
+    /// Its process.
+    pid: u32,
+    /// How many turns Codex runs now.
+    running: usize,
+    /// Whether they are interrupted, and Codex ends.
+    agents: bool,
+}
 
 /// The models.
 #[derive(Serialize, ToSchema)]
@@ -40,6 +78,55 @@ pub(super) struct Limits {
 )]
 pub(super) async fn agent(State(api): State<Api>, _: Caller, _: Query<Nothing>) -> Json<AgentInfo> {
     Json(api.engine().agent())
+}
+
+/// Start Codex anew
+///
+/// With `drain` (the default) the turns that run may end first, for as long as a turn may take (`--turn-timeout`): new ones are taken
+/// and wait, and what Codex asks can be answered. Without, turns that run end `interrupted` with `AGENT_EXITED`. While it is under way the
+/// agent's `status` is `restarting` and `restart` says what was asked; then come `agent.exited` and `agent.restarted`. Asked again it changes
+/// nothing, except that a restart without `drain` hurries one with it. A Codex that is unavailable is tried again at once.
+#[utoipa::path(
+    post,
+    path = "/v1/agent/restart",
+    operation_id = "restartAgent",
+    tag = "service",
+    request_body = Option<Restart>,
+    responses((status = 202, description = "It is under way", body = AgentInfo)),
+    extensions(("x-codes" = json!(["SHUTTING_DOWN"]))),
+)]
+pub(super) async fn restart(
+    State(api): State<Api>,
+    who: Caller,
+    _: Query<Nothing>,
+    Given(Restart { drain }): Given<Restart>,
+) -> Result<(StatusCode, Json<AgentInfo>), Failure> {
+    let agent = api.engine().restart_agent(&who.principal, drain.unwrap_or(true)).await?;
+    Ok((StatusCode::ACCEPTED, Json(agent)))
+}
+
+/// Stop the daemon
+///
+/// It answers, ends its streams, and is gone within seconds.
+#[utoipa::path(
+    post,
+    path = "/v1/stop",
+    operation_id = "stop",
+    tag = "service",
+    request_body = Option<Stop>,
+    responses((status = 202, description = "It stops", body = Stopping)),
+)]
+pub(super) async fn stop(
+    State(api): State<Api>,
+    who: Caller,
+    _: Query<Nothing>,
+    Given(Stop { agents }): Given<Stop>,
+) -> (StatusCode, Json<Stopping>) {
+    let agents = agents.unwrap_or_default();
+    let running = api.engine().running().await;
+    tracing::info!(by = %who.principal, agents, "codexd is told to stop");
+    api.ask_to_stop(crate::Stop { agents });
+    (StatusCode::ACCEPTED, Json(Stopping { pid: std::process::id(), running, agents }))
 }
 
 /// The models that Codex offers

@@ -28,6 +28,8 @@ pub(crate) struct Echo {
     count: AtomicU64,
     released: Arc<Notify>,
     forgetful: AtomicBool,
+    /// How it was told to start anew: which one, how, why.
+    pub(crate) restarts: Mutex<Vec<String>>,
     /// What it asked and waits with: the thread and its turn.
     asked: Mutex<HashMap<RequestId, (ThreadId, String)>>,
 }
@@ -46,6 +48,8 @@ impl Echo {
             started_at: None,
             restarts: 0,
             last_error: None,
+            next_try_at: None,
+            restart: None,
         };
         let echo = Self {
             agent: Mutex::new(AgentId::fresh()),
@@ -54,6 +58,7 @@ impl Echo {
             count: AtomicU64::new(0),
             released: Arc::default(),
             forgetful: AtomicBool::new(false),
+            restarts: Mutex::default(),
             asked: Mutex::default(),
         };
         echo.up().await;
@@ -248,7 +253,11 @@ impl Port for EchoPort {
 
     fn replace(&self, _: &AgentId, _: &str) {}
 
-    fn restart(&self, _: bool) {}
+    fn restart(&self, agent: Option<&AgentId>, drain: bool, why: &str) {
+        let told =
+            format!("{} {} {why}", if agent.is_some() { "it" } else { "none" }, if drain { "drain" } else { "now" });
+        self.0.restarts.lock().unwrap().push(told);
+    }
 
     fn info(&self) -> AgentInfo {
         self.0.info.lock().unwrap().clone()

@@ -13,6 +13,7 @@ mod legacy;
 mod metrics;
 mod mistakes;
 mod openapi;
+mod operate;
 mod pages;
 mod scopes;
 mod service;

@@ -65,7 +65,7 @@ fn the_document_is_one_for_tools() {
 }
 
 /// What is only ever sent to us.
-const ANSWERED_NEVER: [&str; 14] = [
+const ANSWERED_NEVER: [&str; 16] = [
     "Autoname",
     "CreateSession",
     "CreateTurn",
@@ -77,7 +77,9 @@ const ANSWERED_NEVER: [&str; 14] = [
     "Interrupt",
     "NewToken",
     "PatchSession",
+    "RestartAgent",
     "Retry",
     "Rotate",
     "Steer",
+    "StopDaemon",
 ];

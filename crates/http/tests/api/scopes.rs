@@ -43,6 +43,9 @@ async fn each_request_needs_its_scope() {
         ("GET", "/v1/tokens/x/y", "admin"),
         ("POST", "/v1/import", "admin"),
         ("GET", "/v1/import", "admin"),
+        ("POST", "/v1/agent/restart", "admin"),
+        ("GET", "/v1/agent/restart", "admin"),
+        ("GET", "/v1/stop", "admin"),
     ] {
         for (scope, token) in &tokens {
             let refused = daemon.as_holder(token, method, path, None).await;

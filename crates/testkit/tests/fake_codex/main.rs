@@ -5,6 +5,7 @@ mod approvals;
 mod compaction;
 mod forks;
 mod options;
+mod record;
 mod server;
 mod steering;
 

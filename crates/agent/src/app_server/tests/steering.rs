@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use types::ItemId;
+
 use super::*;
 
 fn thread() -> ThreadId {
@@ -15,7 +17,7 @@ fn answered(adapter: &mut AppServer, line: &str) -> Vec<(Route, What)> {
 }
 
 fn steer(input: Vec<InputPart>) -> Ask {
-    Ask::Steer { thread: thread(), codex_turn: "u1".into(), input }
+    Ask::Steer { thread: thread(), codex_turn: "u1".into(), input, item: ItemId::parse("i1").unwrap() }
 }
 
 #[test]
@@ -28,7 +30,10 @@ fn a_steer_names_the_turn_and_its_paths_are_those_of_the_turn() {
     assert_eq!(sent["method"], "turn/steer");
     let path = std::path::Path::new("/w").join("a.png");
     let input = json!([{"type": "text", "text": "more"}, {"type": "localImage", "path": path}]);
-    assert_eq!(sent["params"], json!({"threadId": "t1", "expectedTurnId": "u1", "input": input}));
+    assert_eq!(
+        sent["params"],
+        json!({"threadId": "t1", "expectedTurnId": "u1", "input": input, "clientUserMessageId": "i1"})
+    );
     let said = answered(&mut adapter, r#"{"id":2,"result":{"turnId":"u1"}}"#);
     assert_eq!(said, [(Route::Ask(AskId(2)), What::Answer(AskId(2), Ok(Answer::Done)))]);
 }

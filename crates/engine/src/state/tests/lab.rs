@@ -220,6 +220,14 @@ pub(super) fn ending(out: &Output) -> Option<(TurnStatus, Delivery, Option<TurnE
     })
 }
 
+/// What a turn that ended is told of why.
+pub(super) fn told(out: &Output) -> Option<&str> {
+    out.batch.writes.iter().find_map(|write| match write {
+        Write::UpdateTurn { change, .. } => change.error.as_ref().map(|error| error.message.as_str()),
+        _ => None,
+    })
+}
+
 /// The turn that waits for a look at its folder.
 pub(super) fn checking(out: &Output) -> Option<TurnId> {
     out.effects

@@ -121,7 +121,8 @@ fn a_turn_for_which_codex_was_ended_says_so_also_when_it_was_never_answered() {
     lab.clock += Duration::from_secs(11);
     let unstoppable = Effect::Unstoppable { agent: agent.clone(), force: false };
     assert!(lab.input(Input::Tick).effects.contains(&unstoppable));
-    let out = lab.answer(&agent, Err(AskError::Exited { heard: true }));
+    lab.answer(&agent, Err(AskError::Exited { heard: true }));
+    let out = lab.input(Input::AgentDown { error: "killed".into(), retrying: true });
     assert_eq!(ending(&out), Some((TurnStatus::Interrupted, Delivery::Unknown, Some(TurnErrorCode::TurnTimeout))));
 }
 

@@ -2,6 +2,7 @@
 
 mod checks;
 mod opening;
+mod record;
 mod requests;
 mod service;
 mod shelf;
@@ -14,7 +15,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use self::checks::{Answer, Refusal, check_input, not_found, refuse, required, thread_id};
-use crate::faults::Faults;
+use crate::faults::{self, Faults};
 use crate::pump::{Out, Server};
 use crate::sessions::{Record, Sessions, injected};
 use crate::shapes::{self, now_ms};
@@ -38,6 +39,8 @@ const METHODS: &[&str] = &[
     "thread/loaded/list",
     "thread/read",
     "thread/turns/list",
+    "thread/items/list",
+    "thread/revert",
     "thread/inject_items",
     "turn/start",
     "turn/steer",
@@ -177,12 +180,9 @@ impl AppServer {
                 let with_turns = params["includeTurns"] == true;
                 Ok(json!({"thread": thread.shown(&self.sessions, &self.version, with_turns)}))
             }
-            "thread/turns/list" => {
-                let limit = params["limit"].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(25);
-                let thread = self.peek(params)?;
-                let newest: Vec<&Value> = thread.turns.iter().rev().take(limit).collect();
-                Ok(json!({"data": newest, "nextCursor": null, "backwardsCursor": null}))
-            }
+            "thread/turns/list" => self.turns(params),
+            "thread/items/list" => self.items(params),
+            "thread/revert" => self.revert(id, params, out),
             "thread/backgroundTerminals/clean" if !self.experimental => {
                 refuse("thread/backgroundTerminals/clean requires experimentalApi capability")
             }
@@ -312,7 +312,8 @@ impl Server for AppServer {
         let id = &message["id"];
         match message["method"].as_str() {
             Some(method) if !id.is_null() => self.request(id, method, &message["params"], out),
-            // `initialized` and other notifications need nothing.
+            Some("initialized") => faults::exit_when_ready(&self.faults),
+            // Other notifications need nothing.
             Some(_) => {}
             None => {
                 let thread = id.as_u64().and_then(|request| self.asked.remove(&request));

@@ -5,6 +5,7 @@
 //! | word | effect |
 //! |---|---|
 //! | `exit-at-start` | a server ends at once with status 1 |
+//! | `exit-when-ready[:<ms>]` | a server ends with status 1 so long after it has shaken hands, 10 ms unless told, with words of more than one kind on stderr (`app-server` only) |
 //! | `hang-at-version` | `--version` never ends |
 //! | `hang-at-initialize` | `initialize` is never answered |
 //! | `mcp-only` | `app-server` prints the top-level help and ends, as a program would that knows only `mcp-server` |
@@ -24,8 +25,8 @@
 //! | `stderr-flood[:<bytes>]` | so much is written to stderr, 64 MB unless told, with a line of 1 MB in it and [`LAST_WORDS`] at its end |
 //! | `unknown-notes` | notifications of unknown methods, of known ones about threads, turns and items that are not there, and some whose parameters make no sense (`app-server` only) |
 //!
-//! The steps are `request` (unless told; nothing was said), and after one of these was sent: the `reply`, turn `started`, the `user`'s
-//! message, the first `delta`, a `command` that begins, a question for `approval`, the `answer`, the turn `completed`. `mcp-server` knows
+//! The steps are `request` (unless told; nothing was said), and after one of these was sent: the `reply`, turn `started`, the prompt
+//! `heard` (nothing is sent then: it is remembered, and not on record yet), the `user`'s message, the first `delta`, a `command` that begins, a question for `approval`, the `answer`, the turn `completed`. `mcp-server` knows
 //! only `request`.
 //!
 //! All the time:
@@ -60,6 +61,7 @@ pub(crate) enum Stage {
     Request,
     Reply,
     Started,
+    Heard,
     User,
     Delta,
     Command,
@@ -73,6 +75,7 @@ impl Stage {
         match word {
             "reply" => Self::Reply,
             "started" => Self::Started,
+            "heard" => Self::Heard,
             "user" => Self::User,
             "delta" => Self::Delta,
             "command" => Self::Command,
@@ -109,6 +112,7 @@ impl Asked {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Faults {
     pub(crate) exit_at_start: bool,
+    pub(crate) exit_when_ready: Option<Duration>,
     pub(crate) garbage: bool,
     pub(crate) hang_at_version: bool,
     pub(crate) hang_at_initialize: bool,
@@ -147,6 +151,7 @@ impl Faults {
             let (word, rest) = fault.split_once(':').unwrap_or((fault, ""));
             match word {
                 "exit-at-start" => faults.exit_at_start = true,
+                "exit-when-ready" => faults.exit_when_ready = Some(Duration::from_millis(number(rest, 10))),
                 "garbage" => faults.garbage = true,
                 "hang-at-version" => faults.hang_at_version = true,
                 "hang-at-initialize" => faults.hang_at_initialize = true,
@@ -199,6 +204,17 @@ pub(crate) fn flood_stderr(faults: &Faults) {
         let _ = stderr.write_all(line.as_bytes());
     }
     let _ = writeln!(stderr, "{LAST_WORDS}");
+}
+
+/// Ends the process a moment after it has shaken hands, when `exit-when-ready` wants that.
+pub(crate) fn exit_when_ready(faults: &Faults) {
+    let Some(pause) = faults.exit_when_ready.filter(|_| faults.strikes()) else { return };
+    std::thread::spawn(move || {
+        std::thread::sleep(pause);
+        let words = "fake-codex: \u{1b}[31mit can't go on\u{1b}[0m\u{7}\u{8}\r\nfake-codex: so it ends\n";
+        let _ = io::stderr().write_all(words.as_bytes());
+        std::process::exit(1);
+    });
 }
 
 /// The argument of a word, or what it is when none is told.

@@ -24,6 +24,12 @@ pub(crate) enum Record {
     Compacted { summary: String },
     /// A message that was injected.
     Injected { role: String, text: String },
+    /// A turn began.
+    Begun { turn: String, started: u64 },
+    /// A prompt that is remembered, and not recorded yet.
+    Heard { text: String },
+    /// This turn, and all that came after it, was taken out.
+    Reverted { turn: String },
     /// A completed item.
     Item { turn: String, started: u64, item: Value },
     /// A turn's end.
@@ -149,6 +155,20 @@ pub(crate) fn append(mut file: &File, records: &[Record]) -> io::Result<()> {
 fn read(path: &Path) -> Vec<Record> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// What is left when what was taken out is.
+pub(crate) fn without_reverted(records: Vec<Record>) -> Vec<Record> {
+    let mut left: Vec<Record> = Vec::new();
+    for record in records {
+        let Record::Reverted { turn } = record else {
+            left.push(record);
+            continue;
+        };
+        let begun = |record: &Record| matches!(record, Record::Begun { turn: begun, .. } if *begun == turn);
+        left.truncate(left.iter().position(begun).unwrap_or(left.len()));
+    }
+    left
 }
 
 /// A message of `thread/inject_items` or of a record, if it is one that is remembered.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::faults::Faults;
 use crate::pump::Out;
 use crate::script::compacted;
-use crate::sessions::{Record, Sessions, append, injected};
+use crate::sessions::{Record, Sessions, append, injected, without_reverted};
 use crate::shapes::{self, now_ms};
 use crate::turns::Turn;
 
@@ -38,6 +38,14 @@ impl Context<'_> {
     pub(crate) fn reply(&mut self, id: &Value, result: &Value) {
         self.out.reply(&json!({"id": id, "result": result}));
     }
+}
+
+/// A turn as the record shows it that has not ended: its process is gone.
+fn cut_off(turn: &str, started: u64) -> Value {
+    let mut begun = shapes::turn_in_progress(turn, Some(started));
+    begun["status"] = json!("interrupted");
+    begun["itemsView"] = json!("full");
+    begun
 }
 
 /// A loaded thread.
@@ -115,7 +123,7 @@ impl Thread {
         let mut thread = Self::new(String::new(), String::new(), read_only, json!("on-request"), false);
         id.clone_into(&mut thread.id);
         thread.file = file;
-        for record in records {
+        for record in without_reverted(records) {
             match record {
                 Record::Thread { cwd, model, created, forked_from } => {
                     thread.forked_from = forked_from;
@@ -142,15 +150,15 @@ impl Thread {
                         thread.output_tokens += thread.last_output;
                     }
                     if thread.turns.last().is_none_or(|last| last["id"] != turn.as_str()) {
-                        let mut begun = shapes::turn_in_progress(&turn, Some(started));
-                        begun["status"] = json!("interrupted");
-                        begun["itemsView"] = json!("full");
-                        thread.turns.push(begun);
+                        thread.turns.push(cut_off(&turn, started));
                     }
                     if let Some(items) = thread.turns.last_mut().and_then(|turn| turn["items"].as_array_mut()) {
                         items.push(item);
                     }
                 }
+                Record::Begun { turn, started } => thread.turns.push(cut_off(&turn, started)),
+                Record::Heard { text } => thread.memory.push(Said { role: "user", text }),
+                Record::Reverted { .. } => {}
                 Record::Ended { turn, status, error, completed } => {
                     if let Some(last) = thread.turns.last_mut().filter(|last| last["id"] == turn.as_str()) {
                         last["status"] = json!(status);

@@ -146,6 +146,9 @@ impl Thread {
             return;
         }
         self.stray(context);
+        if self.remembers_only(params, context) {
+            return;
+        }
         self.hear(params, context);
         if !self.strikes(context, Stage::User) {
             self.advance(context);
@@ -168,28 +171,10 @@ impl Thread {
     /// Says that the turn began.
     fn begin(&mut self, turn: Turn, context: &mut Context<'_>) {
         let shown = shapes::turn_in_progress(&turn.id, Some(turn.started / 1000));
+        self.keep(Record::Begun { turn: turn.id.clone(), started: turn.started / 1000 });
         self.turn = Some(turn);
         self.notify_status(context, &self.status());
         self.notify(context, "turn/started", &json!({"threadId": self.id, "turn": shown}));
-    }
-
-    /// The user's message, started and completed.
-    fn hear(&mut self, params: &Value, context: &mut Context<'_>) {
-        let mut parts = params["input"].as_array().cloned().unwrap_or_default();
-        if parts.is_empty() {
-            return;
-        }
-        for part in &mut parts {
-            let (field, value) =
-                if part["type"] == "text" { ("text_elements", json!([])) } else { ("detail", Value::Null) };
-            if part[field].is_null() {
-                part[field] = value;
-            }
-        }
-        self.keep_settings();
-        let item = shapes::user_message(&params["clientUserMessageId"], &parts);
-        self.item_started(&item, context);
-        self.item_completed(item, context);
     }
 
     /// `turn/interrupt`, or a decision that ends the turn.
@@ -393,7 +378,7 @@ impl Thread {
     }
 
     /// Whether a fault ends or hangs the process at this stage.
-    fn strikes(&self, context: &mut Context<'_>, stage: Stage) -> bool {
+    pub(crate) fn strikes(&self, context: &mut Context<'_>, stage: Stage) -> bool {
         let faults = context.faults;
         let (ends, hangs) = (faults.exit_at_turn == Some(stage), faults.hang_at_turn == Some(stage));
         let strikes = self.struck && (ends || hangs) && faults.strikes();

@@ -157,6 +157,48 @@ struct ReadThread {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ListTurns {
+    thread_id: String,
+    cursor: Option<String>,
+    items_view: Option<ItemsView>,
+    limit: Option<u32>,
+    sort_direction: Option<SortDirection>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum ItemsView {
+    NotLoaded,
+    Summary,
+    Full,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum SortDirection {
+    Asc,
+    Desc,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ListItems {
+    thread_id: String,
+    turn_id: Option<String>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+    sort_direction: Option<SortDirection>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RevertThread {
+    thread_id: String,
+    before_turn_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ListModels {
     cursor: Option<String>,
     include_hidden: Option<bool>,
@@ -253,6 +295,9 @@ pub(super) fn check(method: &str, params: &Value) -> Result<(), Refusal> {
         | "thread/backgroundTerminals/clean" => OfThread::deserialize(params).map(drop),
         "thread/name/set" => NameThread::deserialize(params).map(drop),
         "thread/read" => ReadThread::deserialize(params).map(drop),
+        "thread/turns/list" => ListTurns::deserialize(params).map(drop),
+        "thread/items/list" => ListItems::deserialize(params).map(drop),
+        "thread/revert" => RevertThread::deserialize(params).map(drop),
         "thread/inject_items" => InjectItems::deserialize(params).map(drop),
         "turn/start" => StartTurn::deserialize(params).map(drop),
         "turn/steer" => SteerTurn::deserialize(params).map(drop),

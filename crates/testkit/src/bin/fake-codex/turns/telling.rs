@@ -1,13 +1,42 @@
-//! What is told of a turn on its way: items, tokens, the diff.
+//! What is told of a turn on its way: the prompt, items, tokens, the diff.
 
 use serde_json::{Value, json};
 
 use super::Turn;
+use crate::faults::Stage;
 use crate::sessions::Record;
 use crate::shapes::{self, now_ms};
 use crate::threads::{Context, Thread};
 
 impl Thread {
+    /// The user's message, started and completed.
+    pub(super) fn hear(&mut self, params: &Value, context: &mut Context<'_>) {
+        let mut parts = params["input"].as_array().cloned().unwrap_or_default();
+        if parts.is_empty() {
+            return;
+        }
+        for part in &mut parts {
+            let (field, value) =
+                if part["type"] == "text" { ("text_elements", json!([])) } else { ("detail", Value::Null) };
+            if part[field].is_null() {
+                part[field] = value;
+            }
+        }
+        self.keep_settings();
+        let item = shapes::user_message(&params["clientUserMessageId"], &parts);
+        self.item_started(&item, context);
+        self.item_completed(item, context);
+    }
+
+    /// Whether the process ends in the moment in which the prompt is remembered and not recorded. The real one has such a moment.
+    pub(super) fn remembers_only(&mut self, params: &Value, context: &mut Context<'_>) -> bool {
+        let strikes = self.strikes(context, Stage::Heard);
+        if strikes {
+            self.keep(Record::Heard { text: shapes::input_text(&params["input"]) });
+        }
+        strikes
+    }
+
     pub(super) fn used(&mut self, output: u64, context: &mut Context<'_>) {
         self.calls += 1;
         self.output_tokens += output;
