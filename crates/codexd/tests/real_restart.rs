@@ -34,6 +34,24 @@ const STEPS: [&str; 9] = [
     "turn.completed",
 ];
 
+/// When the daemon is killed.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// Right after it told this.
+    Told(&'static str),
+    /// So long after the prompt was taken: in the middle of whatever it does then, which is most often a commit, because each thing that Codex
+    /// says is one.
+    After(Duration),
+}
+
+/// Each step in each round, and as many moments that have to do with nothing, spread over the length of a turn.
+fn moments() -> Vec<Moment> {
+    let told = STEPS.iter().flat_map(|step| (0..rounds()).map(|_| Moment::Told(step)));
+    let count = rounds() * 9;
+    let after = (0..count).map(|number| Moment::After(Duration::from_micros(u64::from(1_300_000 / count * number))));
+    told.chain(after).collect()
+}
+
 fn door(daemon: &Daemon) -> wire::Door {
     wire::Door::Tcp(daemon.url.trim_start_matches("http://").trim_end_matches('/').to_owned())
 }
@@ -93,44 +111,51 @@ async fn a_daemon_that_is_killed_at_any_step_of_a_turn_loses_nothing() -> Result
     let (session, _) = daemon.start("SAY:begin").await?;
     let mut client = Client::default();
     let mut prompts = 1;
-    for step in STEPS {
-        for round in 0..rounds() {
-            let before = lab.model.requests().len();
-            let prompt = format!("{LONG}\nThis is {step} {round}");
-            let path = format!("/v1/sessions/{session}/turns");
-            let made = daemon.post(&path, json!({ "prompt": prompt })).await?.body;
-            let id = made["turn"]["id"].as_str().with_context(|| format!("{made}"))?.to_owned();
-            listen(&daemon, &mut client, Some(step)).await?;
-            daemon.kill().await?;
-            daemon = serve(&lab).await?;
-            assert_eq!(daemon.agent().await?["pid"], codex, "{step}: the same Codex goes on");
-            // Nobody else answers what it asks.
-            while daemon.get(&format!("/v1/turns/{id}")).await?.body["endedAt"].is_null() {
-                approve_all(&daemon).await?;
-                tokio::time::sleep(Duration::from_millis(5)).await;
+    for (number, moment) in moments().into_iter().enumerate() {
+        let before = lab.model.requests().len();
+        let prompt = format!("{LONG}\nThis is {number}, {moment:?}");
+        let path = format!("/v1/sessions/{session}/turns");
+        let made = daemon.post(&path, json!({ "prompt": prompt })).await?.body;
+        let id = made["turn"]["id"].as_str().with_context(|| format!("{made}"))?.to_owned();
+        match moment {
+            Moment::Told(step) => listen(&daemon, &mut client, Some(step)).await?,
+            Moment::After(time) => {
+                let answering = async {
+                    loop {
+                        approve_all(&daemon).await?;
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                };
+                // That it is over is what is waited for.
+                let _: Result<Result<()>, _> = tokio::time::timeout(time, answering).await;
             }
-            let ended = turn(&daemon, &id).await?;
-            assert_eq!(ended["status"], "completed", "{step} {round}: {ended}\n{}", daemon.log());
-            assert_eq!(ended["delivery"], "yes", "{step}: {ended}");
-            let items = ended["items"].as_array().context("no items")?;
-            let of_kind = |kind: &str| items.iter().filter(|item| item["kind"] == kind).count();
-            assert_eq!(
-                (of_kind("userMessage"), of_kind("commandExecution"), of_kind("agentMessage")),
-                (1, 2, 1),
-                "{step}: {ended}"
-            );
-            assert!(items.iter().all(|item| item["status"] == "completed"), "{step}: {ended}");
-            assert_eq!(
-                ended["answer"].as_str().map(|text| text.split_whitespace().count()),
-                Some(60),
-                "{step}: {ended}"
-            );
-            // Command, command, answer.
-            assert_eq!(lab.model.requests().len() - before, 3, "{step}: each request to the model once");
-            prompts += 1;
-            if client.names.last().is_none_or(|name| name != "turn.completed") {
-                listen(&daemon, &mut client, None).await?;
-            }
+        }
+        daemon.kill().await?;
+        daemon = serve(&lab).await?;
+        assert_eq!(daemon.agent().await?["pid"], codex, "{moment:?}: the same Codex goes on");
+        // Nobody else answers what it asks.
+        while daemon.get(&format!("/v1/turns/{id}")).await?.body["endedAt"].is_null() {
+            approve_all(&daemon).await?;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let ended = turn(&daemon, &id).await?;
+        assert_eq!(ended["status"], "completed", "{moment:?}: {ended}\n{}", daemon.log());
+        assert_eq!(ended["delivery"], "yes", "{moment:?}: {ended}");
+        let items = ended["items"].as_array().context("no items")?;
+        let of_kind = |kind: &str| items.iter().filter(|item| item["kind"] == kind).count();
+        assert_eq!(
+            (of_kind("userMessage"), of_kind("commandExecution"), of_kind("agentMessage")),
+            (1, 2, 1),
+            "{moment:?}: {ended}"
+        );
+        assert!(items.iter().all(|item| item["status"] == "completed"), "{moment:?}: {ended}");
+        let words = ended["answer"].as_str().map(|text| text.split_whitespace().count());
+        assert_eq!(words, Some(60), "{moment:?}: {ended}");
+        // Command, command, answer.
+        assert_eq!(lab.model.requests().len() - before, 3, "{moment:?}: each request to the model once");
+        prompts += 1;
+        if client.names.last().is_none_or(|name| name != "turn.completed") {
+            listen(&daemon, &mut client, None).await?;
         }
     }
     // Whoever came back with the last id has what is told to one who was never away.

@@ -5,6 +5,8 @@
 mod approvals;
 #[path = "common/booted.rs"]
 mod booted;
+#[path = "v1/confinement.rs"]
+mod confinement;
 #[path = "v1/forks.rs"]
 mod forks;
 #[path = "v1/idempotency.rs"]

@@ -19,10 +19,15 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal about nothing in particular.
+    /// A refusal about nothing in particular. The sentence may repeat a caller's words; what would steer a terminal is taken out of it.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), session: None, turn: None }
+        let mut detail = detail.into();
+        let steers = |char: char| char.is_control() && char != '\n';
+        if detail.contains(steers) {
+            detail = detail.replace(steers, "\u{fffd}");
+        }
+        Self { code, detail, session: None, turn: None }
     }
 
     /// There is no such session.
