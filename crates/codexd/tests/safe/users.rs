@@ -192,7 +192,6 @@ async fn whoever_took_the_port_before_us_is_told_nothing() -> Result<()> {
 /// The same with a squatter who is another user.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "says what could not be had")]
 async fn another_user_who_took_the_port_is_told_nothing() -> Result<()> {
     let (lab, stranger) = (lab().await?, Stranger::new());
     let script = "import socket\ns = socket.socket()\ns.bind(('127.0.0.1', 0))\ns.listen()\nprint(s.getsockname()[1], flush=True)\n\
