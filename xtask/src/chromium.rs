@@ -68,6 +68,8 @@ fn try_with(flags: &[&str], evil: SocketAddr) -> Result<()> {
         .args(flags)
         .current_dir(&project);
     command.env("CODEXD_STORE_DIR", &store).env("CODEX_HOME", base.join("codex-home")).env("FAKE_CODEX_LOG", &heard);
+    // It is killed in the end, and nothing is to be left of it.
+    command.env("CODEXD_ORPHAN_GRACE", "1s").env("CODEXD_ORPHAN_MAX", "1s");
     let _daemon = Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
     let url = listens(&store)?;
     let port = url.rsplit(':').next().context("no port")?.to_owned();
