@@ -1,6 +1,7 @@
 //! `cargo xtask`: runs the tests, installs what they need, and measures.
 
 mod bench;
+mod chromium;
 mod codex;
 mod fuzz;
 mod openapi;
@@ -39,6 +40,8 @@ enum Task {
     Service,
     /// Asks the real OpenClaw whether it takes the skill (about 860 MB from npm, into target/openclaw)
     Openclaw,
+    /// Has a page of another origin try what it can in a real Chromium (some 400 MB from Debian)
+    Chromium,
     /// Asks a running daemon everything that openapi/v1.json allows, and more (Python, PyPI, some minutes)
     Schemathesis {
         /// How long, in seconds
@@ -79,6 +82,7 @@ fn main() -> anyhow::Result<()> {
         Task::Platforms => platforms::check(),
         Task::Service => service::check(),
         Task::Openclaw => openclaw::check(),
+        Task::Chromium => chromium::check(),
         Task::Schemathesis { seconds } => schemathesis::run(seconds),
         Task::Fuzz { seconds, only, keep } => fuzz::run(seconds, only.as_deref(), keep),
         Task::Soak { minutes, seed } => soak::run(minutes, seed),

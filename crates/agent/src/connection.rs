@@ -1,10 +1,12 @@
 //! The loop between a transport, an adapter, the engine's commands and the clock.
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver},
     time::{sleep_until, timeout},
@@ -158,6 +160,7 @@ impl<T: Transport> Connection<'_, T> {
                 },
                 line = self.transport.next() => match line {
                     Ok(Some((number, line))) => {
+                        let line = without_tokens(line);
                         seq = number;
                         self.health.sign(Instant::now());
                         self.busy.note(self.busy.peek, &line);
@@ -242,9 +245,19 @@ impl<T: Transport> Connection<'_, T> {
         let until = tokio::time::Instant::now() + LAST_LINES;
         while let Ok(Ok(Some((seq, line)))) = tokio::time::timeout_at(until, self.transport.next()).await {
             let mut out = Out::default();
-            self.adapter.line(seq, &line, Instant::now(), &mut out);
+            self.adapter.line(seq, &without_tokens(line), Instant::now(), &mut out);
             self.flush(seq, out).await;
         }
+    }
+}
+
+/// A line of Codex's without tokens of ours: a command may have printed one, or the model have found it in a file. Whatever is kept, told and
+/// logged of it comes from here. One that is cut over two lines is the feed's to find, which puts pieces together.
+fn without_tokens(line: Bytes) -> Bytes {
+    match std::str::from_utf8(&line).map(types::redact) {
+        Ok(Cow::Owned(clean)) => Bytes::from(clean),
+        // What is no text is no JSON either.
+        Ok(Cow::Borrowed(_)) | Err(_) => line,
     }
 }
 
@@ -318,5 +331,22 @@ pub(crate) async fn refuse_for(
         () = stop.cancelled() => {}
         () = leave.cancelled() => {}
         _ = timeout(time, refusing) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_loses_its_tokens_and_nothing_else() {
+        let token = format!("cdx_{}", "aB3-_".repeat(9).get(..43).unwrap());
+        let line = |word: &str| {
+            format!(r#"{{"method":"item/completed","params":{{"item":{{"command":"curl -H 'Bearer {word}'\n"}}}}}}"#)
+        };
+        assert_eq!(without_tokens(line(&token).into()), line(types::REDACTED).as_bytes());
+        let fine = Bytes::from(line("x"));
+        assert_eq!(without_tokens(fine.clone()).as_ptr(), fine.as_ptr(), "what has none is not copied");
+        assert_eq!(without_tokens(Bytes::from_static(b"\xff")), b"\xff".as_slice());
     }
 }

@@ -34,7 +34,7 @@ impl Words {
             if end.is_none() {
                 return;
             }
-            let text = plain(&String::from_utf8_lossy(&self.partial));
+            let text = types::redact(&plain(&String::from_utf8_lossy(&self.partial))).into_owned();
             self.partial.clear();
             if text.trim().is_empty() {
                 continue;

@@ -20,6 +20,7 @@ use crate::{
     connection::{Address, Answer},
     daemon_file,
     error::refused,
+    listener::Expected,
 };
 
 /// What a call that only looks something up is given.
@@ -54,7 +55,7 @@ impl Client {
     /// [`Error::NoDaemon`] when none has said where it is; [`Error::DaemonFile`] when what it said can't be used.
     pub fn from_store_dir(store_dir: &Path) -> Result<Self, Error> {
         let daemon = daemon_file::read(store_dir)?;
-        let address = address_of(&daemon).unwrap_or_else(|| {
+        let address = address_of(&daemon, store_dir).unwrap_or_else(|| {
             let reason = "it names neither an address nor a socket".to_owned();
             Err(Error::DaemonFile { path: store_dir.join(DaemonFile::NAME), reason })
         })?;
@@ -133,6 +134,7 @@ impl Client {
             Err(error) => match self.without_socket(&error) {
                 Some(way) => match once(&way.client).await {
                     Ok(answer) if answer.status != StatusCode::UNAUTHORIZED => Ok(answer),
+                    Err(stranger @ Error::Stranger { .. }) => Err(stranger),
                     answer => Err(way.closed(answer.is_ok())),
                 },
                 None => Err(self.nobody_there(error)),
@@ -178,6 +180,7 @@ impl Client {
             Err(error) => match self.without_socket(&error) {
                 Some(way) => match once(&way.client).await {
                     Ok(open) if open.response.status() != StatusCode::UNAUTHORIZED => open,
+                    Err(stranger @ Error::Stranger { .. }) => return Err(stranger),
                     answer => return Err(way.closed(answer.is_ok())),
                 },
                 None => return Err(self.nobody_there(error)),
@@ -233,7 +236,7 @@ impl Client {
         if source.kind() != io::ErrorKind::NotFound || !lives(daemon.pid) {
             return None;
         }
-        let address = Address::tcp(daemon.http.as_deref()?).ok()?;
+        let address = by_tcp(daemon.http.as_deref()?, daemon, self.store_dir.as_deref()?).ok()?;
         Some(Way { client: Self { address, ..self.clone() }, pid: daemon.pid, socket: socket.clone() })
     }
 
@@ -279,11 +282,16 @@ fn lives(pid: u32) -> bool {
 }
 
 /// The best of the ways that a daemon offers.
-fn address_of(daemon: &DaemonFile) -> Option<Result<Address, Error>> {
+fn address_of(daemon: &DaemonFile, store_dir: &Path) -> Option<Result<Address, Error>> {
     #[cfg(unix)]
     if let Some(socket) = &daemon.socket {
         return Some(Ok(Address::Socket(socket.clone())));
     }
     // Windows: `socket` will name a pipe; until then there is TCP.
-    daemon.http.as_deref().map(Address::tcp)
+    daemon.http.as_deref().map(|url| by_tcp(url, daemon, store_dir))
+}
+
+/// The way by TCP to the daemon of a store.
+fn by_tcp(url: &str, daemon: &DaemonFile, store_dir: &Path) -> Result<Address, Error> {
+    Ok(Address::tcp(url)?.of(Expected { file: store_dir.join(DaemonFile::NAME), daemon: daemon.clone() }))
 }

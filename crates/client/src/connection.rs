@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::Error;
+use crate::{Error, listener::Expected};
 
 /// How long connecting may take. The daemon is on this machine, or behind a tunnel that is.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -38,6 +38,8 @@ pub(crate) enum Address {
         port: u16,
         /// As the header `Host` names it.
         authority: String,
+        /// The daemon that must be there.
+        expected: Option<Box<Expected>>,
     },
 }
 
@@ -68,7 +70,19 @@ impl Address {
             return Err(bad());
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self::Tcp { host, port: authority.port_u16().unwrap_or(80), authority: authority.to_string() })
+        let (port, authority) = (authority.port_u16().unwrap_or(80), authority.to_string());
+        Ok(Self::Tcp { host, port, authority, expected: None })
+    }
+
+    /// Nothing is said there unless that daemon listens.
+    pub(crate) fn of(self, daemon: Expected) -> Self {
+        match self {
+            Self::Tcp { host, port, authority, .. } => {
+                Self::Tcp { host, port, authority, expected: Some(Box::new(daemon)) }
+            }
+            #[cfg(unix)]
+            Self::Socket(path) => Self::Socket(path),
+        }
     }
 
     /// The header `Host`.
@@ -111,8 +125,16 @@ impl Address {
                 let stream = self.connect(tokio::net::UnixStream::connect(path)).await?;
                 self.converse(stream, request).await
             }
-            Self::Tcp { host, port, .. } => {
+            Self::Tcp { host, port, expected, .. } => {
                 let stream = self.connect(TcpStream::connect((host.as_str(), *port))).await?;
+                if let Some(expected) = expected {
+                    let peer = stream.peer_addr().map_err(|error| self.failed(ASK, error))?;
+                    // Some small files that are in memory.
+                    if let Some(why) = expected.is_somebody_else(peer) {
+                        let pid = expected.daemon.pid;
+                        return Err(Error::Stranger { address: self.shown(), pid, why });
+                    }
+                }
                 self.converse(stream, request).await
             }
         }

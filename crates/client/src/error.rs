@@ -34,6 +34,19 @@ pub enum Error {
         /// It answers by TCP, to who has a token.
         by_tcp: bool,
     },
+    /// Somebody else listens where the daemon did. Nothing was said to them.
+    #[error(
+        "whoever listens at {address} is not the codexd of this store (pid {pid}): {why}. Nothing was sent, no token either; \
+         see who it is (`ss -ltnp`), and start codexd again with `codexd serve`, on another port if need be (--port)"
+    )]
+    Stranger {
+        /// Where.
+        address: String,
+        /// The process that should be there.
+        pid: u32,
+        /// How that is known.
+        why: String,
+    },
     /// `daemon.json` is there and can't be used.
     #[error("can't use `{}`: {reason}; start codexd again with `codexd serve`", .path.display())]
     DaemonFile {

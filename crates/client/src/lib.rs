@@ -4,7 +4,8 @@
 //!
 //! A daemon leaves `daemon.json` in its store dir ([`types::DaemonFile`]): where its Unix socket is, and what it listens on.
 //! [`Client::from_store_dir`] reads it and goes by the socket, where being the same user is authority enough; without a
-//! socket, or elsewhere ([`Client::tcp`]), it goes by TCP with a token.
+//! socket, or elsewhere ([`Client::tcp`]), it goes by TCP with a token; where the file says, only after it has made sure that it is that daemon
+//! who listens there (`listener`).
 //!
 //! Each call is one connection and one request: the daemon is on the same machine, so that a connection costs less than
 //! keeping one alive, and a client that is held for hours never meets a dead one. Nothing waits without a limit:
@@ -30,6 +31,7 @@ mod daemon_file;
 mod download;
 mod error;
 mod events;
+mod listener;
 mod v1;
 
 pub use calls::Reply;
@@ -42,6 +44,7 @@ pub use events::fuzzing;
 pub use events::{BIGGEST_FRAME, Event, EventQuery, Events, SILENCE, Text, TextKind, Told};
 /// For [`Client::request`].
 pub use hyper::{Method, StatusCode};
+pub use listener::process_start;
 pub use v1::{
     ApprovalQuery, Approvals, Archived, Changes, Created, Forked, Found, Hit, Imported, NewSession, NewToken, NewTurn,
     OfFile, OnBusy, OnHeld, PageQuery, SessionPage, SessionQuery, Stopping, Submitted, TokenMade, Tokens,

@@ -85,7 +85,8 @@ fn announce(store: &Path, http: Option<&str>, socket: Option<&Path>) {
 fn announce_of(pid: u32, store: &Path, http: Option<&str>, socket: Option<&Path>) {
     let file = DaemonFile {
         pid,
-        started_at: Timestamp::from_millis(0),
+        process_start: None,
+        started_at: Timestamp::now(),
         version: "2.0.0".into(),
         http: http.map(str::to_owned),
         socket: socket.map(Path::to_owned),
@@ -374,6 +375,41 @@ async fn a_daemon_without_its_socket_is_asked_by_tcp() {
     announce_of(own, store.path(), Some(&format!("http://127.0.0.1:{port}")), Some(&socket));
     let closed = Client::from_store_dir(store.path()).unwrap().agent().await.unwrap_err();
     assert!(matches!(closed, Error::SocketGone { by_tcp: false, .. }), "{closed:?}");
+}
+
+/// The daemon is dead, its port is somebody else's, and a process of ours has its number: not one byte goes there.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn whoever_has_taken_the_port_is_told_nothing() {
+    use tokio::io::AsyncReadExt as _;
+    let store = tempfile::tempdir().unwrap();
+    let squatter = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", squatter.local_addr().unwrap());
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = squatter.accept().await {
+            let mut bytes = Vec::new();
+            let _ = stream.read_to_end(&mut bytes).await;
+            told.send(bytes).unwrap();
+        }
+    });
+    let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let socket = store.path().join("codexd.sock");
+    for socket in [None, Some(socket.as_path())] {
+        announce_of(child.id(), store.path(), Some(&url), socket);
+        let client = Client::from_store_dir(store.path()).unwrap().with_token(Some("cdx_secret"));
+        for refused in [
+            client.session("s1").await.unwrap_err(),
+            client.transcript("s1", TranscriptFormat::Json).await.unwrap_err(),
+        ] {
+            let text = refused.to_string();
+            assert!(matches!(refused, Error::Stranger { .. }) && text.contains("has that port"), "{text}");
+            assert!(text.contains(&url) && text.contains("codexd serve") && !text.contains("cdx_"), "{text}");
+            assert_eq!(heard.recv().await.unwrap(), b"", "it was told something");
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 //! It listens before Codex is ready: a cold Codex takes a while, and turns wait for it. `daemon.json` and the socket appear when
 //! it listens and go when it stops; after a crash they stay, and the next daemon, which holds the store's lock, replaces them.
 //!
-//! Hooks, if the configuration has any, are one more reader of what the engine does.
+//! Hooks, if the configuration has any, are one more reader of what the engine does. The audit log is told by the engine and the API.
 //!
 //! A service manager may have opened the listeners, and is told when it listens and when it stops (`systemd.rs`).
 //!
@@ -25,6 +25,7 @@ use std::{
 
 use agent::locate::{Located, Search, locate};
 use anyhow::Context as _;
+use audit::{Audit, Fact, Kind, Limits};
 use engine::{Engine, Policy};
 use hooks::Hooks;
 use http_api::Api;
@@ -70,6 +71,9 @@ const LINGER: Duration = Duration::from_secs(10);
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
 const BODY_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long nothing of an answer need be read.
+const UNREAD_LIMIT: Duration = Duration::from_secs(300);
+
 /// How long a route of the first version waits for a turn.
 const LEGACY_WAIT: Duration = Duration::from_secs(1800);
 
@@ -90,22 +94,23 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     os::outlive_file_size_limit();
     let codex = find_codex(&args, &settings, &dir)?;
     let store = Store::open(&dir).map_err(|error| match error {
-        store::OpenError::NotWritable { .. } => anyhow::Error::new(BadConfig(error.to_string())),
+        store::OpenError::NotWritable { .. }
+        | store::OpenError::SomebodyElses { .. }
+        | store::OpenError::Exposed { .. }
+        | store::OpenError::Replaceable { .. } => anyhow::Error::new(BadConfig(error.to_string())),
         error => anyhow::Error::new(error),
     })?;
-    if let Some(warning) = os::open_to_others(&dir) {
-        tracing::warn!("{warning}");
-    }
     for warning in open_to_agents(&dir, &settings.policy) {
         tracing::warn!("{warning}");
     }
+    let audit = Audit::start(&dir, Limits::default());
     let listener = match inherited.tcp {
         Some(listener) => listener,
         None => bind(settings.address).await?,
     };
     let address = listener.local_addr()?;
     let work_dir = dir.join("work");
-    std::fs::create_dir_all(&work_dir).with_context(|| format!("the folder {} can't be made", work_dir.display()))?;
+    store::private_dir(&work_dir).with_context(|| format!("the folder {} can't be made", work_dir.display()))?;
     // A daemon that ended as it should has taken it away.
     let crashed = dir.join(DaemonFile::NAME).exists();
     let mut hosts = agent::HostOptions::new(std::env::current_exe()?, dir.join("agents"));
@@ -124,6 +129,7 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     }
     let options = engine::Options {
         policy: settings.policy,
+        audit: audit.clone(),
         max_inject_chars: args.max_inject_chars,
         turn_limit: args.turn_timeout.min(LONGEST),
         approval_limit: args.approval_timeout.min(LONGEST),
@@ -160,6 +166,7 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
             allow_origins: args.allow_origin.clone(),
             bound: Some(address),
             open: settings.open,
+            audit: audit.clone(),
             max_body_bytes: args.max_body_bytes,
             max_connections: args.max_connections,
             token_hint: hint,
@@ -167,6 +174,7 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
             header_limit: HEADER_LIMIT,
             body_limit: BODY_LIMIT,
             descents: os::descents(dir.join("agents")),
+            unread_limit: UNREAD_LIMIT,
         },
     );
     let stop = CancellationToken::new();
@@ -182,6 +190,13 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     // Whoever learns that it listens may tell it to stop at once.
     let signalled = os::signalled()?;
     let (file, listens) = announce(&dir, address, socket.as_ref().map(os::Socket::path))?;
+    audit.note(
+        Fact::own(Kind::DaemonStarted)
+            .about("version", env!("CARGO_PKG_VERSION"))
+            .about("pid", std::process::id())
+            .about("http", format!("http://{address}"))
+            .about("open", settings.open),
+    );
     os::tell_ready(listens).await;
     os::keep_watchdog();
     let mut stop_agents = args.stop_agents;
@@ -210,6 +225,9 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         let _ = tokio::time::timeout(LAST_ANSWERS, servers.wait()).await;
         // Before the lock is released: from then on the names may be those of another daemon.
         withdraw(&file, socket.as_ref());
+        audit.note(Fact::own(Kind::DaemonStopped).about("pid", std::process::id()));
+        // The disk may be slow.
+        let _ = tokio::task::spawn_blocking(move || audit.close()).await;
         store.close().await;
     };
     let again = os::signalled()?;
@@ -306,15 +324,14 @@ fn announce(dir: &Path, address: SocketAddr, socket: Option<&Path>) -> anyhow::R
     let file = dir.join(DaemonFile::NAME);
     let daemon = DaemonFile {
         pid: std::process::id(),
+        process_start: client::process_start(std::process::id()),
         started_at: Timestamp::now(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         http: Some(http.clone()),
         socket: socket.map(Path::to_owned),
     };
-    let partial = dir.join(".daemon.json.partial");
-    std::fs::write(&partial, serde_json::to_vec(&daemon)?)
-        .with_context(|| format!("{} can't be written", partial.display()))?;
-    std::fs::rename(&partial, &file).with_context(|| format!("{} can't be written", file.display()))?;
+    store::write_private(&file, &serde_json::to_vec(&daemon)?)
+        .with_context(|| format!("{} can't be written", file.display()))?;
     let also = socket.map(|socket| format!(" and {}", socket.display())).unwrap_or_default();
     let listens = format!("listens on {http}{also}");
     crate::output::line(&format!("codexd {} {listens}", env!("CARGO_PKG_VERSION")));

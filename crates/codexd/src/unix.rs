@@ -126,17 +126,6 @@ fn bind(socket: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-/// What the operator should hear of a store's folder that others can write to.
-pub(super) fn open_to_others(dir: &Path) -> Option<String> {
-    let mode = std::fs::metadata(dir).ok()?.permissions().mode();
-    (mode & 0o022 != 0).then(|| {
-        format!(
-            "others can write to the store's folder {0}, and so could take the place of its socket and files; run: chmod go-w '{0}'",
-            dir.display()
-        )
-    })
-}
-
 /// Tells which of those that come by the socket are agents'.
 pub(super) fn descents(agents: PathBuf) -> Option<Descents> {
     Some(Descents::new(move |pid| agent::descent(&agents, pid)))

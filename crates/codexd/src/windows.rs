@@ -79,11 +79,6 @@ pub(super) async fn tell_stopping() {}
 /// Nobody watches.
 pub(super) fn keep_watchdog() {}
 
-/// What the folders of a user inherit keeps others out.
-pub(super) fn open_to_others(_dir: &Path) -> Option<String> {
-    None
-}
-
 /// Windows has no such limit.
 pub(super) fn raise_file_limit() {}
 

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use agent::{Answer, Ask, AskError, Message, Port};
+use audit::Audit;
 use serde_json::Value;
 use store::{Found, SessionCursor, SessionFilter, Store, StoreError, TurnCursor};
 use tokio::{
@@ -38,6 +39,8 @@ const CALLS: usize = 1024;
 pub struct Options {
     /// What principals may ask.
     pub policy: Policy,
+    /// Where it is noted what happens by itself.
+    pub audit: Audit,
     /// The most characters of saved conversation that a new thread is given.
     pub max_inject_chars: usize,
     /// How long a turn may take.
@@ -107,6 +110,7 @@ impl Engine {
             store: store.clone(),
             port: port.clone(),
             policy: policy.clone(),
+            audit: options.audit,
             bounds,
             calls: inbox,
             messages,

@@ -16,6 +16,9 @@
 //! [`Piece`] of a text, with room for what is made of it to be sent, so that it is made once. What a reader does for a piece is
 //! otherwise little: it looks at the texts, and asks nobody for events when there are none.
 //!
+//! **Tokens.** A token of ours may be cut over two pieces of a text. What could be the beginning of one is held back until the next piece, or
+//! the end of the item, which has the whole text: readers see a few characters later then.
+//!
 //! **Order.** A session's task adds to a text only after the event that began its item was committed. A reader first looks at the
 //! texts, then reads the events up to the last one that is committed by then, tells these, and only then what is new of the
 //! texts it looked at: so a piece of a text never overtakes the event that it belongs to. The end of an item is told when all of its text

@@ -4,24 +4,26 @@
 //! those that were given at the start, which are not. Of a token only the hash is kept. All hashes are compared, in constant
 //! time, so the time that it takes tells nothing about them.
 //!
-//! A change is committed before it counts. It counts at once: the next request is checked against it.
+//! A change is committed before it counts. It counts at once: the next request is checked against it, and so is, again and again,
+//! whoever is being answered over a longer time, by the very token with which they came ([`Key`]).
+//!
+//! **Rotation** gives a grant another token. The one before ends at once, or after a grace in which both open the same; one that is
+//! older still ends in any case.
 
 use std::{
     fmt,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
-use store::{Batch, Store, StoreError, Write};
+use store::{Batch, Store, StoreError, StoredGrant, Write};
 use subtle::ConstantTimeEq as _;
-use types::{Code, Grant, Principal, Scope, Timestamp};
+use types::{Code, Grant, Principal, Scope, TOKEN_PREFIX, Timestamp};
 
 use crate::Refusal;
-
-/// What our tokens begin with, so that they are recognised wherever they turn up.
-pub(crate) const PREFIX: &str = "cdx_";
 
 /// The name of the tokens that are given at the start.
 pub(crate) const AT_START: &str = "start";
@@ -36,14 +38,49 @@ const USED_AGAIN: i64 = 60_000;
 #[derive(Clone, Default)]
 pub struct Grants {
     known: Arc<RwLock<Vec<Known>>>,
+    /// Held by who changes something, so that what counts is what is on disk.
+    changing: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Stands for the token that somebody came with. It is not the token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Key([u8; 32]);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key")
+    }
 }
 
 #[derive(Clone)]
 struct Known {
     grant: Arc<Grant>,
-    hash: [u8; 32],
+    key: Key,
+    previous: Option<Previous>,
     /// It was given at the start, and is in no store.
     at_start: bool,
+}
+
+/// The token that a grant had before.
+#[derive(Clone, Copy)]
+struct Previous {
+    key: Key,
+    until: Timestamp,
+}
+
+impl Known {
+    fn stored(grant: Grant, hash: [u8; 32], previous: Option<[u8; 32]>) -> Self {
+        let previous = previous.zip(grant.previous_until).map(|(hash, until)| Previous { key: Key(hash), until });
+        Self { grant: Arc::new(grant), key: Key(hash), previous, at_start: false }
+    }
+
+    /// Whether this token opens it. Takes as long whatever the answer is.
+    fn is_opened_by(&self, key: Key, now: Timestamp) -> bool {
+        let current = self.key.0.ct_eq(&key.0);
+        let before =
+            self.previous.filter(|previous| previous.until > now).unwrap_or(Previous { key: self.key, until: now });
+        bool::from(current | before.key.0.ct_eq(&key.0)) && !ended(&self.grant, now)
+    }
 }
 
 impl fmt::Debug for Grants {
@@ -68,27 +105,18 @@ impl Grants {
         let stored = store.grants().await?;
         self.change(|known| {
             known.retain(|known| known.at_start);
-            known.extend(stored.into_iter().map(|(grant, hash)| Known {
-                grant: Arc::new(grant),
-                hash,
-                at_start: false,
-            }));
+            let stored =
+                stored.into_iter().map(|StoredGrant { grant, hash, previous }| Known::stored(grant, hash, previous));
+            known.extend(stored);
         });
         Ok(())
     }
 
     /// A token that was given at the start. It has all scopes.
     pub fn add_at_start(&self, token: &str) {
-        let grant = Grant {
-            name: AT_START.to_owned(),
-            scopes: Scope::ALL.to_vec(),
-            roots: Vec::new(),
-            max_sandbox: None,
-            created_at: Timestamp::now(),
-            expires_at: None,
-            last_used_at: None,
-        };
-        self.change(|known| known.push(Known { grant: Arc::new(grant), hash: hash(token), at_start: true }));
+        let grant = Grant::new(AT_START.to_owned(), Scope::ALL.to_vec());
+        let known = Known { at_start: true, ..Known::stored(grant, hash(token), None) };
+        self.change(|all| all.push(known));
     }
 
     /// Makes a token. It is returned, and nowhere else; of `grant` the times are set here.
@@ -100,6 +128,7 @@ impl Grants {
         grant.created_at = now;
         grant.last_used_at = None;
         check(&mut grant, now)?;
+        let _changing = self.changing.lock().await;
         if self.named(&grant.name).is_some() {
             let detail = format!("there is a token {:?} already; revoke it first, or choose another name", grant.name);
             return Err(Refusal::new(Code::BadRequest, detail));
@@ -112,8 +141,39 @@ impl Grants {
             StoreError::Constraint(why) => Refusal::new(Code::BadRequest, why),
             error => error.into(),
         })?;
-        self.change(|known| known.push(Known { grant: Arc::new(grant.clone()), hash, at_start: false }));
+        self.change(|known| known.push(Known::stored(grant.clone(), hash, None)));
         Ok((grant, token))
+    }
+
+    /// Gives a grant another token, which is returned, and nowhere else. The one before opens the same for as long as `grace`.
+    ///
+    /// # Errors
+    /// When there is none of that name, it has ended, or the store can't be written. Then the old token is as good as before.
+    pub async fn rotate(&self, store: &Store, name: &str, grace: Duration) -> Result<(Grant, String), Refusal> {
+        let _changing = self.changing.lock().await;
+        let now = Timestamp::now();
+        let grant = self.made(name)?;
+        if ended(&grant, now) {
+            let detail = format!("the token {name:?} has ended; revoke it, and make a new one");
+            return Err(Refusal::new(Code::BadRequest, detail));
+        }
+        let grace = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+        let previous_until = (grace > 0).then(|| Timestamp::from_millis(now.as_millis().saturating_add(grace)));
+        let token = fresh()?;
+        let hash = hash(&token);
+        let write = Write::RotateGrant { name: name.to_owned(), hash, at: now, previous_until };
+        store.commit(Batch { writes: vec![write] }).await?;
+        let mut rotated = Grant { rotated_at: Some(now), previous_until, ..Grant::clone(&grant) };
+        self.change(|all| {
+            for known in all.iter_mut().filter(|known| known.grant.name == name && !known.at_start) {
+                let grant = Arc::make_mut(&mut known.grant);
+                (grant.rotated_at, grant.previous_until) = (Some(now), previous_until);
+                known.previous = previous_until.map(|until| Previous { key: known.key, until });
+                known.key = Key(hash);
+                rotated = Grant::clone(&known.grant);
+            }
+        });
+        Ok((rotated, token))
     }
 
     /// Ends a grant: its token opens nothing any more.
@@ -121,15 +181,8 @@ impl Grants {
     /// # Errors
     /// When there is none of that name, or the store can't be written.
     pub async fn remove(&self, store: &Store, name: &str) -> Result<(), Refusal> {
-        let there = self.look(|known| known.iter().any(|known| known.grant.name == name && !known.at_start));
-        if !there {
-            let detail = if name == AT_START {
-                "the token that was given at the start ends when codexd is started without it".to_owned()
-            } else {
-                format!("there is no token {name:?}; list them with `codexd token list`")
-            };
-            return Err(Refusal::new(Code::NotFound, detail));
-        }
+        let _changing = self.changing.lock().await;
+        self.made(name)?;
         store.commit(Batch { writes: vec![Write::RemoveGrant(name.to_owned())] }).await?;
         self.change(|known| known.retain(|known| known.at_start || known.grant.name != name));
         Ok(())
@@ -145,25 +198,28 @@ impl Grants {
         grants
     }
 
-    /// The grant of a token, if there is one that has not ended.
+    /// The grant of a token, if there is one that has not ended; and what stands for the token.
     #[must_use]
-    pub fn find(&self, token: &[u8]) -> Option<Arc<Grant>> {
-        let hash: [u8; 32] = Sha256::digest(token).into();
+    pub fn find(&self, token: &[u8]) -> Option<(Arc<Grant>, Key)> {
+        let (key, now) = (Key(Sha256::digest(token).into()), Timestamp::now());
         let mut found = None;
-        self.look(|known| {
-            for known in known {
-                if bool::from(known.hash.ct_eq(&hash)) {
-                    found = Some(known.grant.clone());
+        self.look(|all| {
+            // All of them, wherever it is.
+            for known in all {
+                if known.is_opened_by(key, now) {
+                    found = Some((known.grant.clone(), key));
                 }
             }
         });
-        found.filter(|grant| !ended(grant, Timestamp::now()))
+        found
     }
 
-    /// Whether whoever came in is still let in.
+    /// Whether whoever came in is still let in, and the token that they came with still opens.
     #[must_use]
-    pub fn hold(&self, who: &Principal) -> bool {
-        self.of(who).is_ok()
+    pub fn hold(&self, who: &Principal, key: Option<Key>) -> bool {
+        let now = Timestamp::now();
+        let opens = |key| self.look(|all| all.iter().any(|known| known.is_opened_by(key, now)));
+        self.of(who).is_ok() && key.is_none_or(opens)
     }
 
     /// True when at least one token would open something.
@@ -200,6 +256,19 @@ impl Grants {
         }
     }
 
+    /// A grant that was made, and not one of the start.
+    fn made(&self, name: &str) -> Result<Arc<Grant>, Refusal> {
+        let is = |known: &&Known| known.grant.name == name && !known.at_start;
+        self.look(|all| all.iter().find(is).map(|known| known.grant.clone())).ok_or_else(|| {
+            let detail = if name == AT_START {
+                "the token that was given at the start ends when codexd is started without it".to_owned()
+            } else {
+                format!("there is no token {name:?}; list them with `codexd token list`")
+            };
+            Refusal::new(Code::NotFound, detail)
+        })
+    }
+
     fn named(&self, name: &str) -> Option<Arc<Grant>> {
         self.look(|known| known.iter().find(|known| known.grant.name == name).map(|known| known.grant.clone()))
     }
@@ -214,10 +283,10 @@ impl Grants {
     }
 }
 
-/// Refuses a grant that opens more than that of whoever makes it.
+/// Refuses a grant that opens more than that of whoever makes it, or makes it anew.
 pub(crate) fn check_no_wider(own: &Grant, new: &Grant) -> Result<(), Refusal> {
     let wider =
-        |what: String| Err(Refusal::new(Code::Forbidden, format!("the new token would open more than yours: {what}")));
+        |what: String| Err(Refusal::new(Code::Forbidden, format!("that token would open more than yours: {what}")));
     if let Some(scope) = new.scopes.iter().find(|scope| !own.scopes.contains(scope)) {
         return wider(format!("the scope {scope}"));
     }
@@ -250,7 +319,7 @@ fn fresh() -> Result<String, Refusal> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes)
         .map_err(|error| Refusal::new(Code::Internal, format!("the system gave no random bytes: {error}")))?;
-    Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
+    Ok(format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
 }
 
 fn check(grant: &mut Grant, now: Timestamp) -> Result<(), Refusal> {
@@ -285,90 +354,4 @@ fn check(grant: &mut Grant, now: Timestamp) -> Result<(), Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn grant(name: &str) -> Grant {
-        Grant {
-            name: name.to_owned(),
-            scopes: vec![Scope::Run, Scope::Read, Scope::Run],
-            roots: Vec::new(),
-            max_sandbox: None,
-            created_at: Timestamp::from_millis(0),
-            expires_at: None,
-            last_used_at: None,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_token_is_shown_once_counts_at_once_and_outlives_the_daemon() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        let grants = Grants::load(&store).await.unwrap();
-        let (made, token) = grants.add(&store, grant("a")).await.unwrap();
-        assert_eq!(made.scopes, [Scope::Read, Scope::Run]);
-        assert!(token.starts_with(PREFIX) && token.len() == PREFIX.len() + 43, "{token}");
-        assert_eq!(grants.find(token.as_bytes()).unwrap().name, "a");
-        assert!(grants.find(b"cdx_other").is_none());
-        assert_eq!(grants.add(&store, grant("a")).await.unwrap_err().code, Code::BadRequest);
-
-        let again = Grants::load(&store).await.unwrap();
-        assert_eq!(again.find(token.as_bytes()).unwrap().name, "a");
-        again.remove(&store, "a").await.unwrap();
-        assert!(again.find(token.as_bytes()).is_none());
-        assert_eq!(again.remove(&store, "a").await.unwrap_err().code, Code::NotFound);
-        assert!(again.of(&Principal::Grant("a".to_owned())).is_err());
-    }
-
-    #[tokio::test]
-    async fn what_makes_no_sense_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        let grants = Grants::default();
-        let ended = Grant { expires_at: Some(Timestamp::from_millis(1)), ..grant("x") };
-        let nothing = Grant { scopes: Vec::new(), ..grant("x") };
-        let relative = Grant { roots: vec!["x".into()], ..grant("x") };
-        for wrong in [ended, nothing, relative, grant(""), grant("a b"), grant(AT_START), grant(&"x".repeat(65))] {
-            let name = wrong.name.clone();
-            assert_eq!(grants.add(&store, wrong).await.unwrap_err().code, Code::BadRequest, "{name}");
-        }
-        assert!(grants.list().is_empty());
-    }
-
-    #[test]
-    fn nobody_makes_a_token_that_opens_more_than_their_own() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dunce::canonicalize(dir.path()).unwrap();
-        let own = Grant {
-            scopes: vec![Scope::Read, Scope::Admin],
-            roots: vec![root.clone()],
-            max_sandbox: Some(types::Sandbox::ReadOnly),
-            expires_at: Some(Timestamp::from_millis(100)),
-            ..grant("own")
-        };
-        let fine = Grant { scopes: vec![Scope::Read], name: "new".to_owned(), ..own.clone() };
-        assert_eq!(check_no_wider(&own, &fine), Ok(()));
-        for wider in [
-            Grant { scopes: vec![Scope::Run], ..fine.clone() },
-            Grant { roots: Vec::new(), ..fine.clone() },
-            Grant { roots: vec![root.join("..")], ..fine.clone() },
-            Grant { max_sandbox: None, ..fine.clone() },
-            Grant { max_sandbox: Some(types::Sandbox::WorkspaceWrite), ..fine.clone() },
-            Grant { expires_at: None, ..fine.clone() },
-            Grant { expires_at: Some(Timestamp::from_millis(101)), ..fine },
-        ] {
-            assert_eq!(check_no_wider(&own, &wider).unwrap_err().code, Code::Forbidden, "{wider:?}");
-        }
-    }
-
-    #[test]
-    fn the_last_use_is_noted_once_a_minute() {
-        let grants = Grants::default();
-        grants.change(|known| known.push(Known { grant: Arc::new(grant("a")), hash: hash("t"), at_start: false }));
-        let at = |millis| Timestamp::from_millis(millis);
-        assert!(grants.used("a", at(1_000)));
-        assert!(!grants.used("a", at(60_999)));
-        assert!(grants.used("a", at(61_000)));
-        assert!(!grants.used("b", at(61_000)));
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ use std::{
 };
 
 use agent::{Answer, Ask, AskError, Message, Port};
+use audit::Audit;
 use store::{NewSession, Store, StoreError};
 use tokio::{
     sync::{
@@ -92,6 +93,7 @@ pub(crate) struct Hub {
     pub(crate) stats: Arc<Stats>,
     pub(crate) feed: Feed,
     pub(crate) folders: Folders,
+    pub(crate) audit: Audit,
     pub(crate) restarts: Restarts,
     pub(crate) known: Known,
 }
@@ -284,6 +286,7 @@ impl Hub {
             store: self.store.clone(),
             port: self.port.clone(),
             policy: self.policy.clone(),
+            audit: self.audit.clone(),
             bounds: self.bounds,
             hub: tell.clone(),
             inbox,

@@ -26,6 +26,7 @@
 
 mod approvals;
 mod asks;
+mod audited;
 mod callers;
 mod calls;
 mod change;
@@ -55,7 +56,7 @@ pub use calls::{Engine, Options};
 pub use change::SessionPatch;
 pub use feed::{Happened, Piece, Reader, Told};
 pub use folders::SharedCwd;
-pub use grants::Grants;
+pub use grants::{Grants, Key};
 pub use idempotency::Idempotency;
 #[cfg(all(feature = "fuzzing", unix))]
 pub use policy::fuzzing;

@@ -22,6 +22,7 @@ use std::{
 };
 
 use agent::Port;
+use audit::Audit;
 use store::{NewSession, Store};
 use tokio::{
     sync::{mpsc, watch},
@@ -60,6 +61,7 @@ pub(crate) struct Task {
     pub(crate) store: Store,
     pub(crate) port: Arc<dyn Port>,
     pub(crate) policy: Arc<Policy>,
+    pub(crate) audit: Audit,
     pub(crate) bounds: Bounds,
     pub(crate) hub: mpsc::UnboundedSender<Internal>,
     /// What is asked of it.

@@ -1,6 +1,6 @@
 //! What is kept beside sessions: tokens, and the store of the first version that is taken over.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use store::{Batch, Write};
 use types::{Code, Grant, Principal, Timestamp};
@@ -20,6 +20,19 @@ impl Engine {
         }
         let (grants, store) = (self.policy.grants.clone(), self.store.clone());
         finish(tokio::spawn(async move { grants.add(&store, grant).await })).await
+    }
+
+    /// Gives a grant another token, which is returned, and nowhere else. Nobody gets one that opens more than their own.
+    ///
+    /// # Errors
+    /// When there is none of that name, it has ended, it is wider than the asker's own, or the store can't be written.
+    pub async fn rotate_grant(&self, who: &Principal, name: &str, grace: Duration) -> Result<(Grant, String), Refusal> {
+        let (grants, store, name) = (self.policy.grants.clone(), self.store.clone(), name.to_owned());
+        if let (Some(own), Some(theirs)) = (grants.of(who)?, grants.list().into_iter().find(|grant| grant.name == name))
+        {
+            crate::grants::check_no_wider(&own, &theirs)?;
+        }
+        finish(tokio::spawn(async move { grants.rotate(&store, &name, grace).await })).await
     }
 
     /// Ends a grant: its token opens nothing any more.

@@ -137,6 +137,7 @@ async fn engine(root: &Path) -> (Engine, Arc<Witness>, Store) {
     let up = Message::Up { agent: witness.agent.clone(), backend: Backend::AppServer, capabilities, attached: false };
     witness.messages.send(up).await.unwrap();
     let options = Options {
+        audit: audit::Audit::nowhere(),
         policy: Policy::narrowest(root.to_owned()),
         max_inject_chars: 1000,
         turn_limit: Duration::from_secs(60),

@@ -13,6 +13,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use types::EventId;
 
+use crate::os;
+
 /// The file of one hook.
 #[derive(Debug, Clone)]
 pub(crate) struct CursorFile {
@@ -30,7 +32,7 @@ impl CursorFile {
     /// That of a hook. The folder is made when it is missing.
     pub(crate) fn of(store_dir: &Path, hook: &str) -> io::Result<Self> {
         let folder = store_dir.join("hooks");
-        fs::create_dir_all(&folder)?;
+        os::make_folder(&folder)?;
         Ok(Self { path: folder.join(format!("{hook}.json")) })
     }
 
@@ -43,7 +45,7 @@ impl CursorFile {
     /// Keeps it.
     pub(crate) fn write(&self, epoch: &str, after: EventId) -> io::Result<()> {
         let part = self.path.with_extension("json.part");
-        let mut file = fs::File::create(&part)?;
+        let mut file = os::make_file(&part)?;
         file.write_all(&serde_json::to_vec(&Kept { store_epoch: epoch.to_owned(), after: after.0 })?)?;
         file.sync_data()?;
         drop(file);

@@ -20,9 +20,10 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
+use engine::{Grants, Key};
 use http_body_util::Limited;
 use tower::Layer as _;
-use types::{Code, Grant, Origin, Principal, Scope, agent::Descent};
+use types::{Code, Grant, Origin, Principal, Scope, Timestamp, agent::Descent};
 
 pub(crate) use authority::{Attempts, Shown};
 pub(crate) use host::Hosts;
@@ -31,6 +32,7 @@ pub(crate) use scopes::needed;
 
 use crate::{
     Api,
+    audited::{self, Asked},
     error::{Failure, Shape},
     metrics::Watch,
     request::too_large,
@@ -59,6 +61,15 @@ pub(crate) struct Caller {
     pub(crate) principal: Principal,
     /// What the turns of this request say of their origin.
     pub(crate) origin: Origin,
+    /// Stands for the token that was shown.
+    key: Option<Key>,
+}
+
+impl Caller {
+    /// Whether they would be let in now as well: who is answered over a longer time is asked for no token again.
+    pub(crate) fn holds(&self, grants: &Grants) -> bool {
+        grants.hold(&self.principal, self.key)
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -87,13 +98,20 @@ pub(crate) fn around(api: Api, routes: Router) -> Router {
 async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let shape = Shape::of(request.uri().path());
     let (watch, method) = (Watch::start(), request.method().clone());
+    let asked = Asked {
+        at: Timestamp::now(),
+        method: method.clone(),
+        uri: request.uri().clone(),
+        peer: request.extensions().get().cloned().unwrap_or(Peer::Tcp),
+        from: request.extensions_mut().remove(),
+    };
     request.extensions_mut().insert(watch.clone());
-    let response = match admit(&api, request).await {
+    let mut caller: Option<Caller> = None;
+    let mut response = match admit(&api, request, &mut caller).await {
         Ok(request) => {
-            let caller: Option<Caller> = request.extensions().get().cloned();
             let response = next.run(request).await;
             // Whoever was let in may not be any more, when the answer has been waited for.
-            let ended = |caller: &Caller| !api.engine().policy().grants.hold(&caller.principal);
+            let ended = |caller: &Caller| !caller.holds(&api.engine().policy().grants);
             if watch.waited() && caller.as_ref().is_some_and(ended) {
                 Failure::new(Code::Unauthorized, "the token ended while the request waited").into_response()
             } else {
@@ -102,12 +120,14 @@ async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Respo
         }
         Err(failure) => failure.into_response(),
     };
+    audited::note(&api, asked, caller.as_ref(), &mut response);
     let response = shape.finish(response);
     api.inner.metrics.answered(&method, &watch, &response);
     response
 }
 
-async fn admit(api: &Api, mut request: Request) -> Result<Request, Failure> {
+/// `who`: whoever asks, once that is known, also when they may not ask this.
+async fn admit(api: &Api, mut request: Request, who: &mut Option<Caller>) -> Result<Request, Failure> {
     let peer = request.extensions().get().cloned().unwrap_or(Peer::Tcp);
     if peer == Peer::Tcp {
         api.inner.hosts.check(&request)?;
@@ -117,9 +137,9 @@ async fn admit(api: &Api, mut request: Request) -> Result<Request, Failure> {
         Peer::Inside(_) if is_free(&request) => None,
         Peer::Inside(descent) => {
             let asked = inside::Asked::of(&request);
-            Some(inside::admit(api, descent, asked).await?)
+            Some(inside::admit(api, descent, asked, who).await?)
         }
-        Peer::Tcp | Peer::SameUser => authority(api, &request, &peer)?,
+        Peer::Tcp | Peer::SameUser => authority(api, &request, &peer, who)?,
     };
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);
@@ -133,11 +153,12 @@ async fn admit(api: &Api, mut request: Request) -> Result<Request, Failure> {
 }
 
 /// Who asks, if they may ask this. Nobody, where nobody need be.
-fn authority(api: &Api, request: &Request, peer: &Peer) -> Result<Option<Caller>, Failure> {
+fn authority(api: &Api, request: &Request, peer: &Peer, who: &mut Option<Caller>) -> Result<Option<Caller>, Failure> {
     let (caller, scopes) = match known(api, request, peer)? {
         Some(known) => known,
         None => return Ok(None),
     };
+    *who = Some(caller.clone());
     match scopes::check(request.method(), request.uri().path(), &scopes) {
         Ok(()) => {
             if let Principal::Grant(name) = &caller.principal {
@@ -155,16 +176,16 @@ fn known(api: &Api, request: &Request, peer: &Peer) -> Result<Option<(Caller, Ve
     if *peer == Peer::SameUser {
         let marked = request.headers().get(ORIGIN_HEADER).is_some_and(|mark| mark == "cli");
         let origin = if marked { Origin::Cli } else { Origin::Http };
-        return Ok(Some((Caller { principal: Principal::Local, origin }, Scope::ALL.to_vec())));
+        return Ok(Some((Caller { principal: Principal::Local, origin, key: None }, Scope::ALL.to_vec())));
     }
     let options = api.options();
-    let by = |principal, scopes| Ok(Some((Caller { principal, origin: Origin::Http }, scopes)));
+    let by = |principal, key, scopes| Ok(Some((Caller { principal, origin: Origin::Http, key }, scopes)));
     match authority::shown(request.headers(), &api.engine().policy().grants) {
-        Shown::Token(grant) => {
+        Shown::Token(grant, key) => {
             let Grant { name, scopes, .. } = &*grant;
-            by(Principal::Grant(name.clone()), scopes.clone())
+            by(Principal::Grant(name.clone()), Some(key), scopes.clone())
         }
-        Shown::Nothing | Shown::Wrong if options.open => by(Principal::Anonymous, vec![Scope::Read, Scope::Run]),
+        Shown::Nothing | Shown::Wrong if options.open => by(Principal::Anonymous, None, vec![Scope::Read, Scope::Run]),
         Shown::Nothing | Shown::Wrong if is_free(request) => Ok(None),
         Shown::Nothing => {
             Err(Failure::new(Code::Unauthorized, format!("this daemon wants a token: {}", options.token_hint)))

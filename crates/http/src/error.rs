@@ -7,7 +7,7 @@ use axum::{
 };
 use engine::Refusal;
 use serde::Serialize;
-use types::{Code, SessionId, TurnId};
+use types::{Code, SessionId, TurnId, redact};
 use utoipa::ToSchema;
 
 /// Says that the work had been begun by the same request before.
@@ -76,6 +76,11 @@ impl Failure {
     /// A body that does not come. The closed set of codes has none for it, HTTP has a status.
     pub(crate) fn slow_body(detail: String) -> Self {
         Self { status: StatusCode::REQUEST_TIMEOUT, ..Self::new(Code::BadRequest, detail) }
+    }
+
+    /// Why, for programs.
+    pub(crate) const fn code(&self) -> Code {
+        self.refusal.code
     }
 
     /// Says which turn it was, unless that is known.
@@ -187,6 +192,8 @@ impl Shape {
     fn render(self, failure: Failure, response: &mut Response) {
         let Refusal { code, detail, session: session_id, turn: turn_id } = failure.refusal;
         let mut status = failure.status;
+        // What was asked is quoted, in the path or a name.
+        let detail = redact(&detail).into_owned();
         let (body, media) = match self {
             Self::Problem => {
                 let (r#type, title) = (format!("urn:codexd:problem:{code}"), meaning(code).1);

@@ -29,11 +29,12 @@
 //!
 //! Connections (beyond the cap: 503, and beyond a few of those: closed), the size of headers and bodies, the time that each
 //! may take, and the time that a request waits for a turn. A connection that is idle for as long as headers may take is
-//! closed. A transcript is held a page at a time, and what is counted has labels out of small closed sets.
+//! closed, and so is one whose peer does not read for a while. A transcript is held a page at a time, and what is counted has labels out of small closed sets.
 //!
 //! Architecture invariant: no other crate names a status code, and none of a body is kept beyond `max_body_bytes`.
 //! Architecture invariant: every response passes the outermost layer; no error is plain text.
 
+mod audited;
 mod checks;
 mod descents;
 mod error;
@@ -46,6 +47,7 @@ mod serve;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use audit::Audit;
 use axum::Router;
 use engine::Engine;
 use tokio::sync::{Semaphore, watch};
@@ -73,6 +75,8 @@ pub struct Options {
     pub bound: Option<SocketAddr>,
     /// TCP needs no token: who shows none of ours is `anonymous`.
     pub open: bool,
+    /// Where it is noted who did what.
+    pub audit: Audit,
     /// The longest body that is read, in bytes.
     pub max_body_bytes: usize,
     /// How many connections each listener has at once.
@@ -87,6 +91,8 @@ pub struct Options {
     pub body_limit: Duration,
     /// Tells who came by the socket from inside an agent. Without, all that came by it are the user.
     pub descents: Option<Descents>,
+    /// How long a connection may go on whose peer reads nothing of what it is sent.
+    pub unread_limit: Duration,
 }
 
 impl Default for Options {
@@ -96,6 +102,7 @@ impl Default for Options {
             allow_origins: Vec::new(),
             bound: None,
             open: false,
+            audit: Audit::nowhere(),
             max_body_bytes: 256 * 1024,
             max_connections: 1024,
             token_hint: "make one with `codexd token new NAME` and send it as `Authorization: Bearer TOKEN`".to_owned(),
@@ -103,6 +110,7 @@ impl Default for Options {
             header_limit: Duration::from_secs(10),
             body_limit: Duration::from_secs(30),
             descents: None,
+            unread_limit: Duration::from_secs(300),
         }
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! A type says what may be there, once: what is read, what is refused and what the OpenAPI document tells all follow from it.
 //! In v1 an unknown field or parameter is a mistake; the routes of the first version take no notice of one.
+//!
+//! A token of ours is no part of what is asked: it is left out here, so that neither the store nor Codex gets it.
 
 mod bounded;
 mod json;
@@ -22,7 +24,7 @@ use engine::Idempotency;
 use http_body_util::{BodyExt as _, LengthLimitError};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use types::Code;
+use types::{Code, redact_fields};
 use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use bounded::Bounded;
@@ -129,6 +131,7 @@ pub(crate) fn parse<T: Input>(bytes: &[u8]) -> Result<T, Failure> {
     let text = str::from_utf8(bytes).map_err(|error| bad(format!("the body is not UTF-8: {error}")))?;
     match serde_json::from_str(text) {
         Ok(Value::Object(mut fields)) => {
+            redact_fields(&mut fields);
             if T::NULLS_ARE_ABSENT {
                 fields.retain(|_, value| !value.is_null());
             }

@@ -59,6 +59,7 @@ pub(crate) fn all(document: OpenApi) -> (Router<Api>, OpenApi) {
         .routes(routes!(service::policy))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::end))
+        .routes(routes!(tokens::rotate))
         .routes(routes!(import::import))
         .routes(routes!(health::health))
         .routes(routes!(health::alive))

@@ -3,6 +3,8 @@
 //! A connection that we end is ended in two steps: first our side of it, then, when the client has read that (or a moment has
 //! passed), the rest. Closed at once, with some of a refused body unread, the system would throw away the answer too.
 
+mod unread;
+
 use std::{future::poll_fn, io, sync::Arc, time::Duration};
 
 use axum::{
@@ -23,8 +25,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 use types::Code;
 
+use self::unread::Unread;
 use crate::{
     Api, Peer,
+    audited::CameFrom,
     descents::Looking,
     error::{Failure, Shape},
     metrics::Connected,
@@ -50,8 +54,8 @@ pub(crate) trait Listener: Send {
     type Stream: Socket;
     /// By which way its connections come.
     const PEER: Peer;
-    /// The next connection; `None` for one that may not be.
-    fn next(&mut self) -> impl Future<Output = io::Result<Option<Self::Stream>>> + Send;
+    /// The next connection, and from where it is; `None` for one that may not be.
+    fn next(&mut self) -> impl Future<Output = io::Result<Option<(Self::Stream, CameFrom)>>> + Send;
 
     /// The process at its other end, where the system tells.
     fn pid(_stream: &Self::Stream) -> Option<u32> {
@@ -63,11 +67,11 @@ impl Listener for TcpListener {
     type Stream = TcpStream;
     const PEER: Peer = Peer::Tcp;
 
-    async fn next(&mut self) -> io::Result<Option<TcpStream>> {
-        let (stream, _) = self.accept().await?;
+    async fn next(&mut self) -> io::Result<Option<(TcpStream, CameFrom)>> {
+        let (stream, address) = self.accept().await?;
         // Without it an answer is only slower.
         let _ = stream.set_nodelay(true);
-        Ok(Some(stream))
+        Ok(Some((stream, CameFrom(address.to_string()))))
     }
 }
 
@@ -76,11 +80,14 @@ impl Listener for tokio::net::UnixListener {
     type Stream = tokio::net::UnixStream;
     const PEER: Peer = Peer::SameUser;
 
-    async fn next(&mut self) -> io::Result<Option<Self::Stream>> {
+    async fn next(&mut self) -> io::Result<Option<(Self::Stream, CameFrom)>> {
         let (stream, _) = self.accept().await?;
         let own = rustix::process::geteuid().as_raw();
         match stream.peer_cred() {
-            Ok(peer) if peer.uid() == own => Ok(Some(stream)),
+            Ok(peer) if peer.uid() == own => {
+                let pid = peer.pid().map(|pid| format!(", pid {pid}")).unwrap_or_default();
+                Ok(Some((stream, CameFrom(format!("uid {own}{pid}")))))
+            }
             Ok(peer) => {
                 tracing::warn!(uid = peer.uid(), "another user connected to the socket; closed");
                 Ok(None)
@@ -110,8 +117,8 @@ pub(crate) async fn serve<L: Listener>(api: &Api, mut listener: L, stop: Cancell
             () = stop.cancelled() => break,
             accepted = listener.next() => accepted,
         };
-        let stream = match accepted {
-            Ok(Some(stream)) => stream,
+        let (stream, from) = match accepted {
+            Ok(Some(accepted)) => accepted,
             Ok(None) => continue,
             Err(error) => {
                 pause(&error, &stop).await;
@@ -130,8 +137,10 @@ pub(crate) async fn serve<L: Listener>(api: &Api, mut listener: L, stop: Cancell
             router: router.clone(),
             peer: L::PEER,
             descent: L::pid(&stream).and_then(|pid| inner.options.descents.as_ref().map(|descents| descents.look(pid))),
+            from,
             keep_alive,
             header_limit: api.options().header_limit,
+            unread_limit: api.options().unread_limit,
             stop: stop.clone(),
             _permit: permit,
             _counted: inner.metrics.connected(),
@@ -169,8 +178,10 @@ struct Connection {
     peer: Peer,
     /// Whose the process at the other end is; looked for at once, because it may end.
     descent: Option<Looking>,
+    from: CameFrom,
     keep_alive: bool,
     header_limit: Duration,
+    unread_limit: Duration,
     stop: CancellationToken,
     _permit: OwnedSemaphorePermit,
     _counted: Connected,
@@ -187,6 +198,7 @@ impl Connection {
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
+            request.extensions_mut().insert(self.from.clone());
             request.extensions_mut().insert(Stopping(self.stop.clone()));
             request.extensions_mut().insert(outlet.clone());
             Box::pin(self.router.clone().oneshot(request))
@@ -196,7 +208,7 @@ impl Connection {
             .header_read_timeout(self.header_limit)
             .max_buf_size(HEADER_BYTES)
             .keep_alive(self.keep_alive);
-        let mut connection = http.serve_connection(TokioIo::new(stream), service);
+        let mut connection = http.serve_connection(TokioIo::new(Unread::new(stream, self.unread_limit)), service);
         let mut stopping = false;
         let ended = loop {
             tokio::select! {
@@ -210,7 +222,7 @@ impl Connection {
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection");
         }
-        let stream = connection.into_parts().io.into_inner();
+        let stream = connection.into_parts().io.into_inner().into_inner();
         tokio::select! {
             () = linger(stream) => {}
             () = self.stop.cancelled() => {}

@@ -44,6 +44,8 @@ fn bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, String> {
+    let clean = std::str::from_utf8(bytes).map(types::redact);
+    let bytes = clean.as_ref().map_or(bytes, |text| text.as_bytes());
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     if bytes.trim_ascii().is_empty() {
         return Err("is empty: the first version was probably stopped when it began to write it".to_owned());

@@ -57,6 +57,9 @@ pub(crate) fn apply(conn: &Connection, batch: &Batch) -> Result<Committed, Store
             Write::Remember(remembered) => side::remember(conn, remembered)?,
             Write::ForgetKeys { before } => side::forget_keys(conn, *before)?,
             Write::AddGrant { grant, hash } => side::add_grant(conn, grant, hash)?,
+            Write::RotateGrant { name, hash, at, previous_until } => {
+                side::rotate_grant(conn, name, hash, *at, *previous_until)?;
+            }
             Write::AddApproval(new) => approvals::add(conn, new)?,
             Write::ResolveApproval { id, resolution } => approvals::resolve(conn, id, resolution)?,
             Write::Try => {

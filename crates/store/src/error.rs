@@ -110,6 +110,43 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// The folder, or a file in it, belongs to another user, who could read or change what is in it.
+    #[error(
+        "{} belongs to another user (uid {uid}); run codexd as that user, take it over with `chown`, or choose another folder",
+        .path.display()
+    )]
+    SomebodyElses {
+        /// What it is.
+        path: PathBuf,
+        /// Whose.
+        uid: u32,
+    },
+    /// Others can read or write it, and that can't be changed.
+    #[error(
+        "{} is open to others (mode {mode:o}) and can't be closed, perhaps because its file system knows no rights; \
+         choose a folder on another disk",
+        .path.display()
+    )]
+    Exposed {
+        /// What it is.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Others can write in the folder around the store's, and so put another one in its place.
+    #[error(
+        "others can write in {parent} (mode {mode:o}), and so could put something else in the place of {dir}; \
+         run: chmod go-w '{parent}', or choose another folder",
+        parent = .parent.display(), dir = .dir.display()
+    )]
+    Replaceable {
+        /// The store's folder.
+        dir: PathBuf,
+        /// The one that it is in.
+        parent: PathBuf,
+        /// The mode of that one.
+        mode: u32,
+    },
     /// Something else stands where the store should be.
     #[error("{} is not a store of codexd; move it away, or choose another folder", .path.display())]
     NotADatabase {

@@ -38,6 +38,7 @@ mod error;
 mod migrate;
 mod owner;
 mod pages;
+mod private;
 mod published;
 mod read;
 mod readers;
@@ -63,8 +64,9 @@ pub use care::{Backup, CareError, Checked, Problem, Restored, Sizes, backup, che
 pub use error::{OpenError, StoreError};
 pub use owner::{Held, Owned, hold, owner};
 pub use pages::{Archived, SessionCursor, SessionFilter, TurnCursor};
+pub use private::{private_dir, write_private};
 pub use published::Published;
-pub use stored::{Found, Message, Running, StoredApproval, StoredSession, StoredTurn};
+pub use stored::{Found, Message, Running, StoredApproval, StoredGrant, StoredSession, StoredTurn};
 pub use write::{
     Base, Batch, Committed, IdempotencyKey, NewApproval, NewEvent, NewSession, NewTurn, PendingAsk, Remembered,
     Resolution, SessionChange, TurnChange, Write, first_item,
@@ -97,7 +99,7 @@ impl fmt::Debug for Store {
 
 impl Store {
     /// Opens the store in this folder and becomes its owner. Makes the folder (for this user only) and the store when they
-    /// are missing, and migrates an older store. Blocks the thread for some milliseconds.
+    /// are missing, closes to others what is open to them, and migrates an older store. Blocks the thread for some milliseconds.
     ///
     /// # Errors
     /// [`OpenError`] says in words what is in the way and what to do.

@@ -5,7 +5,7 @@
 //! overwritten. The lock file itself stays: removing it would let two processes lock two files of the same name.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
     thread,
@@ -15,7 +15,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use types::Timestamp;
 
-use crate::OpenError;
+use crate::{
+    OpenError,
+    private::{own, private_file, write_private},
+};
 
 /// The names of the lock and of the note.
 const LOCK: &str = "store.lock";
@@ -97,7 +100,7 @@ impl Owner {
             let path = path.to_owned();
             move |source| OpenError::NotWritable { path, source }
         };
-        make_private_dir(dir).map_err(refused(dir))?;
+        own(dir)?;
         let lock_path = dir.join(LOCK);
         let note_path = dir.join(NOTE);
         let lock = private_file(&lock_path).map_err(refused(&lock_path))?;
@@ -121,12 +124,9 @@ impl Owner {
         Ok(owner)
     }
 
-    /// Written beside and moved, so that a reader sees a whole note.
     fn write_note(&self) -> io::Result<()> {
         let note = Note { pid: std::process::id(), started_at: Timestamp::now() };
-        let part = self.note.with_extension("json.part");
-        fs::write(&part, serde_json::to_vec(&note)?)?;
-        fs::rename(part, &self.note)
+        write_private(&self.note, &serde_json::to_vec(&note)?)
     }
 }
 
@@ -136,34 +136,4 @@ impl Drop for Owner {
             tracing::debug!(%error, "failed to remove the owner's note");
         }
     }
-}
-
-/// A file that only this user can read; an existing one keeps what is in it.
-pub(crate) fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-        let file = options.mode(0o600).open(path)?;
-        // One that was made with wider rights, by a copy or a restored backup, gets ours.
-        if file.metadata()?.permissions().mode() & 0o077 != 0 {
-            file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        }
-        Ok(file)
-    }
-    #[cfg(not(unix))]
-    options.open(path)
-}
-
-/// The folder, for this user only when it is made here. One that exists keeps its rights: it may be the user's own.
-fn make_private_dir(dir: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder.create(dir)
 }

@@ -171,7 +171,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::session`].
-    pub async fn grants(&self) -> Result<Vec<(types::Grant, [u8; 32])>, StoreError> {
+    pub async fn grants(&self) -> Result<Vec<crate::StoredGrant>, StoreError> {
         self.inner.readers.read(side::grants).await
     }
 

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use types::{Grant, SessionId, Timestamp, TurnId};
 
 use crate::{
-    IdempotencyKey, Remembered, StoreError,
+    IdempotencyKey, Remembered, StoreError, StoredGrant,
     apply::{found, json, refused},
     read,
     rows::{self, optional_id, optional_time},
@@ -118,6 +118,28 @@ pub(crate) fn program(conn: &Connection) -> Result<Option<String>, StoreError> {
     read::one(conn, "SELECT value FROM meta WHERE key = 'program'", [], |row| row.get(0))
 }
 
+/// Another token for a grant. That of before opens until then as well, or not at all.
+pub(crate) fn rotate_grant(
+    conn: &Connection,
+    name: &str,
+    hash: &[u8; 32],
+    at: Timestamp,
+    previous_until: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let changed = conn
+        .prepare_cached(
+            "UPDATE grants SET hash = :hash, rotated_at = :at, previous_until = :until, \
+             previous = CASE WHEN :until IS NULL THEN NULL ELSE hash END WHERE name = :name",
+        )?
+        .execute(named_params! {
+            ":hash": hash,
+            ":at": at.as_millis(),
+            ":until": previous_until.map(Timestamp::as_millis),
+            ":name": name,
+        })?;
+    found(changed, "grant", name)
+}
+
 pub(crate) fn remove_grant(conn: &Connection, name: &str) -> Result<(), StoreError> {
     let changed = conn.prepare_cached("DELETE FROM grants WHERE name = ?1")?.execute([name])?;
     found(changed, "grant", name)?;
@@ -135,10 +157,10 @@ pub(crate) fn grant_used(conn: &Connection, name: &str, at: Timestamp) -> Result
 }
 
 /// All grants with the hashes of their tokens, by name.
-pub(crate) fn grants(conn: &Connection) -> Result<Vec<(Grant, [u8; 32])>, StoreError> {
-    let sql = "SELECT name, scopes, roots, max_sandbox, created_at, expires_at, last_used_at, hash FROM grants \
-        ORDER BY name";
-    read::all(conn, sql, [], |row| Ok((grant(row)?, row.get(7)?)))
+pub(crate) fn grants(conn: &Connection) -> Result<Vec<StoredGrant>, StoreError> {
+    let sql = "SELECT name, scopes, roots, max_sandbox, created_at, expires_at, last_used_at, rotated_at, previous_until, \
+        hash, previous FROM grants ORDER BY name";
+    read::all(conn, sql, [], |row| Ok(StoredGrant { grant: grant(row)?, hash: row.get(9)?, previous: row.get(10)? }))
 }
 
 fn grant(row: &Row<'_>) -> rusqlite::Result<Grant> {
@@ -151,5 +173,7 @@ fn grant(row: &Row<'_>) -> rusqlite::Result<Grant> {
         created_at: rows::time(row, 4)?,
         expires_at: optional_time(row, 5)?,
         last_used_at: optional_time(row, 6)?,
+        rotated_at: optional_time(row, 7)?,
+        previous_until: optional_time(row, 8)?,
     })
 }

@@ -1,8 +1,8 @@
 //! What reads give: what callers see, with what they don't.
 
 use types::{
-    AgentId, Approval, AskId, Delivery, ItemId, Origin, Principal, Role, Session, ThreadId, Timestamp, Turn, TurnId,
-    TurnOptions,
+    AgentId, Approval, AskId, Delivery, Grant, ItemId, Origin, Principal, Role, Session, ThreadId, Timestamp, Turn,
+    TurnId, TurnOptions,
 };
 
 use crate::{Base, PendingAsk};
@@ -22,6 +22,17 @@ pub struct StoredSession {
     pub base: Option<Base>,
     /// The process of Codex, and its last line for this session that means nothing new any more.
     pub seen: Option<(AgentId, u64)>,
+}
+
+/// A grant with what recognises its tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredGrant {
+    /// What callers see.
+    pub grant: Grant,
+    /// The hash of its token.
+    pub hash: [u8; 32],
+    /// The hash of the token that it had before, if that may still open it.
+    pub previous: Option<[u8; 32]>,
 }
 
 /// A turn with what callers don't see of it.

@@ -123,6 +123,17 @@ pub enum Write {
     },
     /// What program Codex is, for the next daemon; the text is opaque here.
     KeepProgram(String),
+    /// Another token for a grant.
+    RotateGrant {
+        /// Its name.
+        name: String,
+        /// The hash of its token from now on.
+        hash: [u8; 32],
+        /// When.
+        at: Timestamp,
+        /// Until when the token that it had opens as well.
+        previous_until: Option<Timestamp>,
+    },
     /// What Codex asks. It is open.
     AddApproval(Box<NewApproval>),
     /// An approval is decided. Refused when it is not open.

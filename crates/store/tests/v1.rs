@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::Connection;
 use store::{
     Archived, Base, IdempotencyKey, NewSession, Remembered, SessionChange, SessionFilter, Store, StoreError,
-    TurnChange, Write,
+    StoredGrant, TurnChange, Write,
 };
 use support::{at, batch, create, new_turn, open, plain_session, stored};
 use types::{
@@ -223,16 +223,27 @@ async fn grants_are_kept_by_name() {
         max_sandbox: Some(Sandbox::ReadOnly),
         created_at: at(1),
         expires_at: Some(at(2)),
-        last_used_at: None,
+        ..Grant::new(String::new(), Vec::new())
     };
+    let stored = |grant: Grant, hash: u8| StoredGrant { grant, hash: [hash; 32], previous: None };
     let add = |name: &str, hash: u8| Write::AddGrant { grant: Box::new(grant(name)), hash: [hash; 32] };
     store.commit(batch([add("b", 1), add("a", 2)])).await.unwrap();
     assert!(store.commit(batch([add("a", 3)])).await.is_err());
-    assert_eq!(store.grants().await.unwrap(), [(grant("a"), [2; 32]), (grant("b"), [1; 32])]);
+    assert_eq!(store.grants().await.unwrap(), [stored(grant("a"), 2), stored(grant("b"), 1)]);
     let used = Write::GrantUsed { name: "a".to_owned(), at: at(9) };
     store.commit(batch([used, Write::RemoveGrant("b".to_owned())])).await.unwrap();
     let left = store.grants().await.unwrap();
-    assert_eq!(left, [(Grant { last_used_at: Some(at(9)), ..grant("a") }, [2; 32])]);
+    assert_eq!(left, [stored(Grant { last_used_at: Some(at(9)), ..grant("a") }, 2)]);
+    let rotate = |hash: u8, until: Option<i64>| {
+        let previous_until = until.map(at);
+        batch([Write::RotateGrant { name: "a".to_owned(), hash: [hash; 32], at: at(10), previous_until }])
+    };
+    for (hash, until, previous) in [(5, Some(20), Some([2; 32])), (6, None, None)] {
+        store.commit(rotate(hash, until)).await.unwrap();
+        let grant = &store.grants().await.unwrap()[0];
+        assert_eq!((grant.hash, grant.previous, grant.grant.rotated_at), ([hash; 32], previous, Some(at(10))));
+        assert_eq!(grant.grant.previous_until, until.map(at));
+    }
     assert!(store.commit(batch([Write::RemoveGrant("b".to_owned())])).await.is_err());
 }
 

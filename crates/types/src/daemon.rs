@@ -12,6 +12,9 @@ use crate::Timestamp;
 pub struct DaemonFile {
     /// Its process.
     pub pid: u32,
+    /// When that was started, as the system counts it, where it does; the number of a process is given again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process_start: Option<u64>,
     /// Since when it listens.
     pub started_at: Timestamp,
     /// The version of codexd.

@@ -30,6 +30,30 @@ pub struct Grant {
     /// When it was used last, to the minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Timestamp>,
+    /// Since when it has the token that it has now, if it had another one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated_at: Option<Timestamp>,
+    /// Until when the token that it had before opens as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_until: Option<Timestamp>,
+}
+
+impl Grant {
+    /// One that is made now, and opens this.
+    #[must_use]
+    pub fn new(name: String, scopes: Vec<Scope>) -> Self {
+        Self {
+            name,
+            scopes,
+            roots: Vec::new(),
+            max_sandbox: None,
+            created_at: Timestamp::now(),
+            expires_at: None,
+            last_used_at: None,
+            rotated_at: None,
+            previous_until: None,
+        }
+    }
 }
 
 /// What a principal may do.

@@ -35,9 +35,9 @@ mod tags;
 pub mod wire;
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, IsTerminal as _, Read as _, Write as _},
-    os::unix::net::UnixListener,
+    os::unix::{fs::PermissionsExt as _, net::UnixListener},
     process::ExitCode,
     thread,
 };
@@ -99,6 +99,8 @@ fn start(birth: &Birth, folder: &Folder, lock: File) -> io::Result<Desk> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let socket = folder.socket_path(&birth.agent)?;
     let listener = UnixListener::bind(&socket)?;
+    // Its folder keeps others out already; whoever looks at it alone sees the same.
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
     let desk = Desk::new(birth, folder.clone(), lock, socket.clone(), listener);
     let desk = desk.inspect_err(|_| drop(std::fs::remove_file(&socket)))?;
     let codex_pid = desk.codex_pid();

@@ -1,6 +1,6 @@
 //! Tokens: what lets a program in by TCP.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use hyper::Method;
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,12 @@ impl Client {
     /// `GET /v1/tokens`: those that were made.
     pub async fn tokens(&self) -> Result<Reply<Tokens>, Error> {
         self.call(Call::get("/v1/tokens")).await
+    }
+
+    /// `POST /v1/tokens/{name}/rotate`: replaces one. The old one opens for as long as `grace`.
+    pub async fn rotate_token(&self, name: &str, grace: Duration) -> Result<Reply<TokenMade>, Error> {
+        let body = serde_json::json!({"graceSeconds": grace.as_secs()});
+        self.call(Call::post(format!("/v1/tokens/{}/rotate", escaped(name)), &body)?).await
     }
 
     /// `DELETE /v1/tokens/{name}`: ends one.

@@ -90,6 +90,12 @@ const TESTED: &[(&str, &str, &str, &str)] = &[
     ("steer", "cli/live.rs", "a_turn_that_runs_is_steered", r#""steer", which"#),
     ("token list", "cli/tokens.rs", "without_a_daemon_the_store_itself_is_written", r#""token", "list""#),
     ("token new", "cli/tokens.rs", "without_a_daemon_the_store_itself_is_written", r#""token", "new""#),
+    (
+        "token rotate",
+        "cli/tokens.rs",
+        "a_daemon_takes_a_new_token_at_once_and_a_revoked_one_no_more",
+        r#""token", "rotate""#,
+    ),
     ("token revoke", "cli/tokens.rs", "without_a_daemon_the_store_itself_is_written", r#""token", "revoke""#),
     ("turn retry", "cli/turns.rs", "a_turn_that_failed_is_asked_again", r#""turn", "retry""#),
     ("turn show", "cli/turns.rs", "an_answer_is_read_in_pages", r#""turn", "show""#),

@@ -6,9 +6,11 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
+use audit::{Audit, Fact, Kind, Limits};
 use clap::Subcommand;
 use client::{Client, Error, NewToken, TokenMade, Tokens};
 use engine::Grants;
+use serde::Serialize;
 use serde_json::json;
 use store::Store;
 use types::{Grant, Sandbox, Scope, Timestamp};
@@ -47,6 +49,16 @@ pub(crate) enum TokenCommand {
     /// Lists the tokens that were made, without what they are
     #[command(after_help = crate::exit::HELP)]
     List,
+    /// Replaces a token by another one that opens the same, and prints it; this is the only time that it is shown
+    #[command(after_help = crate::exit::HELP)]
+    Rotate {
+        /// The token's name
+        name: String,
+        /// How long the old token opens as well, such as 10m or 2d, at most 30d; only the last one that was replaced can [default:
+        /// it ends at once]
+        #[arg(long, value_name = "TIME", value_parser = parse_grace)]
+        grace: Option<Duration>,
+    },
     /// Ends a token: it opens nothing any more
     #[command(after_help = crate::exit::HELP)]
     Revoke {
@@ -77,6 +89,15 @@ pub(crate) async fn run(command: TokenCommand, globals: &Globals) -> anyhow::Res
                 },
             }
         }
+        TokenCommand::Rotate { name, grace } => {
+            let made = rotate(&name, grace.unwrap_or_default(), globals).await?;
+            if let Err(error) = tell_new(&output, &made)? {
+                bail!(
+                    "the token can't be printed ({error}), and the old one is replaced already; once that works, run again: codexd token rotate {name}"
+                );
+            }
+            Ok(Exit::Completed)
+        }
         TokenCommand::List => {
             let listed = list(globals).await?;
             if output.json() {
@@ -103,12 +124,28 @@ async fn make(new: &NewToken, globals: &Globals) -> anyhow::Result<TokenMade> {
         return Ok(made);
     }
     let NewToken { name, scopes, roots, max_sandbox, expires_at } = new.clone();
-    let (created_at, last_used_at) = (Timestamp::now(), None);
-    let grant = Grant { name, scopes, roots, max_sandbox, created_at, expires_at, last_used_at };
+    let grant = Grant { roots, max_sandbox, expires_at, ..Grant::new(name, scopes) };
     let (store, grants) = open(globals).await?;
     let made = grants.add(&store, grant).await;
+    if let Ok((grant, _)) = &made {
+        note(globals, Kind::TokenMade, grant)?;
+    }
     store.close().await;
     let (grant, token) = made?;
+    Ok(TokenMade { grant, token })
+}
+
+async fn rotate(name: &str, grace: Duration, globals: &Globals) -> anyhow::Result<TokenMade> {
+    if let Some(made) = by_daemon(globals, async |client| Ok(client.rotate_token(name, grace).await?.value)).await? {
+        return Ok(made);
+    }
+    let (store, grants) = open(globals).await?;
+    let rotated = grants.rotate(&store, name, grace).await;
+    if let Ok((grant, _)) = &rotated {
+        note(globals, Kind::TokenRotated, grant)?;
+    }
+    store.close().await;
+    let (grant, token) = rotated?;
     Ok(TokenMade { grant, token })
 }
 
@@ -131,8 +168,19 @@ async fn revoke(name: &str, globals: &Globals) -> anyhow::Result<()> {
     }
     let (store, grants) = open(globals).await?;
     let removed = grants.remove(&store, name).await;
+    if removed.is_ok() {
+        note(globals, Kind::TokenRevoked, json!({ "name": name }))?;
+    }
     store.close().await;
     Ok(removed?)
+}
+
+/// For the audit log, which is ours for as long as the store is.
+fn note(globals: &Globals, kind: Kind, token: impl Serialize) -> anyhow::Result<()> {
+    let audit = Audit::start(&globals.store.dir()?, Limits::default());
+    audit.note(Fact::of_store(kind).about("token", serde_json::to_value(token)?));
+    audit.close();
+    Ok(())
 }
 
 /// What the daemon says, if there is one.
@@ -192,14 +240,30 @@ fn parse_expiry(text: &str) -> Result<Duration, String> {
     Ok(time)
 }
 
+/// The longest grace of a replaced token: thirty days.
+const GRACE_DAYS: u64 = 30;
+
+fn parse_grace(text: &str) -> Result<Duration, String> {
+    let time = parse_time(text)?;
+    if time > Duration::from_secs(GRACE_DAYS * 86_400) {
+        return Err(format!("the old token may open for {GRACE_DAYS} days at most"));
+    }
+    Ok(time)
+}
+
 /// The token alone on stdout, so that a script can keep it; the rest beside it. Within: whether it went out.
 fn tell_new(output: &Output, made: &TokenMade) -> anyhow::Result<io::Result<()>> {
     if output.json() {
         return Ok(output.must_say(&serde_json::to_string(made)?));
     }
-    let Grant { name, scopes, expires_at, .. } = &made.grant;
+    let Grant { name, scopes, expires_at, rotated_at, previous_until, .. } = &made.grant;
     let end = expires_at.map_or_else(|| "it does not end by itself".to_owned(), |end| format!("it ends at {end}"));
-    output.note(&format!("token \"{name}\" for {}; {end}. It is shown this once:", words(scopes)));
+    let before = match (rotated_at, previous_until) {
+        (_, Some(until)) => format!("; the old one opens until {until}"),
+        (Some(_), None) => "; the old one opens nothing any more".to_owned(),
+        (None, None) => String::new(),
+    };
+    output.note(&format!("token \"{name}\" for {}; {end}{before}. It is shown this once:", words(scopes)));
     Ok(output.must_say(&made.token))
 }
 

@@ -24,6 +24,18 @@ async fn a_daemon_takes_a_new_token_at_once_and_a_revoked_one_no_more() -> Resul
     assert!(listed.contains("ci") && listed.contains("read-only") && !listed.contains(token), "{listed}");
     let twice = run(&lab, &["token", "new", "ci", "--json"]).await?;
     assert_eq!((twice.code, twice.json()?["code"].as_str()), (Some(1), Some("BAD_REQUEST")));
+    assert!(
+        listed.contains("LAST USED") && !listed.lines().any(|line| line.contains("ci ") && line.contains(" -  -")),
+        "{listed}"
+    );
+    let rotated = run(&lab, &["token", "rotate", "ci", "--grace", "1h"]).await?;
+    let other = rotated.out.trim_end();
+    assert!(rotated.code == Some(0) && other.starts_with("cdx_") && other.len() == 47 && other != token, "{rotated:?}");
+    assert!(rotated.err.contains("until") && !rotated.err.contains(other), "{}", rotated.err);
+    let renewed = Client::tcp(&daemon.url, Some(other))?;
+    assert!(client.policy().await.is_ok() && renewed.policy().await.is_ok());
+    run(&lab, &["token", "rotate", "ci"]).await?.good()?;
+    assert!(renewed.policy().await.is_err(), "without a grace it ends at once");
     run(&lab, &["token", "revoke", "ci"]).await?.good()?;
     assert!(client.policy().await.is_err());
     let gone = run(&lab, &["token", "revoke", "ci"]).await?;
@@ -41,11 +53,15 @@ async fn without_a_daemon_the_store_itself_is_written() -> Result<()> {
     let args = ["token", "new", "later", "--scope", "read,approve", "--root", root, "--json"];
     let made = run(&lab, &args).await?.json()?;
     assert_eq!(made["grant"]["scopes"], json!(["read", "approve"]));
-    let token = made["token"].as_str().context("no token")?;
     let listed = run(&lab, &["token", "list", "--json"]).await?.json()?;
     assert_eq!(listed["tokens"][0]["name"], "later");
+    let rotated = run(&lab, &["token", "rotate", "later", "--json"]).await?.json()?;
+    assert!(rotated["grant"]["rotatedAt"].is_string() && rotated["token"] != made["token"], "{rotated}");
+    let token = rotated["token"].as_str().context("no token")?;
     for (args, code) in [
         (&["token", "new", "later"][..], 1),
+        (&["token", "rotate", "nobody"], 1),
+        (&["token", "rotate", "later", "--grace", "31d"], 2),
         (&["token", "new", "a b"], 2),
         (&["token", "new", "x", "--expires", "9999999d"], 2),
         (&["token", "new", "x", "--expires", "99999999999999999999d"], 2),

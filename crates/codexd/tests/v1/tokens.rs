@@ -164,3 +164,96 @@ async fn a_token_makes_none_that_opens_more_and_a_new_one_of_its_name_is_another
     assert_ne!(first.body["session"]["id"], second.body["session"]["id"], "what the old one did is not the new one's");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_replaced_token_opens_nothing_and_ends_what_it_watches() -> Result<()> {
+    let booted = Booted::new(&[]).await?;
+    let old = new_token(&booted, json!({"name": "ci", "scopes": ["read", "run"], "maxSandbox": "read-only"})).await?;
+    let list = || Call::get("/v1/sessions");
+    // It watches, and it waits for a turn.
+    let (door, events) = (booted.tcp(), Call::get("/v1/events").token(&old));
+    let watching = tokio::spawn(async move { events.send(&door).await });
+    let made = ask(&booted, &old, Call::json("/v1/sessions", &json!({"prompt": "SLOW:40:50"}))).await?;
+    let turn = made.body["turn"]["id"].as_str().context("no turn")?.to_owned();
+    let (door, call) = (booted.tcp(), Call::get(&format!("/v1/turns/{turn}?wait=60")).token(&old));
+    let waiting = tokio::spawn(async move { call.ask(&door).await });
+    let metric = "codexd_http_requests_total";
+    testkit::eventually("both to be heard", async || {
+        let metrics = booted.daemon.get("/metrics").await.ok()?.body;
+        let line = metrics.as_str()?.lines().find(|line| line.starts_with("codexd_connections"))?.to_owned();
+        (line.rsplit(' ').next()?.parse::<f64>().ok()? >= 3.0 && metrics.as_str()?.contains(metric)).then_some(())
+    })
+    .await?;
+
+    let rotated = booted.daemon.post("/v1/tokens/ci/rotate", json!({})).await?;
+    assert_eq!(rotated.status, 200, "{rotated:?}");
+    let new = rotated.body["token"].as_str().context("no token")?.to_owned();
+    let grant = &rotated.body["grant"];
+    assert_eq!(
+        (&grant["name"], &grant["scopes"], &grant["maxSandbox"]),
+        (&json!("ci"), &json!(["read", "run"]), &json!("read-only"))
+    );
+    assert!(grant["rotatedAt"].is_string() && grant["previousUntil"].is_null(), "{grant}");
+    assert_eq!(ask(&booted, &old, list()).await?.status, 401);
+    assert_eq!(ask(&booted, &new, list()).await?.status, 200);
+    assert_eq!(waiting.await??.status, 401, "it waited with the old one");
+    let seen = watching.await??.text();
+    assert!(seen.contains("event: server.closing") && !seen.contains("turn.completed"), "{seen}");
+    // What it began goes on: it is the grant's.
+    let ended = ask(&booted, &new, Call::get(&format!("/v1/turns/{turn}?wait=60"))).await?.body;
+    assert_eq!((&ended["status"], &ended["principal"]), (&json!("completed"), &json!("token:ci")), "{ended}");
+
+    let booted = booted.restarted(&[], &[], |_| {}).await?;
+    assert_eq!((ask(&booted, &old, list()).await?.status, ask(&booted, &new, list()).await?.status), (401, 200));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_grace_lets_both_in_and_nobody_gets_a_token_wider_than_their_own() -> Result<()> {
+    let booted = Booted::new(&[]).await?;
+    let old = new_token(&booted, json!({"name": "ci", "scopes": ["read"]})).await?;
+    let boss = new_token(&booted, json!({"name": "boss", "scopes": ["read", "admin"]})).await?;
+    new_token(&booted, json!({"name": "wide", "scopes": ["read", "run", "approve"]})).await?;
+    let rotate = |name: &str, body: Value| Call::json(&format!("/v1/tokens/{name}/rotate"), &body);
+    let rotated = ask(&booted, &boss, rotate("ci", json!({"graceSeconds": 3600}))).await?;
+    assert!(rotated.status == 200 && rotated.body["grant"]["previousUntil"].is_string(), "{rotated:?}");
+    let new = rotated.body["token"].as_str().context("no token")?.to_owned();
+    let booted = booted.restarted(&[], &[], |_| {}).await?;
+    for token in [&old, &new] {
+        assert_eq!(ask(&booted, token, Call::get("/v1/sessions")).await?.status, 200);
+    }
+    for (call, token, status, code) in [
+        (rotate("wide", json!({})), &boss, 403, "FORBIDDEN"),
+        (rotate("ci", json!({})), &new, 403, "FORBIDDEN"),
+        (rotate("nobody", json!({})), &boss, 404, "NOT_FOUND"),
+        (rotate("ci", json!({"graceSeconds": 2_592_001})), &boss, 400, "BAD_REQUEST"),
+        (rotate("ci", json!({"graceSeconds": -1})), &boss, 400, "BAD_REQUEST"),
+        (rotate("ci", json!({"grace": 1})), &boss, 400, "BAD_REQUEST"),
+    ] {
+        let reply = ask(&booted, token, call.clone()).await?;
+        assert_eq!((reply.status, &reply.body["code"]), (status, &json!(code)), "{call:?} {reply:?}");
+    }
+    assert_eq!(booted.daemon.request("DELETE", "/v1/tokens/ci", None).await?.status, 204);
+    for token in [&old, &new] {
+        assert_eq!(ask(&booted, token, Call::get("/v1/sessions")).await?.status, 401, "revoked is revoked");
+    }
+    Ok(())
+}
+
+/// Narrower is always allowed, also where nothing may be widened.
+#[tokio::test]
+async fn whoever_asks_for_less_gets_it() -> Result<()> {
+    let booted = Booted::new(&["--sandbox", "workspace-write"]).await?;
+    let token = new_token(&booted, json!({"name": "t", "scopes": ["read", "run"]})).await?;
+    for (body, field, value) in [
+        (json!({"sandbox": "read-only"}), "sandbox", "read-only"),
+        (json!({"approvalPolicy": "untrusted"}), "approvalPolicy", "untrusted"),
+    ] {
+        let made = ask(&booted, &token, Call::json("/v1/sessions", &body)).await?;
+        assert_eq!((made.status, &made.body["session"][field]), (201, &json!(value)), "{made:?}");
+    }
+    let boss = new_token(&booted, json!({"name": "boss", "scopes": ["read", "admin"]})).await?;
+    let less = json!({"name": "less", "scopes": ["read"], "roots": [booted.lab.project], "maxSandbox": "read-only"});
+    assert_eq!(ask(&booted, &boss, Call::json("/v1/tokens", &less)).await?.status, 201);
+    Ok(())
+}

@@ -395,3 +395,23 @@ async fn a_reader_of_events_is_nobody_who_watches_and_is_told_no_texts() {
     let told = reader.next().await.unwrap();
     assert!(matches!(&told[..], [Told::Event(event)] if event.name == EventName::ItemCompleted), "{told:?}");
 }
+
+#[tokio::test]
+async fn a_token_that_is_cut_over_two_pieces_is_shown_to_nobody() {
+    let mut scene = Scene::new().await;
+    scene.begin().await;
+    let token = format!("cdx_{}", "a".repeat(43));
+    for (piece, shown) in [
+        ("say ", "say "),
+        (&token[..2], "say "),
+        (&token[2..20], "say "),
+        (&token[20..], "say [redacted token]"),
+        (" abc", "say [redacted token] ab"),
+        ("d", "say [redacted token] ab"),
+        ("e", "say [redacted token] abcde"),
+    ] {
+        scene.grow(0, piece);
+        let (pieces, _) = scene.feed.inner.texts.look(None, &texts::Offsets::default());
+        assert_eq!(pieces[0].text, shown, "after {piece:?}");
+    }
+}

@@ -6,7 +6,7 @@ use std::{
 };
 
 use agent::DeltaKind;
-use types::{ItemId, SessionId, TurnId};
+use types::{ItemId, Redactor, SessionId, TurnId};
 
 use super::Piece;
 
@@ -35,6 +35,8 @@ struct Text {
     text: String,
     /// It is as long as it may be: the rest comes with the end of the item.
     full: bool,
+    /// Holds back what may be a token of ours of which not all is there yet.
+    redactor: Redactor,
     /// The piece that a reader was given last: the next one most often wants the same.
     given: Option<Arc<Piece>>,
 }
@@ -48,13 +50,14 @@ impl Texts {
             Some(text) => {
                 text.full |= text.text.len() + more.len() > TEXT;
                 if !text.full {
-                    text.text.push_str(more);
+                    text.text.push_str(&text.redactor.push(more));
                 }
             }
             None => {
                 let full = more.len() > TEXT;
-                let text = if full { String::new() } else { more.to_owned() };
-                texts.push(Text { turn: turn.clone(), item: item.clone(), kind, text, full, given: None });
+                let mut redactor = Redactor::default();
+                let text = if full { String::new() } else { redactor.push(more) };
+                texts.push(Text { turn: turn.clone(), item: item.clone(), kind, text, full, redactor, given: None });
             }
         }
     }

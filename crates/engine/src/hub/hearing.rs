@@ -7,6 +7,7 @@ use types::{Decision, EventName, SessionId, ThreadId, Timestamp, agent::Backend}
 
 use super::Hub;
 use crate::{
+    audited,
     mail::{Internal, Loaded, Mail},
     state::{Input, Up},
 };
@@ -137,6 +138,7 @@ impl Hub {
             item: None,
             detail: Some(detail),
         })));
+        audited::note(&self.audit, &batch);
         if let Err(error) = self.store.commit(batch).await {
             tracing::warn!(%error, %name, "an event of the agent can't be stored");
         }

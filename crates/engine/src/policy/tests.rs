@@ -92,13 +92,9 @@ fn a_token_is_confined_by_the_daemon_and_by_itself() {
     policy.allow_cwd_override = true;
     let store = store::Store::open(&base.join("store")).unwrap();
     let grant = |name: &str, roots: Vec<PathBuf>, max_sandbox| Grant {
-        name: name.to_owned(),
-        scopes: vec![Scope::Run],
         roots,
         max_sandbox,
-        created_at: types::Timestamp::now(),
-        expires_at: None,
-        last_used_at: None,
+        ..Grant::new(name.to_owned(), vec![Scope::Run])
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let outside = dunce::canonicalize(std::env::temp_dir()).unwrap();

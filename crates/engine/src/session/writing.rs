@@ -7,7 +7,7 @@ use types::Timestamp;
 
 use super::Living;
 use crate::{
-    recovery,
+    audited, recovery,
     state::{Effect, Output},
     unwritten::Unwritten,
 };
@@ -71,7 +71,10 @@ impl Living {
     /// it: then the turn has failed, and the session begins anew from what is on disk. An error is the disk's.
     async fn commit_all(&mut self, batch: &Batch) -> Result<bool, StoreError> {
         match self.task.store.commit(batch.clone()).await {
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                audited::note(&self.task.audit, batch);
+                Ok(true)
+            }
             Err(StoreError::Closed) => Ok(false),
             Err(StoreError::Constraint(why)) => {
                 tracing::error!(why, session = %self.id, "what Codex said contradicts the store; its turn fails");

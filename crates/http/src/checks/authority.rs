@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::http::{HeaderMap, header};
-use engine::Grants;
+use engine::{Grants, Key};
 use types::Grant;
 
 /// So many failed authentications are answered each second, whoever they come from.
@@ -18,7 +18,7 @@ pub(crate) enum Shown {
     /// No `Authorization` at all.
     Nothing,
     /// The token of this grant.
-    Token(Arc<Grant>),
+    Token(Arc<Grant>, Key),
     /// Something that is no token of ours.
     Wrong,
 }
@@ -28,7 +28,7 @@ pub(crate) fn shown(headers: &HeaderMap, grants: &Grants) -> Shown {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Shown::Nothing };
     let secret = bearer(value.as_bytes()).filter(|_| values.next().is_none());
-    secret.and_then(|secret| grants.find(secret)).map_or(Shown::Wrong, Shown::Token)
+    secret.and_then(|secret| grants.find(secret)).map_or(Shown::Wrong, |(grant, key)| Shown::Token(grant, key))
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {
@@ -93,7 +93,7 @@ mod tests {
         };
         assert_eq!(look(&[]), Shown::Nothing);
         for right in ["Bearer secret-a", "bEARER   secret-a "] {
-            assert!(matches!(look(&[right]), Shown::Token(grant) if grant.name == "start"), "{right:?}");
+            assert!(matches!(look(&[right]), Shown::Token(grant, _) if grant.name == "start"), "{right:?}");
         }
         for wrong in [
             "",

@@ -47,8 +47,13 @@ impl Asked {
     }
 }
 
-/// Who asks, if they ask for what is their own.
-pub(super) async fn admit(api: &Api, descent: &Descent, asked: Asked) -> Result<Caller, Failure> {
+/// Who asks, if they ask for what is their own. `who`: the same, also when they may not.
+pub(super) async fn admit(
+    api: &Api,
+    descent: &Descent,
+    asked: Asked,
+    who: &mut Option<Caller>,
+) -> Result<Caller, Failure> {
     let (agent, thread) = match descent {
         Descent::Inside { agent, thread } => (agent, thread),
         Descent::Outside | Descent::Gone => {
@@ -57,6 +62,9 @@ pub(super) async fn admit(api: &Api, descent: &Descent, asked: Asked) -> Result<
             return Err(Failure::new(Code::Forbidden, detail));
         }
     };
+    let name = thread.as_ref().map_or_else(|| agent.to_string(), ToString::to_string);
+    let caller = Caller { principal: Principal::Agent(name), origin: Origin::Http, key: None };
+    *who = Some(caller.clone());
     let Some(thread) = thread else {
         let why = "and which session it works for can't be told, so that it may read none";
         return Err(refused(agent, why));
@@ -70,9 +78,7 @@ pub(super) async fn admit(api: &Api, descent: &Descent, asked: Asked) -> Result<
         None => None,
     };
     match own {
-        Some(own) if wanted.as_ref() == Some(&own.id) => {
-            Ok(Caller { principal: Principal::Agent(thread.to_string()), origin: Origin::Http })
-        }
+        Some(own) if wanted.as_ref() == Some(&own.id) => Ok(caller),
         // Also for one that is not there: who may not see a thing does not hear whether it is.
         Some(own) => Err(refused(agent, &format!("and may read its own session, {}, and nothing else", own.id))),
         None => Err(refused(agent, "and its thread is of no session that is here, so that it may read none")),

@@ -1,8 +1,11 @@
 //! The header `Idempotency-Key`: the same request under the same key is done once.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, HeaderName, Method, Uri};
 use engine::Idempotency;
 use sha2::{Digest as _, Sha256};
+use types::redact;
 
 use super::bad;
 use crate::error::Failure;
@@ -25,6 +28,10 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Option<String>, Failure> {
         return Err(bad(format!(
             "the header Idempotency-Key must have 1 to {LONGEST} visible ASCII characters and no spaces; a UUID will do"
         )));
+    }
+    // It is kept.
+    if matches!(redact(text), Cow::Owned(_)) {
+        return Err(bad("the header Idempotency-Key must not have a token in it; a UUID will do"));
     }
     Ok(Some(text.to_owned()))
 }

@@ -80,6 +80,14 @@ impl<'de> Deserializer<'de> for Texts {
         }
     }
 
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        let text = self.one()?;
+        match text.parse() {
+            Ok(number) => visitor.visit_i64(number),
+            Err(_) => Err(Wrong::invalid_value(Unexpected::Str(&text), &visitor)),
+        }
+    }
+
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         let text = self.one()?;
         match text.as_str() {
@@ -115,7 +123,7 @@ impl<'de> Deserializer<'de> for Texts {
     }
 
     serde::forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct map
+        i8 i16 i32 i128 u8 u16 u32 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct map
         struct identifier
     }
 }
@@ -146,6 +154,7 @@ mod tests {
         #[serde(default)]
         label: Vec<String>,
         status: Option<SessionStatus>,
+        after: Option<i64>,
     }
 
     #[test]
@@ -161,7 +170,7 @@ mod tests {
             ("limit=1&limit=1", "`limit` is given more than once"),
             ("idPrefix=a&idPrefix=b", "`idPrefix` is given more than once"),
             ("limits=1", "there is no parameter `limits`; did you mean `limit`?"),
-            ("zzz", "there is no parameter `zzz`; there are limit, idPrefix, label, status"),
+            ("zzz", "there is no parameter `zzz`; there are limit, idPrefix, label, status, after"),
             ("status=busy", "`status` must be one of idle, running, waitingApproval, not \"busy\""),
             ("status=idle&status=idle", "`status` is given more than once"),
         ] {
@@ -171,6 +180,7 @@ mod tests {
         assert_eq!(thing.label, ["a:b", "c:d e"]);
         assert_eq!(thing.limit.map(u32::from), Some(200));
         assert_eq!(thing.status, Some(SessionStatus::WaitingApproval));
+        assert_eq!(read::<Thing>("after=0").unwrap().after, Some(0));
         assert_eq!(read::<Thing>("").unwrap().label, Vec::<String>::new());
     }
 }

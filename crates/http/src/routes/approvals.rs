@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use engine::Verdict;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use types::{Approval, ApprovalId, ApprovalStatus, Code, Decision};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     Api,
+    audited::About,
     checks::Caller,
     error::Failure,
     request::{Given, Id, Input, Nothing, Query, bad},
@@ -141,26 +143,40 @@ pub(super) async fn decide(
     Id(id): Id,
     _: Query<Nothing>,
     Given(body): Given<Decide>,
-) -> Result<Json<Approval>, Failure> {
+) -> Result<(Extension<About>, Json<Approval>), Failure> {
     let id = approval_id(&id)?;
+    let verdict = verdict(body)?;
+    let approval = api.engine().decide(&who.principal, &id, verdict).await?;
+    Ok((Extension(about(&approval)), Json(approval)))
+}
+
+/// What was answered, for the audit log. A long command is cut.
+fn about(approval: &Approval) -> About {
+    const SHOWN: usize = 200;
+    let command = approval.command.as_ref().map(|command| command.chars().take(SHOWN).collect::<String>());
+    let Approval { id, session_id, turn_id, kind, status, .. } = approval;
+    About::of([(
+        "approval",
+        json!({"id": id, "sessionId": session_id, "turnId": turn_id, "kind": kind, "status": status, "command": command}),
+    )])
+}
+
+fn verdict(body: Decide) -> Result<Verdict, Failure> {
     if let Some(rule) = body.rule {
         return match body.decision.map(Decision::from) {
-            Some(Decision::AcceptForSession) if body.answers.is_none() => {
-                Ok(Json(api.engine().decide(&who.principal, &id, Verdict::AllowRule(rule)).await?))
-            }
+            Some(Decision::AcceptForSession) if body.answers.is_none() => Ok(Verdict::AllowRule(rule)),
             _ => Err(bad("`rule` goes with the decision `acceptForSession` and nothing else")),
         };
     }
-    let verdict = match (body.decision, body.answers) {
-        (Some(_), Some(_)) => return Err(bad("`decision` and `answers` can't both be given")),
-        (None, None) => return Err(bad("`decision` is missing; give one, or `answers` to the questions")),
+    match (body.decision, body.answers) {
+        (Some(_), Some(_)) => Err(bad("`decision` and `answers` can't both be given")),
+        (None, None) => Err(bad("`decision` is missing; give one, or `answers` to the questions")),
         (None, Some(answers)) if answers.is_empty() => {
-            return Err(bad("`answers` is empty; give one to each question, or a `decision` instead"));
+            Err(bad("`answers` is empty; give one to each question, or a `decision` instead"))
         }
-        (Some(word), None) => Verdict::Decide(word.into()),
-        (None, Some(answers)) => Verdict::Answers(answers),
-    };
-    Ok(Json(api.engine().decide(&who.principal, &id, verdict).await?))
+        (Some(word), None) => Ok(Verdict::Decide(word.into())),
+        (None, Some(answers)) => Ok(Verdict::Answers(answers)),
+    }
 }
 
 fn approval_id(text: &str) -> Result<ApprovalId, Failure> {

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use types::{ApprovalStatus, EventId, Principal, SessionId};
+use types::{ApprovalStatus, EventId, SessionId};
 use utoipa::IntoParams;
 
 use crate::{
@@ -127,7 +127,7 @@ async fn watch(
     let tail = Tail {
         engine,
         reader,
-        who: who.principal,
+        who,
         stopping: Box::pin(stopping.cancelled_owned()),
         alive: Box::pin(sleep(ALIVE)),
         told_at: Instant::now(),
@@ -160,7 +160,7 @@ pub(super) fn behind(header: Option<&HeaderValue>, parameter: Option<i64>) -> Re
 struct Tail {
     engine: Engine,
     reader: Reader,
-    who: Principal,
+    who: Caller,
     /// These two wait as long as the stream does, and are not made anew for each piece.
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     alive: Pin<Box<Sleep>>,
@@ -183,7 +183,7 @@ impl Tail {
                 return None;
             }
             // A token that ended is told nothing more.
-            if !self.engine.policy().grants.hold(&self.who) {
+            if !self.who.holds(&self.engine.policy().grants) {
                 return self.end("the token has ended");
             }
             if let Some(piece) = self.take() {

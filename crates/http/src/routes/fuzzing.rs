@@ -49,6 +49,7 @@ pub fn bodies(data: &[u8]) {
     one::<session_work::Fork>(data);
     one::<approvals::Decide>(data);
     one::<tokens::NewToken>(data);
+    one::<tokens::Rotate>(data);
     one::<legacy_sessions::Rename>(data);
     one::<legacy_turns::Start>(data);
     one::<legacy_turns::Continue>(data);

@@ -1,21 +1,23 @@
 //! Tokens: made, listed, ended. All of it needs the scope `admin`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     http::{HeaderName, StatusCode, header},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use types::{Grant, Sandbox, Scope, Timestamp};
 use utoipa::ToSchema;
 
 use crate::{
     Api,
+    audited::About,
     checks::Caller,
     error::Failure,
-    request::{Given, Id, Input, Nothing, Query},
+    request::{Given, Id, Input, Nothing, Query, bad},
 };
 
 /// A token to make.
@@ -76,14 +78,64 @@ pub(super) async fn create(
     who: Caller,
     _: Query<Nothing>,
     Given(new): Given<NewToken>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<TokenMade>), Failure> {
+) -> Result<(StatusCode, [(HeaderName, String); 1], Extension<About>, Json<TokenMade>), Failure> {
     let NewToken { name, scopes, roots, max_sandbox, expires_at } = new;
     let roots = roots.unwrap_or_default();
-    let grant =
-        Grant { name, scopes, roots, max_sandbox, created_at: Timestamp::now(), expires_at, last_used_at: None };
+    let grant = Grant { roots, max_sandbox, expires_at, ..Grant::new(name, scopes) };
     let (grant, token) = api.engine().add_grant(&who.principal, grant).await?;
     let location = [(header::LOCATION, format!("/v1/tokens/{}", grant.name))];
-    Ok((StatusCode::CREATED, location, Json(TokenMade { grant, token })))
+    Ok((StatusCode::CREATED, location, Extension(about(&grant)), Json(TokenMade { grant, token })))
+}
+
+/// How a token is replaced.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Rotate {
+    /// For so many seconds the old token opens as well; without, it ends at once.
+    #[schema(minimum = 0, maximum = 2_592_000)]
+    grace_seconds: Option<u32>,
+}
+
+impl Input for Rotate {
+    const MAY_BE_EMPTY: bool = true;
+}
+
+/// The longest grace: thirty days.
+const MOST_GRACE: u32 = 2_592_000;
+
+/// Replace a token
+///
+/// Another one under the same name, which opens the same. Of tokens that were replaced only the last can have a grace.
+#[utoipa::path(
+    post,
+    path = "/v1/tokens/{name}/rotate",
+    operation_id = "rotateToken",
+    tag = "tokens",
+    params(("name" = String, Path, description = "Its name")),
+    request_body = Rotate,
+    responses((status = 200, description = "It counts from now on", body = TokenMade)),
+    extensions(("x-codes" = json!(["NOT_FOUND", "STORE_FULL", "INTERNAL", "SHUTTING_DOWN"]))),
+)]
+pub(super) async fn rotate(
+    State(api): State<Api>,
+    who: Caller,
+    Id(name): Id,
+    _: Query<Nothing>,
+    Given(body): Given<Rotate>,
+) -> Result<(Extension<About>, Json<TokenMade>), Failure> {
+    let grace = body.grace_seconds.unwrap_or(0);
+    if grace > MOST_GRACE {
+        return Err(bad(format!("the field graceSeconds must be a whole number from 0 to {MOST_GRACE}")));
+    }
+    let grace = Duration::from_secs(grace.into());
+    let (grant, token) = api.engine().rotate_grant(&who.principal, &name, grace).await?;
+    Ok((Extension(about(&grant)), Json(TokenMade { grant, token })))
+}
+
+/// What a token opens, for the audit log.
+fn about(grant: &Grant) -> About {
+    let grant = serde_json::to_value(grant).unwrap_or_default();
+    About::of([("token", grant)])
 }
 
 /// List the tokens that were made
@@ -113,7 +165,8 @@ pub(super) async fn end(
     _: Caller,
     Id(name): Id,
     _: Query<Nothing>,
-) -> Result<StatusCode, Failure> {
+) -> Result<(StatusCode, Extension<About>), Failure> {
     api.engine().remove_grant(&name).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let about = About::of([("token", json!({ "name": name }))]);
+    Ok((StatusCode::NO_CONTENT, Extension(about)))
 }

@@ -120,6 +120,7 @@ impl Daemon {
         let mut policy = Policy { sandbox: Sandbox::WorkspaceWrite, ..Policy::narrowest(work.clone()) };
         decide(&mut policy);
         let settings = engine::Options {
+            audit: audit::Audit::nowhere(),
             policy,
             max_inject_chars: 10_000,
             turn_limit: Duration::from_secs(60),

@@ -65,7 +65,7 @@ fn the_document_is_one_for_tools() {
 }
 
 /// What is only ever sent to us.
-const ANSWERED_NEVER: [&str; 15] = [
+const ANSWERED_NEVER: [&str; 16] = [
     "Autoname",
     "CreateSession",
     "CreateTurn",
@@ -79,6 +79,7 @@ const ANSWERED_NEVER: [&str; 15] = [
     "PatchSession",
     "RestartAgent",
     "Retry",
+    "Rotate",
     "Steer",
     "StopDaemon",
 ];

@@ -70,15 +70,7 @@ async fn a_scope_is_looked_at_before_the_body() {
 }
 
 async fn token_of(daemon: &Daemon) -> String {
-    let grant = types::Grant {
-        name: "reader".to_owned(),
-        scopes: vec![types::Scope::Read],
-        roots: Vec::new(),
-        max_sandbox: None,
-        created_at: types::Timestamp::now(),
-        expires_at: None,
-        last_used_at: None,
-    };
+    let grant = types::Grant::new("reader".to_owned(), vec![types::Scope::Read]);
     daemon.engine.add_grant(&types::Principal::Local, grant).await.unwrap().1
 }
 

@@ -35,7 +35,7 @@ async fn a_token_is_told_once_and_counts_until_it_is_ended() {
     assert_eq!((&turn["turn"]["principal"], &turn["session"]["sandbox"]), (&json!("token:ci.1"), &json!("read-only")));
     // The use is written down in the background, and nobody waits for that.
     let written = tokio::time::timeout(PATIENCE, async {
-        while daemon.store.grants().await.unwrap()[0].0.last_used_at.is_none() {
+        while daemon.store.grants().await.unwrap()[0].grant.last_used_at.is_none() {
             tokio::task::yield_now().await;
         }
     });

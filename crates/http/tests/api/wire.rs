@@ -163,6 +163,22 @@ async fn slow_headers_and_slow_bodies_end() {
     }
 }
 
+/// Answers are asked for and never read: more of them than the connection holds.
+#[tokio::test]
+async fn who_reads_nothing_is_let_go() {
+    let limit = Duration::from_millis(100);
+    let served =
+        Served::start(Options { open: true, max_connections: 1, unread_limit: limit, ..Options::default() }).await;
+    let mut greedy = served.connect().await;
+    let request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1000);
+    let asking = timeout(PATIENCE, async { while greedy.write_all(&request).await.is_ok() {} });
+    asking.await.expect("it is cut off");
+    // Its place is free again.
+    let freed =
+        async { while !served.all(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n").await.contains("200 OK") {} };
+    timeout(PATIENCE, freed).await.unwrap();
+}
+
 #[tokio::test]
 async fn connections_over_the_cap_are_told() {
     let served = Served::start(Options { open: true, max_connections: 1, ..Options::default() }).await;

@@ -1,0 +1,151 @@
+//! The audit log: who did what and what was refused, and nothing of what was said.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use testkit::eventually;
+
+use crate::{
+    booted::{Booted, lab, run},
+    wire::Call,
+};
+
+fn lines(store: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(store.join("audit.jsonl")).unwrap_or_default();
+    // The last line may be on its way.
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// Waits for lines of a kind; it is written beside the request.
+async fn noted(booted: &Booted, what: &str, count: usize) -> Result<Vec<Value>> {
+    eventually(&format!("{count} lines of {what}"), async || {
+        let found: Vec<Value> = lines(&booted.lab.store).into_iter().filter(|line| line["what"] == what).collect();
+        (found.len() >= count).then_some(found)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn it_says_who_did_what_and_what_was_refused() -> Result<()> {
+    let booted = Booted::new(&["--token", "sesame"]).await?;
+    let door = booted.tcp();
+    let started = noted(&booted, "daemon.started", 1).await?.remove(0);
+    assert_eq!(
+        (&started["pid"], &started["open"], &started["transport"]),
+        (&json!(booted.daemon.pid), &json!(false), &json!("codexd"))
+    );
+    assert_eq!(noted(&booted, "agent.started", 1).await?[0]["agent"]["backend"], "app-server");
+
+    // Tokens, by the socket.
+    let made = booted.daemon.post("/v1/tokens", json!({"name": "ci", "scopes": ["read", "run"]})).await?;
+    let token = made.body["token"].as_str().context("no token")?.to_owned();
+    let line = noted(&booted, "token.made", 1).await?.remove(0);
+    assert_eq!(
+        (&line["principal"], &line["transport"], &line["decision"]),
+        (&json!("local"), &json!("socket"), &json!("allowed"))
+    );
+    assert_eq!((&line["token"]["name"], &line["token"]["scopes"]), (&json!("ci"), &json!(["read", "run"])));
+    assert!(line["peer"].as_str().is_some_and(|peer| peer.starts_with("uid ")), "{line}");
+    booted.daemon.post("/v1/tokens/ci/rotate", json!({"graceSeconds": 600})).await?;
+    noted(&booted, "token.rotated", 1).await?;
+
+    // What is refused.
+    assert_eq!(Call::get("/v1/sessions").token("wrong").send(&door).await?.status, 401);
+    let line = noted(&booted, "auth.failed", 1).await?.remove(0);
+    assert_eq!(
+        (&line["code"], &line["path"], &line["method"]),
+        (&json!("UNAUTHORIZED"), &json!("/v1/sessions"), &json!("GET"))
+    );
+    assert!(
+        line["peer"].as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")) && line["principal"].is_null(),
+        "{line}"
+    );
+    assert_eq!(Call::get("/v1/sessions").host("evil.example").send(&door).await?.status, 421);
+    assert_eq!(noted(&booted, "request.foreign", 1).await?[0]["code"], "BAD_HOST");
+    let prompt = "a prompt that is nobody's business";
+    let wide = Call::json("/v1/sessions", &json!({"prompt": prompt, "sandbox": "danger-full-access"})).token(&token);
+    assert_eq!(wide.send(&door).await?.status, 403);
+    assert_eq!(Call::get("/v1/tokens").token(&token).send(&door).await?.status, 403);
+    let refused = noted(&booted, "policy.refused", 2).await?;
+    let told: Vec<_> = refused.iter().map(|line| (line["principal"].as_str(), line["code"].as_str())).collect();
+    assert_eq!(told, [(Some("token:ci"), Some("SANDBOX_FORBIDDEN")), (Some("token:ci"), Some("FORBIDDEN"))]);
+
+    // What Codex asks: a token that began the turn may not answer it, somebody else may.
+    let turn = Call::json("/v1/sessions", &json!({"prompt": format!("ESCALATE:echo hi\n{prompt}")})).token(&token);
+    assert_eq!(turn.send(&door).await?.status, 201);
+    let asked = eventually("a question", async || {
+        let found = booted.daemon.get("/v1/approvals?status=pending").await.ok()?.body;
+        found["approvals"][0]["id"].as_str().map(str::to_owned)
+    })
+    .await?;
+    let path = format!("/v1/approvals/{asked}");
+    assert_eq!(Call::json(&path, &json!({"decision": "accept"})).token(&token).send(&door).await?.status, 403);
+    assert_eq!(Call::json(&path, &json!({"decision": "decline"})).token("sesame").send(&door).await?.status, 200);
+    let line = noted(&booted, "approval.answered", 1).await?.remove(0);
+    assert_eq!((&line["principal"], &line["approval"]["id"]), (&json!("token:start"), &json!(asked)));
+    assert_eq!((&line["approval"]["status"], &line["approval"]["kind"]), (&json!("declined"), &json!("command")));
+    assert_eq!(noted(&booted, "policy.refused", 3).await?[2]["path"], json!(path));
+
+    assert_eq!(booted.daemon.request("DELETE", "/v1/tokens/ci", None).await?.status, 204);
+    assert_eq!(noted(&booted, "token.revoked", 1).await?[0]["token"]["name"], "ci");
+    booted.daemon.kill_codex().await?;
+    noted(&booted, "agent.exited", 1).await?;
+    noted(&booted, "agent.restarted", 1).await?;
+
+    let store = booted.lab.store.clone();
+    let Booted { daemon, lab } = booted;
+    daemon.stop().await?;
+    let all = lines(&store);
+    assert_eq!(all.last().map(|line| &line["what"]), Some(&json!("daemon.stopped")));
+    let text = std::fs::read_to_string(store.join("audit.jsonl"))?;
+    for secret in [token.as_str(), "sesame", "wrong", prompt] {
+        assert!(!text.contains(secret), "{secret} is in it: {text}");
+    }
+    assert!(all.iter().all(|line| line["at"].is_string() && line["decision"].is_string()), "{text}");
+
+    // Without a daemon the command line notes it itself.
+    let (output, said) = run(lab.command(&["token", "new", "later"])).await?;
+    assert!(output.status.success(), "{said}");
+    let last = lines(&store).pop().context("nothing")?;
+    assert_eq!(
+        (&last["what"], &last["transport"], &last["token"]["name"]),
+        (&json!("token.made"), &json!("store"), &json!("later"))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_nobody_answers_is_noted_and_guesses_fill_no_disk() -> Result<()> {
+    let booted = Booted::new(&["--token", "sesame", "--approval-timeout", "1s", "--on-expiry", "decline"]).await?;
+    booted.daemon.post("/v1/sessions?wait=60", json!({"prompt": "ESCALATE:echo hi"})).await?;
+    let line = noted(&booted, "approval.settled", 1).await?.remove(0);
+    assert_eq!(
+        (&line["by"], &line["decision"], &line["transport"]),
+        (&json!("expiry"), &json!("refused"), &json!("codexd"))
+    );
+
+    let door = booted.tcp();
+    for _ in 0..100 {
+        assert_eq!(Call::get("/v1/sessions").send(&door).await?.status, 401);
+    }
+    booted.daemon.post("/v1/tokens", json!({"name": "after", "scopes": ["read"]})).await?;
+    noted(&booted, "token.made", 1).await?;
+    let guesses = lines(&booted.lab.store).iter().filter(|line| line["what"] == "auth.failed").count();
+    assert!((1..=60).contains(&guesses), "{guesses} lines for 100 guesses");
+    Ok(())
+}
+
+/// A log that can't be written is in nobody's way.
+#[tokio::test]
+async fn a_log_that_can_not_be_written_stops_nothing() -> Result<()> {
+    let lab = lab().await?;
+    std::fs::create_dir_all(lab.store.join("audit.jsonl"))?;
+    let daemon = crate::booted::serve(&lab, &[], &[]).await?;
+    daemon.start("SAY:hello").await?;
+    let made = daemon.post("/v1/tokens", json!({"name": "x", "scopes": ["read"]})).await?;
+    assert_eq!(made.status, 201);
+    eventually("a word in the log", async || daemon.log().contains("the audit log can't be written").then_some(()))
+        .await?;
+    daemon.stop().await
+}
