@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// So many facts that anybody can cause are written in each [`WINDOW`].
+/// So many facts that anybody can cause are written in each `WINDOW`.
 pub const CHEAP: u64 = 20;
 
 const WINDOW: Duration = Duration::from_secs(10);

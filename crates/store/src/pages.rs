@@ -175,7 +175,7 @@ impl Store {
         self.inner.readers.read(side::grants).await
     }
 
-    /// What program Codex was, as [`Write::KeepProgram`](crate::Write::KeepProgram) keeps it.
+    /// What program Codex was, as [`Write::KeepProgram`] keeps it.
     ///
     /// # Errors
     /// As [`Store::session`].

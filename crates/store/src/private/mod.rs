@@ -3,7 +3,7 @@
 //! This is seen to each time that the store is opened, because a copy, a restored backup or a careless `chmod` may have changed it, and what is
 //! written later is made so whatever the umask is. What is ours and open to others is closed, with a word in the log. What belongs to somebody
 //! else, can't be closed (a file system without rights), or lies in a folder in which others can put something else in its place, is refused:
-//! then [`OpenError`] says what to do.
+//! then [`crate::OpenError`] says what to do.
 //!
 //! On Windows a folder inherits the rights of the one that it is in, and that of the user (`%LOCALAPPDATA%`) keeps others out; nothing is
 //! looked at there.
