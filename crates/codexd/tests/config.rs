@@ -398,17 +398,3 @@ async fn wrong_usage_is_told_to_programs_too() -> Result<()> {
     assert_eq!(run(command(&lab, &["start", "--nope", "--", "--json"])).await?.out, "", "that is a prompt");
     Ok(())
 }
-
-#[tokio::test]
-async fn a_store_that_others_may_write_to_is_told_of() -> Result<()> {
-    let lab = lab().await?;
-    fs::create_dir_all(&lab.store)?;
-    for (mode, told) in [(0o755, false), (0o775, true), (0o702, true)] {
-        fs::set_permissions(&lab.store, fs::Permissions::from_mode(mode))?;
-        let daemon = lab.serve(&fake_codex()?, &[]).await?;
-        let text = format!("chmod go-w '{}'", lab.store.display());
-        assert_eq!(daemon.log().contains(&text), told, "{mode:o}: {}", daemon.log());
-        daemon.stop().await?;
-    }
-    Ok(())
-}
