@@ -198,6 +198,12 @@ async fn long_prompts_to_a_codex_that_reads_nothing() -> Result<()> {
         let ends = [(Some("interrupted"), Some("TURN_TIMEOUT")), (Some("completed"), None)];
         assert!(ends.contains(&told), "{}", turn["error"]);
     }
+    // Turns that ended at one moment left it running for each other's sake; that it says nothing is found out soon after.
+    eventually("another Codex", async || {
+        let agent = struck.booted.daemon.agent().await.ok()?;
+        (agent["restarts"].as_u64()? > 0 && agent["status"] == "ready").then_some(())
+    })
+    .await?;
     struck.goes_on(&struck.other).await?;
     struck.goes_on(&struck.session).await?;
     daemon.assert_bounded(96, 64).await?;

@@ -187,8 +187,9 @@ async fn the_agent_of_v1() -> Result<()> {
         let reply = Call::get("/v1/agent").ask(&door).await?;
         assert_eq!(reply.status, 200);
         let agent = reply.body;
-        // `program` is more than api.md lists: which Codex runs is what an operator asks first.
-        assert_keys(&agent, &["status", "backend", "version", "supported", "program", "pid", "startedAt", "restarts"]);
+        // `program` and `pinned` are more than the first version had: which Codex runs is what an operator asks first.
+        let keys = ["status", "backend", "version", "supported", "program", "pinned", "pid", "startedAt", "restarts"];
+        assert_keys(&agent, &keys);
         assert_eq!((text(&agent, "status"), text(&agent, "version")), ("ready".to_owned(), "0.169.0".to_owned()));
         assert!(text(&agent, "backend").contains("app"), "{agent}");
         assert!(!agent["supported"].is_null() && agent["pid"].is_u64(), "{agent}");

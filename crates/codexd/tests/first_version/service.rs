@@ -63,10 +63,10 @@ async fn a_turn_under_way_does_not_keep_it() -> Result<()> {
     let Booted { daemon, lab } = Booted::new(&["--no-auth"]).await?;
     let (session, _) = daemon.start("alpha").await?;
     let door = tcp(&daemon);
-    let body = json!({"sessionId": session, "prompt": "SLOW:1000:100"});
+    let body = json!({"sessionId": session, "prompt": "SLOW:150:100"});
     let caller = tokio::spawn(async move { Call::json("/continue", &body).ask(&door).await });
     let asked = |heard: &[serde_json::Value]| {
-        of_method(heard, "turn/start").iter().filter(|turn| turn["input"][0]["text"] == "SLOW:1000:100").count()
+        of_method(heard, "turn/start").iter().filter(|turn| turn["input"][0]["text"] == "SLOW:150:100").count()
     };
     eventually("the turn to run", async || (asked(&heard(&lab).ok()?) == 1).then_some(())).await?;
     timeout(Duration::from_secs(40), daemon.stop()).await.context("it does not stop")??;

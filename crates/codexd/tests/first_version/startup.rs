@@ -14,7 +14,7 @@ use crate::{
 async fn a_free_port_is_printed_and_written_down() -> Result<()> {
     let booted = Booted::new(&["--no-auth"]).await?;
     let file: Value = serde_json::from_slice(&std::fs::read(booted.lab.store.join("daemon.json"))?)?;
-    assert_keys(&file, &["pid", "startedAt", "version", "http", "socket"]);
+    assert_keys(&file, &["pid", "processStart", "startedAt", "version", "http", "socket"]);
     assert_eq!(file["pid"], booted.daemon.pid);
     assert_eq!(text(&file, "socket"), booted.lab.store.join("codexd.sock").to_string_lossy());
     let at = text(&file, "startedAt");

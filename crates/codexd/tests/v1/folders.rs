@@ -33,7 +33,9 @@ async fn stop(booted: &Booted, id: &str) -> Result<()> {
 
 fn warnings(turn: &Value) -> Vec<&str> {
     let items = turn["items"].as_array().map_or(&[][..], Vec::as_slice);
-    items.iter().filter(|item| item["kind"] == "warning").filter_map(|item| item["message"].as_str()).collect()
+    let warnings = items.iter().filter(|item| item["kind"] == "warning").filter_map(|item| item["message"].as_str());
+    // Codex has some of its own.
+    warnings.filter(|message| message.contains("is at work in this folder")).collect()
 }
 
 #[tokio::test]
@@ -48,8 +50,7 @@ async fn the_second_session_in_a_folder_is_told_unless_both_only_read() -> Resul
         let id = begin(&booted, "SAY:done", second).await?;
         let ended = turn(&booted, &id).await?;
         assert_eq!(ended["answer"], "done", "{ended}");
-        let warned = warnings(&ended).iter().any(|message| message.contains("is at work in this folder too"));
-        assert_eq!(warned, told, "{first} {second}: {ended}");
+        assert_eq!(!warnings(&ended).is_empty(), told, "{first} {second}: {ended}");
         stop(&booted, &long).await?;
     }
     let alone = turn(&booted, &begin(&booted, "SAY:alone", "workspace-write").await?).await?;

@@ -15,6 +15,7 @@ use super::{LOOK_LIMIT, Living, now};
 impl Living {
     /// Does what follows from a commit, and says that something happened.
     pub(super) fn act(&mut self, effects: Vec<Effect>) {
+        self.take_a_place();
         for effect in effects {
             match effect {
                 Effect::Ask { agent, id, ask } => {
@@ -91,7 +92,7 @@ impl Living {
         self.task.feed.happened();
     }
 
-    /// A turn that begins takes its place in the folder of its session, and hears of who is there in the commit that begins it.
+    /// A turn that begins takes its place in the folder of its session, and hears of who is there.
     pub(super) fn take_a_place(&mut self) {
         let Some(turn) = self.state.active_turn() else { return };
         if self.place.as_ref().is_some_and(|(of, _)| of == turn) {

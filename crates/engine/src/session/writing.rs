@@ -39,7 +39,6 @@ impl Living {
             return Some(unwritten.again());
         }
         self.write_at = None;
-        self.take_a_place();
         let mut out = std::mem::take(&mut self.gathered);
         out.seal(&self.id);
         self.take_texts_away(&mut out);
