@@ -99,6 +99,10 @@ fn copy(
     let pages = "SELECT (p.page_count - f.freelist_count) * s.page_size \
         FROM pragma_page_count p, pragma_freelist_count f, pragma_page_size s";
     let of = number(source, pages).map_err(&failed)?;
+    // Also a copy that takes no time has a moment at which it can be stopped.
+    if !progress(0, of) {
+        return Err(CareError::Stopped);
+    }
     let stop = source.get_interrupt_handle();
     let (done, ended) = sync_channel::<()>(0);
     let part = part.to_owned();
