@@ -3,6 +3,8 @@
 #![cfg(unix)]
 #![expect(clippy::print_stdout, reason = "the table of a run is for whoever started it")]
 
+#[path = "common/kills.rs"]
+mod kills;
 #[path = "live/sse.rs"]
 #[expect(dead_code, reason = "what a client makes of a stream is the matter of other tests")]
 mod sse;
@@ -10,9 +12,10 @@ mod sse;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use kills::{approve_all, is_step, parent, serve};
 use serde_json::{Value, json};
 use sse::Stream;
-use testkit::{Daemon, Lab, eventually, real_codex, wire};
+use testkit::{Daemon, Lab, eventually, wire};
 
 const CODEXD: &str = env!("CARGO_BIN_EXE_codexd");
 
@@ -57,29 +60,6 @@ enum Victim {
     Everything,
 }
 
-async fn serve(lab: &Lab) -> Result<Daemon> {
-    lab.serve(&real_codex()?, &["--no-auth"]).await
-}
-
-async fn approve_all(daemon: &Daemon) -> Result<()> {
-    let open = daemon.get("/v1/approvals?status=pending").await?.body;
-    for approval in open["approvals"].as_array().into_iter().flatten() {
-        let id = approval["id"].as_str().context("no id")?;
-        daemon.post(&format!("/v1/approvals/{id}"), json!({"decision": "accept"})).await?;
-    }
-    Ok(())
-}
-
-/// Whether this frame is the step.
-fn is_step(step: &str, frame: &sse::Frame) -> bool {
-    let kind = frame.data["item"]["kind"].as_str().unwrap_or_default();
-    match step {
-        "commandExecution" => frame.name == "item.started" && kind == step,
-        "agentMessage" => frame.name == "item.completed" && kind == step,
-        _ => frame.name == step,
-    }
-}
-
 /// Listens until the step, or until the turn has ended.
 async fn listen(daemon: &Daemon, stream: &mut Stream, step: &str) -> Result<()> {
     loop {
@@ -92,12 +72,6 @@ async fn listen(daemon: &Daemon, stream: &mut Stream, step: &str) -> Result<()> 
             approve_all(daemon).await?;
         }
     }
-}
-
-fn parent(pid: u64) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).context("no parent")?;
-    Ok(line.trim().parse()?)
 }
 
 /// Kills these with -9, all at once.

@@ -1,12 +1,15 @@
 //! The daemon is killed in the middle of turns of the real Codex, and started again: the turns complete as if nothing had been.
 #![cfg(unix)]
 
+#[path = "common/kills.rs"]
+mod kills;
 #[path = "live/sse.rs"]
 mod sse;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use kills::{approve_all, is_step, parent, serve};
 use serde_json::{Value, json};
 use sse::{Client, Stream};
 use testkit::{Daemon, Lab, eventually, fake_codex, real_codex, wire};
@@ -64,29 +67,6 @@ async fn assert_remembers(daemon: &Daemon, session: &str, prompts: usize) -> Res
 
 fn door(daemon: &Daemon) -> wire::Door {
     wire::Door::Tcp(daemon.url.trim_start_matches("http://").trim_end_matches('/').to_owned())
-}
-
-async fn serve(lab: &Lab) -> Result<Daemon> {
-    lab.serve(&real_codex()?, &["--no-auth"]).await
-}
-
-async fn approve_all(daemon: &Daemon) -> Result<()> {
-    let open = daemon.get("/v1/approvals?status=pending").await?.body;
-    for approval in open["approvals"].as_array().into_iter().flatten() {
-        let id = approval["id"].as_str().context("no id")?;
-        daemon.post(&format!("/v1/approvals/{id}"), json!({"decision": "accept"})).await?;
-    }
-    Ok(())
-}
-
-/// Whether this frame is the step.
-fn is_step(step: &str, frame: &sse::Frame) -> bool {
-    let kind = frame.data["item"]["kind"].as_str().unwrap_or_default();
-    match step {
-        "commandExecution" => frame.name == "item.started" && kind == step,
-        "agentMessage" => frame.name == "item.completed" && kind == step,
-        _ => frame.name == step,
-    }
 }
 
 /// Listens until the step, or until the turn has ended.
@@ -294,12 +274,6 @@ async fn when_the_machine_dies_each_turn_ends_truthfully_and_nothing_is_left() -
         assert!(recalled.contains("SAY:blue"), "{recalled}");
     }
     daemon.stop().await
-}
-
-fn parent(pid: u64) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).context("no parent")?;
-    Ok(line.trim().parse()?)
 }
 
 async fn is_running(word: &str) -> bool {
