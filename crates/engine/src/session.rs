@@ -110,8 +110,8 @@ impl Task {
                     gone: false,
                     worked: false,
                 };
-                // One that was running when the last daemon ended is at work already.
-                living.take_a_place();
+                // One that was running when the last daemon ended is at work already, and was told what there was to tell.
+                living.enter_folder();
                 living.handle(first.into_iter().map(Mail::Input).collect()).await;
                 living.live().await;
             }

@@ -94,20 +94,26 @@ impl Living {
 
     /// A turn that begins takes its place in the folder of its session, and hears of who is there.
     pub(super) fn take_a_place(&mut self) {
-        let Some(turn) = self.state.active_turn() else { return };
+        if self.enter_folder()
+            && self.task.policy.shared_cwd == SharedCwd::Warn
+            && let Some(other) = self.task.folders.before(&self.state.session().cwd, &self.id)
+        {
+            let store = self.task.store.clone();
+            self.state.handle(Input::Shared(other), &now(&|| store.next_ask()), &mut self.gathered);
+        }
+    }
+
+    /// A turn under way has a place from then on. False when it had one, or there is none.
+    pub(super) fn enter_folder(&mut self) -> bool {
+        let Some(turn) = self.state.active_turn() else { return false };
         if self.place.as_ref().is_some_and(|(of, _)| of == turn) {
-            return;
+            return false;
         }
         let (turn, session) = (turn.clone(), self.state.session());
         let (cwd, writes) = (session.cwd.clone(), session.sandbox != Sandbox::ReadOnly);
         // The one that ended before it gives its own up first.
         self.place = None;
         self.place = Some((turn, self.task.folders.enter(&cwd, &self.id, writes)));
-        if self.task.policy.shared_cwd == SharedCwd::Warn
-            && let Some(other) = self.task.folders.before(&cwd, &self.id)
-        {
-            let store = self.task.store.clone();
-            self.state.handle(Input::Shared(other), &now(&|| store.next_ask()), &mut self.gathered);
-        }
+        true
     }
 }
