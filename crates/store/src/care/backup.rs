@@ -107,7 +107,7 @@ fn copy(
     let (done, ended) = sync_channel::<()>(0);
     let part = part.to_owned();
     thread::scope(|scope| {
-        scope.spawn(move || {
+        let watch = scope.spawn(move || {
             let mut goes_on = true;
             while ended.recv_timeout(TELL_EVERY) == Err(RecvTimeoutError::Timeout) {
                 let written = fs::metadata(&part).map_or(0, |found| found.len());
@@ -116,9 +116,15 @@ fn copy(
                     stop.interrupt();
                 }
             }
+            goes_on
         });
         let result = source.execute("VACUUM INTO ?1", [text]).map(drop).map_err(&failed);
         drop(done);
-        result
+        // Who stops it at its last moment is too late for SQLite, and is obeyed all the same.
+        match watch.join() {
+            Ok(true) => result,
+            Ok(false) => Err(CareError::Stopped),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     })
 }
