@@ -3,14 +3,25 @@
 //! A connection that we end is ended in two steps: first our side of it, then, when the client has read that (or a moment has
 //! passed), the rest. Closed at once, with some of a refused body unread, the system would throw away the answer too.
 
+mod lengths;
 mod unread;
 
-use std::{future::poll_fn, io, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
     body::Body,
     extract::Request,
+    http::{HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -25,7 +36,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 use types::Code;
 
-use self::unread::Unread;
+use self::{lengths::Lengths, unread::Unread};
 use crate::{
     Api, Peer,
     audited::CameFrom,
@@ -108,7 +119,7 @@ impl Listener for tokio::net::UnixListener {
 /// Accepts until `stop`, then waits for the connections. Each listener has a house of its own: a crowd on TCP does not shut out the
 /// user at the socket.
 pub(crate) async fn serve<L: Listener>(api: &Api, mut listener: L, stop: CancellationToken) {
-    let (routes, refuse) = (api.router(), overloaded());
+    let (routes, refuse, unclear) = (api.router(), overloaded(), unclear());
     let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(api.options().max_connections.min(Semaphore::MAX_PERMITS)));
     loop {
@@ -135,6 +146,7 @@ pub(crate) async fn serve<L: Listener>(api: &Api, mut listener: L, stop: Cancell
         };
         let connection = Connection {
             router: router.clone(),
+            unclear: unclear.clone(),
             peer: L::PEER,
             descent: L::pid(&stream).and_then(|pid| inner.options.descents.as_ref().map(|descents| descents.look(pid))),
             from,
@@ -166,15 +178,26 @@ async fn pause(error: &io::Error, stop: &CancellationToken) {
 }
 
 fn overloaded() -> Router {
-    Router::new().fallback(async |request: Request| -> Response {
-        let failure =
-            Failure::new(Code::Overloaded, "there are too many connections; --max-connections sets how many may be");
+    refused(Code::Overloaded, "there are too many connections; --max-connections sets how many may be")
+}
+
+fn unclear() -> Router {
+    let detail = "it says in more than one way how long the request is: one Content-Length, or one Transfer-Encoding, which must be chunked";
+    refused(Code::BadRequest, detail)
+}
+
+/// What answers everything with this.
+fn refused(code: Code, detail: &'static str) -> Router {
+    Router::new().fallback(async move |request: Request| -> Response {
+        let failure = Failure::new(code, detail);
         Shape::of(request.uri().path()).finish(failure.into_response())
     })
 }
 
 struct Connection {
     router: Router,
+    /// Answers the requests that say in more than one way how long they are.
+    unclear: Router,
     peer: Peer,
     /// Whose the process at the other end is; looked for at once, because it may end.
     descent: Option<Looking>,
@@ -194,14 +217,25 @@ impl Connection {
             None => self.peer,
         };
         let outlet = Outlet::default();
-        let stream = Wire::new(stream, outlet.clone());
+        let stream = Lengths::new(Wire::new(stream, outlet.clone()));
+        let (clear, requests) = (stream.clear(), AtomicU64::new(0));
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
+            let clear = clear.is(requests.fetch_add(1, Ordering::Relaxed));
+            let last = !clear || request.headers().contains_key(header::TRANSFER_ENCODING);
             request.extensions_mut().insert(peer.clone());
             request.extensions_mut().insert(self.from.clone());
             request.extensions_mut().insert(Stopping(self.stop.clone()));
             request.extensions_mut().insert(outlet.clone());
-            Box::pin(self.router.clone().oneshot(request))
+            let router = if clear { &self.router } else { &self.unclear };
+            let answer = router.clone().oneshot(request);
+            Box::pin(async move {
+                let mut answer = answer.await?;
+                if last {
+                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
+            })
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
@@ -222,7 +256,7 @@ impl Connection {
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection");
         }
-        let stream = connection.into_parts().io.into_inner().into_inner();
+        let stream = connection.into_parts().io.into_inner().into_inner().into_inner();
         tokio::select! {
             () = linger(stream) => {}
             () = self.stop.cancelled() => {}

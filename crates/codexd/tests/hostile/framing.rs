@@ -6,7 +6,8 @@ use anyhow::Result;
 
 use crate::{
     booted::Booted,
-    table::{BODY, Case, address, assert_harmless},
+    table::{BODY, Case, address, answers, assert_harmless, post},
+    wire::raw,
 };
 
 #[tokio::test]
@@ -55,6 +56,46 @@ async fn no_request_hides_in_another() -> Result<()> {
         case("a chunk with a bare line feed", "Transfer-Encoding: chunked\r\n", "0\n\n", &[400]),
     ];
     assert_harmless(&booted, &cases, "").await
+}
+
+/// What hides in it is of no use to anybody here: already what is around it must not be let in.
+#[tokio::test]
+async fn two_lengths_are_refused_where_they_agree_or_one_would_win() -> Result<()> {
+    let booted = Booted::new(&["--no-auth"]).await?;
+    let host = address(&booted);
+    let chunked = format!("{:x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len());
+    let (whole, long) =
+        (format!("Content-Length: {}\r\n", BODY.len()), format!("Content-Length: {}\r\n", chunked.len()));
+    let te = "Transfer-Encoding: chunked\r\n";
+    let case = |what: &str, headers: &str, body: &str| {
+        let head = format!("POST /start HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n{headers}");
+        // A good one follows on the same connection.
+        Case::new(what, format!("{head}\r\n{body}{}", post("/start", &format!("Host: {host}\r\n"))), &[400])
+    };
+    let cases = [
+        case("the same length twice", &format!("{whole}{whole}"), BODY),
+        case("a length, then chunks", &format!("{long}{te}"), &chunked),
+        case("chunks, then a length", &format!("{te}{long}"), &chunked),
+        case("chunks, and a length of nothing", &format!("{te}Content-Length: 0\r\n"), &chunked),
+        case("chunked twice, in two lines", &format!("{te}{te}"), &chunked),
+        case("chunked twice, in one line", "Transfer-Encoding: chunked, chunked\r\n", &chunked),
+        case("chunks of something else", "Transfer-Encoding: gzip, chunked\r\n", &chunked),
+        case("by lines that end with a line feed", &format!("{te}{whole}").replace('\r', ""), &chunked),
+    ];
+    assert_harmless(&booted, &cases, "").await
+}
+
+#[tokio::test]
+async fn a_good_request_is_the_first_or_the_second_on_its_connection() -> Result<()> {
+    let booted = Booted::new(&["--no-auth"]).await?;
+    let host = address(&booted);
+    let head = format!("POST /start HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
+    let plain = format!("{head}Content-Length: {}\r\n\r\n{BODY}", BODY.len());
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len());
+    // Behind chunks a connection is over.
+    let came = raw(&booted.tcp(), format!("{plain}{plain}{chunked}{plain}").as_bytes()).await?;
+    assert_eq!(answers(&String::from_utf8_lossy(&came)), [200, 200, 200]);
+    Ok(())
 }
 
 #[tokio::test]
