@@ -49,17 +49,7 @@ enum Task {
         seconds: u64,
     },
     /// libFuzzer on everything that reads bytes from outside (needs a C++ compiler; builds with a sanitizer)
-    Fuzz {
-        /// How long for each target, in seconds
-        #[arg(long, default_value_t = 60)]
-        seconds: u64,
-        /// Only this one
-        #[arg(long)]
-        only: Option<String>,
-        /// Adds what leads new ways through the code to the corpora
-        #[arg(long)]
-        keep: bool,
-    },
+    Fuzz(fuzz::Wanted),
     /// Fifty sessions of the real Codex while everything is killed at random; then all records are compared
     Soak {
         /// How long, in minutes
@@ -84,7 +74,7 @@ fn main() -> anyhow::Result<()> {
         Task::Openclaw => openclaw::check(),
         Task::Chromium => chromium::check(),
         Task::Schemathesis { seconds } => schemathesis::run(seconds),
-        Task::Fuzz { seconds, only, keep } => fuzz::run(seconds, only.as_deref(), keep),
+        Task::Fuzz(wanted) => fuzz::run(&wanted),
         Task::Soak { minutes, seed } => soak::run(minutes, seed),
         Task::Bench(bench) => bench::run(&bench),
     }

@@ -28,8 +28,18 @@ pub(crate) fn run() -> Result<()> {
         sh::say("cargo-nextest is not installed; `cargo test` does the same, more slowly");
         sh::run("tests", sh::cargo().args(["test", "--workspace", "--locked"]))?;
     }
+    sh::say(&format!("another user of this machine was played by {}", other_user()));
     sh::say("all good");
     Ok(())
+}
+
+/// Who the second user of `codexd/tests/safe/users.rs` is: only a root can make one.
+fn other_user() -> &'static str {
+    #[cfg(target_os = "linux")]
+    if std::fs::metadata("/proc/self").is_ok_and(|found| std::os::unix::fs::MetadataExt::uid(&found) == 0) {
+        return "one that was made for it";
+    }
+    "the same one: run the tests as root on Linux to see that one kept out"
 }
 
 fn deny() -> Result<()> {

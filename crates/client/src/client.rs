@@ -17,7 +17,7 @@ use types::DaemonFile;
 
 use crate::{
     Download, Error,
-    connection::{Address, Answer},
+    connection::{Address, Answer, Open},
     daemon_file,
     error::refused,
     listener::Expected,
@@ -77,7 +77,8 @@ impl Client {
         Ok(Self { address, authorization: None, origin: None, store_dir: None, daemon: None }.with_token(token))
     }
 
-    /// Shows this token. The socket needs none; an empty one, and one that no header can carry, is none.
+    /// Shows this token. The socket needs none, except from inside an agent: what it refuses there is asked again by TCP, in the token's name. An
+    /// empty one, and one that no header can carry, is none.
     #[must_use]
     pub fn with_token(mut self, token: Option<&str>) -> Self {
         self.authorization = token.filter(|token| !token.is_empty()).and_then(|token| {
@@ -139,6 +140,10 @@ impl Client {
                 },
                 None => Err(self.nobody_there(error)),
             },
+            Ok(answer) if answer.status == StatusCode::FORBIDDEN => match self.by_token(&answer.body) {
+                Some(by_tcp) => once(&by_tcp).await,
+                None => Ok(answer),
+            },
             answer => answer,
         }
     }
@@ -167,18 +172,10 @@ impl Client {
     }
 
     async fn begin(&self, path: &str, last: Option<&str>, limit: Duration) -> Result<Download, Error> {
-        let once = async |client: &Self| {
-            let mut request = client.build(Method::GET, path, None, None)?;
-            if let Some(last) = last.and_then(|last| HeaderValue::from_str(last).ok()) {
-                request.headers_mut().insert("last-event-id", last);
-            }
-            let opened = timeout(SHORT_LIMIT, client.address.open(request)).await;
-            opened.unwrap_or(Err(Error::TimedOut { limit: SHORT_LIMIT }))
-        };
-        let open = match once(self).await {
+        let open = match self.open(path, last).await {
             Ok(open) => open,
             Err(error) => match self.without_socket(&error) {
-                Some(way) => match once(&way.client).await {
+                Some(way) => match way.client.open(path, last).await {
                     Ok(open) if open.response.status() != StatusCode::UNAUTHORIZED => open,
                     Err(stranger @ Error::Stranger { .. }) => return Err(stranger),
                     answer => return Err(way.closed(answer.is_ok())),
@@ -186,10 +183,36 @@ impl Client {
                 None => return Err(self.nobody_there(error)),
             },
         };
+        let (status, body) = match self.content(open, limit).await? {
+            Ok(download) => return Ok(download),
+            Err((StatusCode::FORBIDDEN, body)) => match self.by_token(&body) {
+                Some(by_tcp) => match by_tcp.content(by_tcp.open(path, last).await?, limit).await? {
+                    Ok(download) => return Ok(download),
+                    Err(refusal) => refusal,
+                },
+                None => (StatusCode::FORBIDDEN, body),
+            },
+            Err(refusal) => refusal,
+        };
+        Err(refused(&Method::GET, path, status.as_u16(), &body))
+    }
+
+    /// Asks for an answer that may be large.
+    async fn open(&self, path: &str, last: Option<&str>) -> Result<Open, Error> {
+        let mut request = self.build(Method::GET, path, None, None)?;
+        if let Some(last) = last.and_then(|last| HeaderValue::from_str(last).ok()) {
+            request.headers_mut().insert("last-event-id", last);
+        }
+        let opened = timeout(SHORT_LIMIT, self.address.open(request)).await;
+        opened.unwrap_or(Err(Error::TimedOut { limit: SHORT_LIMIT }))
+    }
+
+    /// What comes; or, read already, why it does not.
+    async fn content(&self, open: Open, limit: Duration) -> Result<Result<Download, (StatusCode, Vec<u8>)>, Error> {
         let status = open.response.status();
         let mut download = Download::new(open, self.address.shown(), limit);
         if status.is_success() {
-            return Ok(download);
+            return Ok(Ok(download));
         }
         let mut body = Vec::new();
         while let Some(piece) = download.piece().await? {
@@ -198,7 +221,7 @@ impl Client {
             }
             body.extend_from_slice(&piece);
         }
-        Err(refused(&Method::GET, path, status.as_u16(), &body))
+        Ok(Err((status, body)))
     }
 
     fn build(
@@ -225,6 +248,27 @@ impl Client {
         request
             .body(Full::new(body.unwrap_or_default()))
             .map_err(|error| Error::BadAnswer { call, reason: error.to_string() })
+    }
+
+    /// The way by TCP to the same daemon, for the token that was given, when the socket has refused this. By the socket that happens only to what
+    /// comes from inside an agent, whoever asks; and a refusal has done nothing, so that the same may be asked again.
+    #[cfg(unix)]
+    fn by_token(&self, refusal: &[u8]) -> Option<Self> {
+        if self.authorization.is_none()
+            || !matches!(self.address, Address::Socket(_))
+            || !crate::error::is_forbidden(refusal)
+        {
+            return None;
+        }
+        let daemon = self.daemon.as_ref()?;
+        let address = by_tcp(daemon.http.as_deref()?, daemon, self.store_dir.as_deref()?).ok()?;
+        Some(Self { address, ..self.clone() })
+    }
+
+    /// There are no sockets to come by.
+    #[cfg(not(unix))]
+    fn by_token(&self, _: &[u8]) -> Option<Self> {
+        None
     }
 
     /// Another way to a daemon that lives and whose socket was removed.

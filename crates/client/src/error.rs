@@ -161,6 +161,13 @@ struct Body {
 /// How much of an answer that is not ours is shown.
 const SHOWN: usize = 200;
 
+/// Whether a refusal says that who asks may not do this.
+#[cfg(unix)]
+pub(crate) fn is_forbidden(body: &[u8]) -> bool {
+    let parsed: Body = serde_json::from_slice(body).unwrap_or_default();
+    parsed.code.and_then(|code| serde_json::from_value(code).ok()) == Some(Code::Forbidden)
+}
+
 /// Reads a refusal. Whatever answers there, something can be said about it.
 pub(crate) fn refused(method: &Method, path: &str, status: u16, body: &[u8]) -> Error {
     let parsed: Body = serde_json::from_slice(body).unwrap_or_default();

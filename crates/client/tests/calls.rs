@@ -377,6 +377,79 @@ async fn a_daemon_without_its_socket_is_asked_by_tcp() {
     assert!(matches!(closed, Error::SocketGone { by_tcp: false, .. }), "{closed:?}");
 }
 
+/// Inside an agent the socket gives little; a token that was given is to be worth what it opens.
+#[cfg(unix)]
+#[tokio::test]
+async fn what_the_socket_refuses_to_an_agent_is_asked_by_tcp_with_a_token() {
+    let store = tempfile::tempdir().unwrap();
+    let socket = store.path().join("codexd.sock");
+    let own = std::process::id();
+    let inside = r#"{"detail":"this comes from inside an agent","code":"FORBIDDEN"}"#;
+    let (script, mut heard) = Script::new(403, inside);
+    script.on_socket(&socket);
+    let (script, mut by_tcp) = Script::new(200, SESSION);
+    announce_of(own, store.path(), Some(&script.on_tcp().await), Some(&socket));
+    let client = || Client::from_store_dir(store.path()).unwrap();
+
+    let none = client().session("s1").await.unwrap_err();
+    assert_eq!(none.code(), Some(Code::Forbidden), "{none:?}");
+    assert!(by_tcp.try_recv().is_err(), "without a token there is nothing to ask with");
+    heard.recv().await.unwrap();
+
+    let with = client().with_token(Some("sesame"));
+    assert_eq!(with.session("s1").await.unwrap().id.as_str(), "s1");
+    let prompt = Some(Bytes::from_static(br#"{"prompt":"hello"}"#));
+    let asked = with.request(Method::POST, "/v1/sessions/s1/turns", prompt, SHORT_LIMIT).await.unwrap();
+    assert_eq!(asked.0, StatusCode::OK);
+    with.transcript("s1", TranscriptFormat::Json).await.unwrap();
+    for line in
+        ["GET /v1/sessions/s1\n", "POST /v1/sessions/s1/turns\n", "GET /v1/sessions/s1/transcript?format=json\n"]
+    {
+        let (first, second) = (heard.recv().await.unwrap(), by_tcp.recv().await.unwrap());
+        assert!(first.starts_with(line) && second.starts_with(line), "{first} {second}");
+        assert_eq!(first.lines().last(), second.lines().last(), "the same body");
+    }
+
+    // What the token is told is what counts.
+    let (script, _heard) = Script::new(401, r#"{"detail":"unknown token","code":"UNAUTHORIZED"}"#);
+    announce_of(own, store.path(), Some(&script.on_tcp().await), Some(&socket));
+    let with = || client().with_token(Some("wrong"));
+    assert_eq!(with().session("s1").await.unwrap_err().code(), Some(Code::Unauthorized));
+    let refused = with().transcript("s1", TranscriptFormat::Json).await.unwrap_err();
+    assert_eq!(refused.code(), Some(Code::Unauthorized), "{refused:?}");
+
+    // There may be no other way; and who is no agent is refused for other reasons.
+    announce_of(own, store.path(), None, Some(&socket));
+    assert_eq!(with().session("s1").await.unwrap_err().code(), Some(Code::Forbidden));
+    std::fs::remove_file(&socket).unwrap();
+    let (script, _heard) = Script::new(403, r#"{"detail":"a folder","code":"CWD_FORBIDDEN"}"#);
+    script.on_socket(&socket);
+    let (script, mut by_tcp) = Script::new(200, SESSION);
+    announce_of(own, store.path(), Some(&script.on_tcp().await), Some(&socket));
+    assert_eq!(with().session("s1").await.unwrap_err().code(), Some(Code::CwdForbidden));
+    assert!(by_tcp.try_recv().is_err());
+}
+
+/// Not even then anything is said to somebody else who has the port.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_the_socket_refuses_is_asked_of_nobody_else() {
+    let store = tempfile::tempdir().unwrap();
+    let socket = store.path().join("codexd.sock");
+    Script::new(403, r#"{"detail":"this comes from inside an agent","code":"FORBIDDEN"}"#).0.on_socket(&socket);
+    let (script, mut by_tcp) = Script::new(200, SESSION);
+    // It is this process who listens, and another one that should.
+    let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    announce_of(other.id(), store.path(), Some(&script.on_tcp().await), Some(&socket));
+    let client = Client::from_store_dir(store.path()).unwrap().with_token(Some("sesame"));
+    let (asked, read) = (client.session("s1").await, client.transcript("s1", TranscriptFormat::Json).await);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(matches!(asked, Err(Error::Stranger { .. })), "{asked:?}");
+    assert!(matches!(read, Err(Error::Stranger { .. })));
+    assert!(by_tcp.try_recv().is_err(), "it was told something");
+}
+
 /// The daemon is dead, its port is somebody else's, and a process of ours has its number: not one byte goes there.
 #[cfg(target_os = "linux")]
 #[tokio::test]

@@ -239,6 +239,16 @@ const OUTSIDE: &[Row] = &[
         "curl -s -H 'Authorization: Bearer @token' http://127.0.0.1:@port/v1/policy",
         &["token:operator"],
     ),
+    (
+        "shows a token by the command line",
+        "export CODEXD_TOKEN=@token; @codexd sessions show @other; @codexd token list; echo exit $?",
+        &[SECRET, "operator", "exit 0"],
+    ),
+    (
+        "shows a wrong one by the command line",
+        "CODEXD_TOKEN=wrong @codexd sessions show @other; echo exit $?",
+        &["does not know the token", "exit 1"],
+    ),
 ];
 
 #[tokio::test]

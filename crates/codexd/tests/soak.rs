@@ -1,6 +1,6 @@
 //! A soak: fifty sessions of the real Codex, in which everything happens at random and everything is killed; then a checker that shares
 //! nothing with the daemon compares what was acknowledged, what the model was asked, what Codex's own files hold, what the store
-//! holds and what watchers saw.
+//! holds and what watchers saw. That the checker finds what it is there for is tested, too (`checker_tests`).
 //!
 //! A run is made of its seed: prompts, answers to questions, interrupts and what is killed, in their order. It is printed, and
 //! `CODEXD_SOAK_SEED` gives it back. Moments depend on the machine, so a replay is the same story and not the same run.
@@ -14,6 +14,10 @@ mod chance;
 mod chaos;
 #[path = "soak/checker.rs"]
 mod checker;
+#[path = "soak/checker_tests.rs"]
+mod checker_tests;
+#[path = "soak/ledger.rs"]
+mod ledger;
 #[path = "soak/machine.rs"]
 mod machine;
 #[path = "soak/people.rs"]
@@ -28,7 +32,11 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::{chance::Chance, checker::Findings, machine::Machine};
+use crate::{
+    chance::Chance,
+    checker::{Findings, Records},
+    machine::Machine,
+};
 
 /// How many sessions.
 const SESSIONS: u64 = 50;
@@ -85,7 +93,7 @@ async fn soak(seed: u64, duration: Duration) -> Result<()> {
     let log = daemon.log();
     let checked = async {
         checker::settle(&machine, &given).await?;
-        let findings = Findings::collect(&machine, &given).await?;
+        let findings = Findings::of(&given, Records::collect(&machine, &given).await?);
         let seen = watching.end(&machine).await?;
         answering.abort();
         println!("{killed}\n{}", findings.summary());

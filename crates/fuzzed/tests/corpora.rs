@@ -28,6 +28,20 @@ fn every_corpus_holds() -> io::Result<()> {
     Ok(())
 }
 
+/// `cargo xtask fuzz` goes by the folders.
+#[cfg(unix)]
+#[test]
+fn every_target_has_a_folder_and_every_folder_a_target() -> io::Result<()> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let mut names = names.collect::<io::Result<Vec<String>>>()?;
+    let mut targets: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+    names.sort();
+    targets.sort_unstable();
+    assert_eq!(names, targets);
+    Ok(())
+}
+
 /// Two pieces of a corpus with something between them, and anything at all.
 #[test]
 fn what_is_like_the_corpora_holds() -> io::Result<()> {

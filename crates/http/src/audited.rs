@@ -9,8 +9,8 @@ use axum::{
     http::{Method, Uri},
     response::Response,
 };
-use serde_json::{Map, Value};
-use types::{Code, Scope, Timestamp};
+use serde_json::{Map, Value, json};
+use types::{Code, Scope, SessionId, Timestamp};
 
 use crate::{
     Api, Peer,
@@ -32,7 +32,8 @@ impl About {
     }
 }
 
-/// A request before it is answered.
+/// A request before it is answered; an extension of it, for what a route notes before it answers.
+#[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) at: Timestamp,
     pub(crate) method: Method,
@@ -52,14 +53,32 @@ pub(crate) fn note(api: &Api, asked: Asked, who: Option<&Caller>, response: &mut
     };
     let Some(what) = kind else { return };
     let about = response.extensions_mut().remove::<About>().unwrap_or_default();
-    let transport = if asked.peer == Peer::Tcp { Transport::Tcp } else { Transport::Socket };
+    let decision = if code.is_some() { Decision::Refused } else { Decision::Allowed };
+    write(api, &asked, who, (what, decision, code), about);
+}
+
+/// Notes what of a request that is done otherwise was refused. At once: who asked waits for the turn, and may be gone before its end.
+pub(crate) fn left_out(api: &Api, asked: &Asked, who: &Caller, session: &SessionId, overrides: &[&str]) {
+    if !overrides.is_empty() {
+        let about = About::of([("session", json!(session)), ("ignoredOverrides", json!(overrides))]);
+        write(api, asked, Some(who), (Kind::PolicyRefused, Decision::Refused, None), about);
+    }
+}
+
+fn write(
+    api: &Api,
+    asked: &Asked,
+    who: Option<&Caller>,
+    (what, decision, code): (Kind, Decision, Option<Code>),
+    about: About,
+) {
     let fact = Fact {
         at: asked.at,
         what,
-        decision: if code.is_some() { Decision::Refused } else { Decision::Allowed },
+        decision,
         principal: who.map(|who| who.principal.name()),
-        transport,
-        peer: asked.from.map(|from| from.0),
+        transport: if asked.peer == Peer::Tcp { Transport::Tcp } else { Transport::Socket },
+        peer: asked.from.as_ref().map(|from| from.0.clone()),
         code,
         about: about.0,
     };

@@ -106,6 +106,7 @@ async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Respo
         from: request.extensions_mut().remove(),
     };
     request.extensions_mut().insert(watch.clone());
+    request.extensions_mut().insert(asked.clone());
     let mut caller: Option<Caller> = None;
     let mut response = match admit(&api, request, &mut caller).await {
         Ok(request) => {

@@ -11,7 +11,19 @@ use std::{env, io};
 /// # Errors
 /// When the program cannot tell where it is itself, or there is no binary, with the command that would build it.
 pub fn fake_codex() -> io::Result<PathBuf> {
-    let name = format!("fake-codex{}", env::consts::EXE_SUFFIX);
+    built("fake-codex")
+}
+
+/// Somebody who has taken a port: another of this crate's programs, found in the same way.
+///
+/// # Errors
+/// As of [`fake_codex`].
+pub fn squatter() -> io::Result<PathBuf> {
+    built("squatter")
+}
+
+fn built(name: &str) -> io::Result<PathBuf> {
+    let name = format!("{name}{}", env::consts::EXE_SUFFIX);
     let this = env::current_exe()?;
     let found = this.ancestors().skip(1).take(3).map(|folder| folder.join(&name)).find(|path| path.is_file());
     found.ok_or_else(|| {

@@ -11,5 +11,5 @@ mod codex;
 mod daemon;
 pub mod wire;
 
-pub use codex::{fake_codex, real_codex};
+pub use codex::{fake_codex, real_codex, squatter};
 pub use daemon::{Daemon, Lab, Reply, eventually};

@@ -59,7 +59,7 @@ fn connect(globals: &Globals) -> anyhow::Result<Client> {
 /// The same for a store whose folder is known.
 fn reach(store: &std::path::Path) -> Result<Client, client::Error> {
     let client = Client::from_store_dir(store)?;
-    // Only where there is no socket a token is needed.
+    // Needed where there is no socket, and inside an agent, to whom the socket gives little.
     let token = std::env::var("CODEXD_TOKEN").ok();
     Ok(client.with_token(token.as_deref()).from_cli())
 }

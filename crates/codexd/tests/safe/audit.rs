@@ -115,6 +115,36 @@ async fn it_says_who_did_what_and_what_was_refused() -> Result<()> {
     Ok(())
 }
 
+/// The routes of the first version do without what is not allowed, and go on. The log has it before the turn ends.
+#[tokio::test]
+async fn what_the_first_version_leaves_out_is_in_it() -> Result<()> {
+    let booted = Booted::new(&["--token", "sesame"]).await?;
+    let door = booted.tcp();
+    let none = Call::json("/start", &json!({"prompt": "SAY:ok", "sandbox": "read-only"})).token("sesame");
+    assert_eq!(none.ask(&door).await?.body["ignoredOverrides"], Value::Null);
+
+    let wide = json!({"prompt": "HANG", "sandbox": "danger-full-access", "cwd": "/", "approval_policy": "never"});
+    let asking = tokio::spawn(async move { Call::json("/start", &wide).token("sesame").ask(&door).await });
+    let line = noted(&booted, "policy.refused", 1).await?.remove(0);
+    let mut left_out: Vec<_> = line["ignoredOverrides"].as_array().into_iter().flatten().collect();
+    left_out.sort_by_key(|name| name.as_str());
+    assert_eq!(left_out, [&json!("approval_policy"), &json!("cwd"), &json!("sandbox")], "{line}");
+    assert_eq!(
+        (&line["decision"], &line["principal"], &line["transport"], &line["path"]),
+        (&json!("refused"), &json!("token:start"), &json!("tcp"), &json!("/start"))
+    );
+    assert!(line["peer"].as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")), "{line}");
+    let session = line["session"].as_str().context("no session")?.to_owned();
+    assert!(!asking.is_finished(), "the turn still runs");
+    let turns = booted.daemon.get(&format!("/v1/sessions/{session}/turns")).await?.body;
+    let turn = turns["turns"][0]["id"].as_str().with_context(|| format!("{turns}"))?;
+    booted.daemon.post(&format!("/v1/turns/{turn}/interrupt"), json!({})).await?;
+    let reply = asking.await??;
+    assert_eq!(reply.body["sessionId"], json!(session), "{reply:?}");
+    assert_eq!(noted(&booted, "policy.refused", 1).await?.len(), 1, "nothing else was left out");
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_nobody_answers_is_noted_and_guesses_fill_no_disk() -> Result<()> {
     let booted = Booted::new(&["--token", "sesame", "--approval-timeout", "1s", "--on-expiry", "decline"]).await?;

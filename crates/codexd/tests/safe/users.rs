@@ -1,13 +1,19 @@
 //! Another user of the machine, and somebody who has taken the port.
 //!
-//! A second user takes a root to become one. Where the tests run as somebody else, the second user is played by what can be: the modes that keep one
-//! out are asserted, and everything that needs no other user id is done as the same user. `WHO` in the output says which it was.
+//! A second user takes a root to become one, and on Linux a root must get one (`setpriv`, `useradd`), or the tests fail. Where they run as somebody else,
+//! the second user is played by what can be: the modes that keep one out are asserted, and everything that needs no other user id is done as the
+//! same user. `cargo xtask test` says at its end which it was.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path, process::Stdio};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use testkit::{Lab, fake_codex};
+use testkit::{Lab, fake_codex, squatter};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     net::TcpListener,
@@ -23,21 +29,18 @@ use crate::{
 struct Stranger(Option<String>);
 
 impl Stranger {
-    /// A new user of the system; none where that can't be had.
-    #[expect(clippy::print_stderr, reason = "says who played the other user")]
-    fn new() -> Self {
-        let root = fs::metadata("/proc/self").is_ok_and(|found| found.uid() == 0);
+    /// A new user of the system; none where only a root could make one.
+    fn new() -> Result<Self> {
+        if !fs::metadata("/proc/self").is_ok_and(|found| found.uid() == 0) {
+            return Ok(Self(None));
+        }
         let name = format!("cdx{}", std::process::id());
-        let command = |program: &str, args: &[&str]| {
-            let status =
-                std::process::Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
-            status.is_ok_and(|status| status.success())
-        };
-        let there = root
-            && command("setpriv", &["--version"])
-            && command("useradd", &["--no-create-home", "--shell", "/bin/sh", &name]);
-        eprintln!("WHO: {}", if there { "another user of the system" } else { "no other user can be had here" });
-        Self(there.then_some(name))
+        for args in [&["setpriv", "--version"][..], &["useradd", "--no-create-home", "--shell", "/bin/sh", &name]] {
+            let made = std::process::Command::new(args[0]).args(&args[1..]).output();
+            let made = made.with_context(|| format!("root needs `{}` for this test", args[0]))?;
+            ensure!(made.status.success(), "{args:?}: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        Ok(Self(Some(name)))
     }
 
     /// This, done by that user.
@@ -64,6 +67,16 @@ impl Drop for Stranger {
     }
 }
 
+/// A copy of a program where everybody may run it: the target folder may lie where others can't go.
+fn for_all(lab: &Lab, program: &Path) -> Result<PathBuf> {
+    let copy = lab.dir.path().join(program.file_name().context("a program")?);
+    fs::copy(program, &copy)?;
+    for path in [&copy, lab.dir.path()] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(copy)
+}
+
 #[tokio::test]
 async fn another_user_reads_neither_store_nor_socket_nor_prompts_and_gets_401() -> Result<()> {
     let booted = Booted::new(&[]).await?;
@@ -80,10 +93,10 @@ async fn another_user_reads_neither_store_nor_socket_nor_prompts_and_gets_401() 
     })
     .await?;
 
-    let (store, stranger) = (&booted.lab.store, Stranger::new());
+    let (store, stranger) = (&booted.lab.store, Stranger::new()?);
     // The lab's own folder keeps everybody out; what is asserted is that the store does.
     for folder in [booted.lab.dir.path(), &booted.lab.project] {
-        fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
     }
     let store_shown = store.display();
     for script in [
@@ -103,9 +116,11 @@ async fn another_user_reads_neither_store_nor_socket_nor_prompts_and_gets_401() 
         assert_eq!(fs::metadata(store.join(name))?.mode() & 0o777, mode, "{name}");
     }
     // Their own codexd finds none of ours.
-    let codexd = env!("CARGO_BIN_EXE_codexd");
-    if let Some((_, text)) = stranger.does(&format!("{codexd} --store-dir {store_shown} status; echo ended")).await? {
-        assert!(!text.contains(secret) && (text.contains("ermission denied") || text.contains("codexd")), "{text}");
+    let codexd = for_all(&booted.lab, Path::new(env!("CARGO_BIN_EXE_codexd")))?;
+    let status = format!("{} --store-dir {store_shown} status; echo exit $?", codexd.display());
+    if let Some((_, text)) = stranger.does(&status).await? {
+        let refused = text.contains("daemon.json") && text.contains("ermission denied") && text.contains("exit 1");
+        assert!(refused && !text.contains(secret), "{text}");
     }
     // What everybody can see of processes has no prompt in it.
     let seen = match stranger.does("ps -ef 2>/dev/null || cat /proc/[0-9]*/cmdline").await? {
@@ -193,26 +208,18 @@ async fn whoever_took_the_port_before_us_is_told_nothing() -> Result<()> {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn another_user_who_took_the_port_is_told_nothing() -> Result<()> {
-    let (lab, stranger) = (lab().await?, Stranger::new());
-    let script = "import socket\ns = socket.socket()\ns.bind(('127.0.0.1', 0))\ns.listen()\nprint(s.getsockname()[1], flush=True)\n\
-                  c, _ = s.accept()\nprint(len(c.recv(9999)), flush=True)";
-    // The system's own: others may lie where another user can't go.
-    let python = Path::new("/usr/bin/python3");
-    let quoted = format!("exec {} -c \"{script}\"", python.display());
-    let plain = || {
-        let mut command = Command::new("sh");
-        command.args(["-c", &quoted]).kill_on_drop(true);
-        command
-    };
-    if !python.exists() {
-        // Nothing else here listens as somebody else; the test above has a squatter of its own.
-        eprintln!("WHO: no {} to listen with", python.display());
-        return Ok(());
-    }
-    let mut command = stranger.command(&quoted).unwrap_or_else(plain);
+    let (lab, stranger) = (lab().await?, Stranger::new()?);
+    let program = for_all(&lab, &squatter()?)?;
+    let mut command =
+        stranger.command(&format!("exec {}", program.display())).unwrap_or_else(|| Command::new(&program));
+    command.kill_on_drop(true);
     let mut squatter = command.stdout(Stdio::piped()).spawn()?;
     let mut said = BufReader::new(squatter.stdout.take().context("no stdout")?).lines();
     let port = said.next_line().await?.context("no port")?;
+    if stranger.0.is_some() {
+        let owner = fs::metadata(format!("/proc/{}", squatter.id().context("no pid")?))?.uid();
+        assert_ne!(owner, 0, "it listens as another user");
+    }
     let mut other = Command::new("sleep").arg("600").kill_on_drop(true).spawn()?;
     announce(&lab, other.id().context("no pid")?, &format!("http://127.0.0.1:{port}"))?;
     let text = ask(&lab).await?;

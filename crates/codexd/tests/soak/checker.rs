@@ -2,7 +2,7 @@
 //! remembers, what is in the store's file, and what watchers saw.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     path::Path,
     time::{Duration, Instant},
 };
@@ -13,6 +13,7 @@ use testkit::wire::Call;
 use tokio::time::sleep;
 
 use crate::{
+    ledger::{self, Ledger},
     machine::{Machine, mark_of},
     people::Given,
     watchers::Seen,
@@ -20,6 +21,9 @@ use crate::{
 
 /// How long what was begun may take to end.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Asks Codex for all that was said.
+const RECALL: &str = "RECALL";
 
 /// Waits until every turn has ended. What is held is let go on.
 pub(crate) async fn settle(machine: &Machine, given: &[Given]) -> Result<()> {
@@ -57,45 +61,67 @@ struct Fate {
     stored: Option<String>,
 }
 
-/// All of it.
-pub(crate) struct Findings {
-    fates: Vec<Fate>,
-    stored_events: BTreeMap<i64, String>,
+/// What everybody has written down.
+pub(crate) struct Records {
+    /// For each prompt how often the model was asked it.
+    pub(crate) asked: HashMap<String, u32>,
+    /// For each session what Codex says when it is asked for all that was said.
+    pub(crate) recalled: HashMap<String, String>,
+    /// For each of Codex's files how often each prompt is in it.
+    pub(crate) files: Vec<HashMap<String, usize>>,
+    /// What the daemon tells of each turn.
+    pub(crate) told: HashMap<String, Value>,
+    pub(crate) ledger: Ledger,
 }
 
-impl Findings {
+impl Records {
     pub(crate) async fn collect(machine: &Machine, all: &[Given]) -> Result<Self> {
         let asked = machine.asked();
-        let mut recalled = HashMap::<&str, String>::new();
+        let mut recalled = HashMap::<String, String>::new();
         for given in all {
             if !recalled.contains_key(given.session.as_str()) {
-                let call = Call::json("/continue", &json!({"sessionId": given.session, "prompt": "RECALL"}));
+                let call = Call::json("/continue", &json!({"sessionId": given.session, "prompt": RECALL}));
                 let reply = machine.call(&call).await?;
                 ensure!(reply.status == 200 && reply.body["isError"] != true, "{}: {reply:?}", given.session);
                 let text = reply.body["content"][0]["text"].as_str().context("no text")?.to_owned();
-                recalled.insert(&given.session, text);
+                recalled.insert(given.session.clone(), text);
             }
         }
         let files = messages_in_files(&machine.lab.codex_home.join("sessions"))?;
-        let (stored, stored_events) = read_store(&machine.lab.store.join("store.db"))?;
-        let mut fates = Vec::new();
+        let mut told = HashMap::new();
         for given in all {
-            let turn = machine.get(&format!("/v1/turns/{}", given.turn)).await?;
-            let text = |name: &str| turn[name].as_str().map(str::to_owned);
+            told.insert(given.turn.clone(), machine.get(&format!("/v1/turns/{}", given.turn)).await?);
+        }
+        let ledger = ledger::read(&machine.lab.store.join("store.db"))?;
+        Ok(Self { asked, recalled, files, told, ledger })
+    }
+}
+
+/// All of it.
+pub(crate) struct Findings {
+    fates: Vec<Fate>,
+    ledger: Ledger,
+}
+
+impl Findings {
+    pub(crate) fn of(all: &[Given], records: Records) -> Self {
+        let Records { asked, recalled, files, told, ledger } = records;
+        let fate = |given: &Given| {
+            let text = |name: &str| told.get(&given.turn)?[name].as_str().map(str::to_owned);
             let counts: Vec<usize> = files.iter().filter_map(|file| file.get(&given.mark).copied()).collect();
-            fates.push(Fate {
+            Fate {
                 status: text("status").unwrap_or_default(),
                 delivery: text("delivery").unwrap_or_default(),
                 answer: text("answer"),
                 asked: asked.get(&given.mark).copied().unwrap_or(0),
                 files: counts.len(),
                 most_in_a_file: counts.into_iter().max().unwrap_or(0),
-                recalled: recalled.get(given.session.as_str()).map_or(0, |text| text.matches(&given.mark).count()),
-                stored: stored.get(&given.turn).cloned(),
+                recalled: recalled.get(&given.session).map_or(0, |text| text.matches(&given.mark).count()),
+                stored: ledger.turns.get(&given.turn).cloned(),
                 given: given.clone(),
-            });
-        }
-        Ok(Self { fates, stored_events })
+            }
+        };
+        Self { fates: all.iter().map(fate).collect(), ledger }
     }
 
     /// How many turns there were of each kind.
@@ -108,7 +134,7 @@ impl Findings {
             .into_iter()
             .map(|((status, delivery), count)| format!("{count} {status}, delivery {delivery}"))
             .collect();
-        format!("{} turns: {}; {} events", self.fates.len(), kinds.join("; "), self.stored_events.len())
+        format!("{} turns: {}; {} events", self.fates.len(), kinds.join("; "), self.ledger.events.len())
     }
 
     pub(crate) fn check(&self, seen: &[Seen]) -> Result<()> {
@@ -120,21 +146,23 @@ impl Findings {
                 }
             }
         }
+        wrong.extend(self.ledger.wrong.iter().cloned());
+        let known: HashSet<&str> = self.fates.iter().map(|fate| fate.given.turn.as_str()).collect();
+        let strange =
+            self.ledger.prompts.iter().filter(|(turn, text)| *text != RECALL && !known.contains(turn.as_str()));
+        wrong.extend(strange.map(|(turn, text)| format!("a turn that nobody was told of: {turn}, {text:?}")));
         for seen in seen {
             wrong.extend(seen.torn.iter().map(|torn| format!("{}: {torn}", seen.who)));
-            // What came after the last one looked is not theirs.
-            let last = seen.events.keys().last().copied().unwrap_or(0);
-            let missed: Vec<_> =
-                self.stored_events.range(..=last).filter(|(id, _)| !seen.events.contains_key(id)).collect();
-            let strange: Vec<_> = seen
-                .events
-                .iter()
-                .filter(|(id, name)| self.stored_events.get(id).is_some_and(|stored| stored != *name))
-                .collect();
+            // What came after the last one looked is not theirs, and what came after the file was read is in no record.
+            let stored = &self.ledger.events;
+            let (last, end) = (seen.events.keys().last().copied(), stored.keys().last().copied().unwrap_or(0));
+            let last = last.unwrap_or(0);
+            let missed: Vec<_> = stored.range(..=last).filter(|(id, _)| !seen.events.contains_key(id)).collect();
+            let strange: Vec<_> =
+                seen.events.range(..=end).filter(|(id, name)| stored.get(id) != Some(*name)).collect();
             if !missed.is_empty() || !strange.is_empty() {
                 wrong.push(format!("{} missed {missed:?} and saw {strange:?}", seen.who));
             }
-            let end = self.stored_events.keys().last().copied().unwrap_or(0);
             if last < end {
                 wrong.push(format!("{} saw nothing behind {last} of {end}", seen.who));
             }
@@ -177,7 +205,7 @@ impl Fate {
 }
 
 /// For each of Codex's files how often each prompt is in it as a message of the user.
-fn messages_in_files(folder: &Path) -> Result<Vec<HashMap<String, usize>>> {
+pub(crate) fn messages_in_files(folder: &Path) -> Result<Vec<HashMap<String, usize>>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)?.flatten() {
         let path = entry.path();
@@ -201,18 +229,4 @@ fn messages_in_files(folder: &Path) -> Result<Vec<HashMap<String, usize>>> {
         files.push(counts);
     }
     Ok(files)
-}
-
-/// The status of each turn and the name of each event, out of the store's file and not through the daemon.
-fn read_store(path: &Path) -> Result<(HashMap<String, String>, BTreeMap<i64, String>)> {
-    let store = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let turns = store
-        .prepare("SELECT id, status FROM turns")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
-    let events = store
-        .prepare("SELECT id, name FROM events")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
-    Ok((turns, events))
 }

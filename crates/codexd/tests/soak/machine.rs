@@ -153,3 +153,18 @@ pub(crate) fn mark_of(text: &str) -> Option<String> {
     let end = from + text[from..].find(']')? + 1;
     Some(text[from..end].to_owned())
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_process_that_is_left_is_found() -> Result<()> {
+    let variable = format!("CODEX_HOME=/nowhere/{}", uuid::Uuid::new_v4());
+    let (name, value) = variable.split_once('=').unwrap_or_default();
+    assert_eq!(processes_with(&variable), Vec::<String>::new());
+    let mut left = std::process::Command::new("sleep").arg("600").env(name, value).spawn()?;
+    let found = processes_with(&variable);
+    left.kill()?;
+    left.wait()?;
+    assert_eq!(found, [format!("{} sleep 600 ", left.id())]);
+    assert_eq!(processes_with(&variable), Vec::<String>::new());
+    Ok(())
+}

@@ -88,7 +88,8 @@ pub(super) async fn admit(
 fn refused(agent: &str, why: &str) -> Failure {
     let detail = format!(
         "this comes from inside an agent ({agent}): from what Codex started, {why}. If it is to do more, let the operator \
-         make a token for it (`codexd token new`) and show that to the daemon's address (TCP), not to the socket"
+         make a token for it (`codexd token new`) and show that to the daemon's address (TCP), not to the socket; `codexd` does \
+         so when it is in CODEXD_TOKEN"
     );
     Failure::new(Code::Forbidden, detail)
 }

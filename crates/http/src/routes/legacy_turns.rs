@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use engine::{Accepted, Finished, Idempotency, NewSession, OnBusy, Overrides, Prompt, Strictness, Work};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::turns::Replayed;
 use crate::{
     Api,
+    audited::{self, Asked as Noted},
     checks::Caller,
     error::Failure,
     metrics::Watch,
@@ -132,7 +133,13 @@ type Answer = Result<(Replayed, Json<Answered>), Failure>;
         "BAD_CWD", "CWD_FORBIDDEN", "NO_SESSION", "NO_TURN", "NOT_SUPPORTED", "INPUT_TOO_LARGE", "AGENT_TIMEOUT"
     ]))),
 )]
-pub(super) async fn start(State(api): State<Api>, watch: Watch, who: Caller, asked: Asked<Start>) -> Answer {
+pub(super) async fn start(
+    State(api): State<Api>,
+    watch: Watch,
+    who: Caller,
+    Extension(noted): Extension<Noted>,
+    asked: Asked<Start>,
+) -> Answer {
     let Start { prompt, title, cwd, model, sandbox, approval_policy } = asked.body;
     let model = model.filter(|model| !model.trim().is_empty());
     let new = NewSession {
@@ -143,7 +150,9 @@ pub(super) async fn start(State(api): State<Api>, watch: Watch, who: Caller, ask
         ..NewSession::default()
     };
     let work = Work::Create(Box::new(new));
-    answer(&api, &watch, api.engine().work(&who.principal, who.origin, work, asked.key).await?).await
+    let accepted = api.engine().work(&who.principal, who.origin, work, asked.key).await?;
+    audited::left_out(&api, &noted, &who, &accepted.session, &accepted.ignored);
+    answer(&api, &watch, accepted).await
 }
 
 /// Send a further prompt to a session and wait for the answer
