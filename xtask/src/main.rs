@@ -12,6 +12,7 @@ mod service;
 mod sh;
 mod soak;
 mod test;
+mod wine;
 
 use clap::{Parser, Subcommand};
 
@@ -36,6 +37,8 @@ enum Task {
     },
     /// Type-checks for Windows and macOS, on a Debian machine
     Platforms,
+    /// Builds for Windows and runs that under wine, on a Debian machine (wine64 and gcc-mingw-w64-x86-64-win32)
+    Wine,
     /// Checks the units and the scripts with systemd-analyze and shellcheck
     Service,
     /// Asks the real OpenClaw whether it takes the skill (about 860 MB from npm, into target/openclaw)
@@ -70,6 +73,7 @@ fn main() -> anyhow::Result<()> {
         Task::Codex => codex::install(),
         Task::Openapi { release } => openapi::write(release),
         Task::Platforms => platforms::check(),
+        Task::Wine => wine::check(),
         Task::Service => service::check(),
         Task::Openclaw => openclaw::check(),
         Task::Chromium => chromium::check(),

@@ -32,43 +32,60 @@ const PACKAGES: [&str; 14] = [
     "libedit2",
 ];
 
-/// Each target, and what zig calls it.
-const TARGETS: [(&str, &str); 2] =
-    [("x86_64-pc-windows-gnu", "x86_64-windows-gnu"), ("aarch64-apple-darwin", "aarch64-macos")];
+/// A target, and what zig calls it.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    zig: &'static str,
+}
 
-/// Prepares once, then checks both.
+pub(crate) const WINDOWS: Target = Target { name: "x86_64-pc-windows-gnu", zig: "x86_64-windows-gnu" };
+const MACOS: Target = Target { name: "aarch64-apple-darwin", zig: "aarch64-macos" };
+
+/// Checks both.
 pub(crate) fn check() -> Result<()> {
-    let base = sh::root().join("target/platforms");
-    prepare(&base)?;
-    let usr = base.join("root/usr");
-    let libraries = format!("{0}/lib/x86_64-linux-gnu:{0}/lib/llvm-22/lib", usr.display());
-    for (target, zig_target) in TARGETS {
-        let tools = tools(&base, target, zig_target)?;
+    let toolchain = Toolchain::ready()?;
+    for target in [WINDOWS, MACOS] {
+        let mut command = toolchain.cargo(target, "check")?;
+        command.args(["--package", "codex-mcp-bridge", "--package", "fake-model"]);
+        sh::run(&format!("types for {}", target.name), &mut command)?;
+    }
+    Ok(())
+}
+
+/// Debian's compiler with zig beside it.
+pub(crate) struct Toolchain {
+    base: PathBuf,
+}
+
+impl Toolchain {
+    /// Prepares it, once.
+    pub(crate) fn ready() -> Result<Self> {
+        let base = sh::root().join("target/platforms");
+        prepare(&base)?;
+        Ok(Self { base })
+    }
+
+    /// `cargo VERB` for a target, with a target folder of its own.
+    pub(crate) fn cargo(&self, target: Target, verb: &str) -> Result<Command> {
+        let usr = self.base.join("root/usr");
+        let libraries = format!("{0}/lib/x86_64-linux-gnu:{0}/lib/llvm-22/lib", usr.display());
+        let tools = tools(&self.base, target)?;
         let path = std::env::join_paths(
             [tools.clone(), usr.join("bin")]
                 .into_iter()
                 .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
         )?;
-        let name = target.replace('-', "_");
+        let name = target.name.replace('-', "_");
         let mut command = Command::new(usr.join("bin/cargo"));
-        command.args([
-            "check",
-            "--locked",
-            "-Zbuild-std",
-            "--target",
-            target,
-            "--package",
-            "codex-mcp-bridge",
-            "--package",
-            "fake-model",
-        ]);
+        command.args([verb, "--locked", "-Zbuild-std", "--target", target.name]);
         command.env("RUSTC", usr.join("bin/rustc")).env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-D warnings");
-        command.env("LD_LIBRARY_PATH", &libraries).env("PATH", path).env("CARGO_TARGET_DIR", base.join("target"));
+        command.env("LD_LIBRARY_PATH", &libraries).env("PATH", path);
+        command.env("CARGO_TARGET_DIR", self.base.join("target"));
         command.env(format!("CC_{name}"), tools.join("target-cc")).env(format!("AR_{name}"), tools.join("target-ar"));
         command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
-        sh::run(&format!("types for {target}"), &mut command)?;
+        Ok(command)
     }
-    Ok(())
 }
 
 fn prepare(base: &Path) -> Result<()> {
@@ -95,14 +112,15 @@ fn prepare(base: &Path) -> Result<()> {
 }
 
 /// Small programs by which cc-rs and rustc find zig.
-fn tools(base: &Path, target: &str, zig_target: &str) -> Result<PathBuf> {
-    let folder = base.join("tools").join(target);
+fn tools(base: &Path, target: Target) -> Result<PathBuf> {
+    let folder = base.join("tools").join(target.name);
     fs::create_dir_all(&folder)?;
     let zig = format!("{} -m ziglang", base.join("zig/bin/python").display());
     // zig has its own names for targets and takes no others.
     let cc = format!(
         "for word; do shift; case $word in --target=*|-mmacosx-version-min=*|-mmacos-version-min=*) ;; *) set -- \"$@\" \"$word\" ;; esac; done\n\
-         exec {zig} cc -target {zig_target} \"$@\""
+         exec {zig} cc -target {} \"$@\"",
+        target.zig
     );
     for (name, script) in [
         ("target-cc", cc),

@@ -19,7 +19,6 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args[..] {
-        #[cfg(unix)]
         ["agent-host"] => return ::agent::host::main(),
         #[cfg(unix)]
         ["client", folder, file, skip] => client::run(folder, file, skip),

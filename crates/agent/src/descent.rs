@@ -10,7 +10,8 @@
 //! What unsets the marker has its ancestors still. On Linux what loses its parent is given to the agent's host for as long as that
 //! lives, and so does not get away by forking twice.
 //!
-//! **What is not told.** On macOS, what has been given to the first process, and environments at all. Everywhere, what somebody outside
+//! **What is not told.** On macOS, what has been given to the first process, and environments at all. On Windows, environments, and what lost one
+//! of its ancestors. Everywhere, what somebody outside
 //! does for the agent: a service manager, `cron`, `at`, a terminal server, a container daemon that it may ask to run a command.
 
 use std::{fs, path::Path};
@@ -77,5 +78,5 @@ fn known(agents: &Path) -> Vec<Known> {
     both.collect()
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

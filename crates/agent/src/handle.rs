@@ -34,8 +34,7 @@ pub struct Options {
     pub version_limit: Duration,
     /// How long a handshake may take.
     pub handshake_limit: Duration,
-    /// Codex gets a host of its own. None: this process holds its pipes, and it ends with this process. Ignored on Windows, where there are
-    /// no hosts yet.
+    /// Codex gets a host of its own. None: this process holds its pipes, and it ends with this process.
     pub hosts: Option<HostOptions>,
     /// What was asked of agents by codexds that are gone, and has no answer, as the store has it. Used for an agent that is still there.
     pub pending: BTreeMap<AgentId, Vec<PendingAsk>>,
@@ -77,9 +76,6 @@ impl Agent {
     /// Starts the supervisor. It has no process yet when this returns.
     #[must_use]
     pub fn start(mut options: Options) -> (Self, mpsc::Receiver<Message>) {
-        if cfg!(windows) {
-            options.hosts = None;
-        }
         let (commands, inbox) = mpsc::unbounded_channel();
         let (messages, outbox) = mpsc::channel(MESSAGES);
         let supported = Supported { from: TESTED.0.to_string(), to: TESTED.1.to_string(), tested: None };

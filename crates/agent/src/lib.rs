@@ -46,21 +46,18 @@ mod app_server;
 mod body;
 mod breaker;
 mod connection;
-#[cfg(unix)]
 mod descent;
 mod domain;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod handle;
 mod handshake;
-#[cfg(unix)]
 pub mod host;
 mod hosts;
 pub mod locate;
 mod mcp_server;
 mod pin;
 mod process;
-#[cfg(unix)]
 mod processes;
 mod question;
 mod record;
@@ -71,7 +68,6 @@ mod upkeep;
 mod version;
 mod words;
 
-#[cfg(unix)]
 pub use descent::descent;
 pub use domain::{
     Answer, Applied, ApprovalRequest, Ask, AskError, AskKind, Capabilities, DeltaKind, Message, Outcome, PendingAsk,

@@ -275,7 +275,7 @@ impl Client {
     #[cfg(unix)]
     fn without_socket(&self, error: &Error) -> Option<Way> {
         let Error::Transport { source, .. } = error else { return None };
-        let Address::Socket(socket) = &self.address else { return None };
+        let Address::Socket { path: socket, .. } = &self.address else { return None };
         let daemon = self.daemon.as_ref()?;
         if source.kind() != io::ErrorKind::NotFound || !lives(daemon.pid) {
             return None;
@@ -284,7 +284,7 @@ impl Client {
         Some(Way { client: Self { address, ..self.clone() }, pid: daemon.pid, socket: socket.clone() })
     }
 
-    /// There are no sockets to remove.
+    /// A pipe can't be removed while its daemon lives.
     #[cfg(not(unix))]
     fn without_socket(&self, _: &Error) -> Option<Way> {
         None
@@ -327,11 +327,9 @@ fn lives(pid: u32) -> bool {
 
 /// The best of the ways that a daemon offers.
 fn address_of(daemon: &DaemonFile, store_dir: &Path) -> Option<Result<Address, Error>> {
-    #[cfg(unix)]
     if let Some(socket) = &daemon.socket {
-        return Some(Ok(Address::Socket(socket.clone())));
+        return Some(Ok(Address::Socket { path: socket.clone(), pid: daemon.pid }));
     }
-    // Windows: `socket` will name a pipe; until then there is TCP.
     daemon.http.as_deref().map(|url| by_tcp(url, daemon, store_dir))
 }
 

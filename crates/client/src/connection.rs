@@ -1,6 +1,6 @@
 //! One connection, one request, one answer.
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Error, listener::Expected};
+use crate::{Error, listener::Expected, socket};
 
 /// How long connecting may take. The daemon is on this machine, or behind a tunnel that is.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -27,9 +27,13 @@ pub(crate) const ASK: &str = "get an answer from the daemon";
 /// Where to connect to.
 #[derive(Debug, Clone)]
 pub(crate) enum Address {
-    /// A Unix socket.
-    #[cfg(unix)]
-    Socket(std::path::PathBuf),
+    /// A socket of this daemon's.
+    Socket {
+        /// Where it is: a file, or the name of a pipe.
+        path: PathBuf,
+        /// The daemon's process.
+        pid: u32,
+    },
     /// TCP.
     Tcp {
         /// A name or an address, without the brackets of IPv6.
@@ -80,16 +84,14 @@ impl Address {
             Self::Tcp { host, port, authority, .. } => {
                 Self::Tcp { host, port, authority, expected: Some(Box::new(daemon)) }
             }
-            #[cfg(unix)]
-            Self::Socket(path) => Self::Socket(path),
+            socket @ Self::Socket { .. } => socket,
         }
     }
 
     /// The header `Host`.
     pub(crate) fn host(&self) -> &str {
         match self {
-            #[cfg(unix)]
-            Self::Socket(_) => "localhost",
+            Self::Socket { .. } => "localhost",
             Self::Tcp { authority, .. } => authority,
         }
     }
@@ -97,8 +99,7 @@ impl Address {
     /// As people are told.
     pub(crate) fn shown(&self) -> String {
         match self {
-            #[cfg(unix)]
-            Self::Socket(path) => path.display().to_string(),
+            Self::Socket { path, .. } => path.display().to_string(),
             Self::Tcp { authority, .. } => format!("http://{authority}"),
         }
     }
@@ -120,9 +121,11 @@ impl Address {
     /// Sends the request on a new connection and reads the head of the answer.
     pub(crate) async fn open(&self, request: Request<Full<Bytes>>) -> Result<Open, Error> {
         match self {
-            #[cfg(unix)]
-            Self::Socket(path) => {
-                let stream = self.connect(tokio::net::UnixStream::connect(path)).await?;
+            Self::Socket { path, pid } => {
+                let stream = self.connect(socket::connect(path)).await?;
+                if let Err(why) = socket::is_ours(&stream) {
+                    return Err(Error::Stranger { address: self.shown(), pid: *pid, why });
+                }
                 self.converse(stream, request).await
             }
             Self::Tcp { host, port, expected, .. } => {

@@ -2,8 +2,8 @@
 //!
 //! # Theory of operation
 //!
-//! A daemon leaves `daemon.json` in its store dir ([`types::DaemonFile`]): where its Unix socket is, and what it listens on.
-//! [`Client::from_store_dir`] reads it and goes by the socket, where being the same user is authority enough; without a
+//! A daemon leaves `daemon.json` in its store dir ([`types::DaemonFile`]): where its socket is (on Windows a named pipe), and what it listens on.
+//! [`Client::from_store_dir`] reads it and goes by the socket (`socket`), where being the same user is authority enough; without a
 //! socket, or elsewhere ([`Client::tcp`]), it goes by TCP with a token; where the file says, only after it has made sure that it is that daemon
 //! who listens there (`listener`). From inside an agent the socket gives an agent's little authority. What it refuses there is asked again by TCP, after the
 //! same check, when the client was given a token: who has been given one is to have what it opens. Elsewhere the socket is the better way also for who has a
@@ -34,6 +34,7 @@ mod download;
 mod error;
 mod events;
 mod listener;
+mod socket;
 mod v1;
 
 pub use calls::Reply;

@@ -4,8 +4,6 @@
 //! and nothing of what the rest of this program is made of is ever touched in it.
 
 use std::ffi::OsString;
-#[cfg(windows)]
-use std::process::ExitCode;
 
 /// The one argument.
 const NAME: &str = "agent-host";
@@ -15,11 +13,4 @@ pub(crate) fn called(args: impl Iterator<Item = OsString>) -> bool {
     args.skip(1).eq([NAME])
 }
 
-#[cfg(unix)]
 pub(crate) use agent::host::main as run;
-
-/// There is none on this platform: `codexd` holds the pipes itself.
-#[cfg(windows)]
-pub(crate) fn run() -> ExitCode {
-    crate::exit::report(&anyhow::anyhow!("there is no agent host on Windows"), false)
-}

@@ -1,13 +1,19 @@
-//! The daemon on Windows: signals. It has no socket yet; the named pipe comes with the grants.
+//! The daemon on Windows: its pipe, and its signals.
 
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
+use anyhow::Context as _;
 use http_api::{Api, Descents};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+use win32::pipe::Listener;
+
+/// What the system keeps of a stream for a client that does not read, in bytes.
+const PIPE_BUFFER: u32 = 16 * 1024;
 
 /// What a service manager listens on for us: nothing, here.
 pub(super) struct Inherited {
@@ -27,47 +33,52 @@ pub(super) fn inherited() -> anyhow::Result<Inherited> {
     Ok(Inherited { tcp: None, unix: None })
 }
 
-/// Nobody comes by a socket.
-pub(super) fn descents(_agents: PathBuf) -> Option<Descents> {
-    None
+/// Tells which of those that come by the pipe are agents'.
+#[expect(clippy::unnecessary_wraps, reason = "as on the other platforms")]
+pub(super) fn descents(agents: PathBuf) -> Option<Descents> {
+    Some(Descents::new(move |pid| agent::descent(&agents, pid)))
 }
 
 /// What can't be had.
 pub(super) enum Nothing {}
 
-/// The store's socket: there is none.
-pub(super) struct Socket(Nothing);
+/// The store's pipe.
+pub(super) struct Socket(PathBuf);
 
 impl Socket {
-    /// There is none.
+    /// Chooses its name: a new one each time, so that nobody can take it before us.
+    #[expect(clippy::unnecessary_wraps, reason = "as on the other platforms")]
     pub(super) fn new(_dir: &Path, _inherited: Option<Nothing>) -> anyhow::Result<Option<Self>> {
-        Ok(None)
+        Ok(Some(Self(format!(r"\\.\pipe\codexd-{}", Uuid::now_v7().simple()).into())))
     }
 
-    /// Nowhere.
+    /// Where clients find it.
     pub(super) fn path(&self) -> &Path {
-        match self.0 {}
+        &self.0
     }
 
-    /// Nothing to serve.
-    pub(super) fn serve(&mut self, _: &Api, _: &CancellationToken, _: &TaskTracker) -> anyhow::Result<()> {
-        match self.0 {}
+    /// Serves it until `stop`.
+    pub(super) fn serve(&mut self, api: &Api, stop: &CancellationToken, servers: &TaskTracker) -> anyhow::Result<()> {
+        let listener = Listener::bind(self.0.as_os_str(), PIPE_BUFFER)
+            .with_context(|| format!("can't listen on the pipe {}", self.0.display()))?;
+        let (api, stop) = (api.clone(), stop.clone());
+        servers.spawn(async move { api.serve_pipe(listener, stop).await });
+        Ok(())
     }
 
-    /// Nothing to miss.
-    pub(super) fn is_gone(&self) -> bool {
-        match self.0 {}
+    /// Nobody can remove a pipe that somebody listens on.
+    pub(super) const fn is_gone(&self) -> bool {
+        false
     }
 
-    /// Nothing to serve.
-    pub(super) fn again(&self, _: &Api, _: &CancellationToken, _: &TaskTracker) -> anyhow::Result<()> {
-        match self.0 {}
+    /// So there is nothing to make again.
+    #[expect(clippy::unnecessary_wraps, reason = "as on the other platforms")]
+    pub(super) const fn again(&self, _: &Api, _: &CancellationToken, _: &TaskTracker) -> anyhow::Result<()> {
+        Ok(())
     }
 
-    /// Nothing to remove.
-    pub(super) fn remove(&self) {
-        match self.0 {}
-    }
+    /// It goes with its last end.
+    pub(super) const fn remove(&self) {}
 }
 
 /// Nobody asks.

@@ -171,6 +171,12 @@ impl Api {
         serve::serve(self, listener, stop).await;
     }
 
+    /// Serves a named pipe that only this user can open until `stop`, as [`Api::serve_tcp`] does.
+    #[cfg(windows)]
+    pub async fn serve_pipe(&self, listener: win32::pipe::Listener, stop: CancellationToken) {
+        serve::serve(self, listener, stop).await;
+    }
+
     /// Completes when somebody who may has asked for the daemon's end, and says how it is to end. Whoever serves decides what follows.
     pub async fn asked_to_stop(&self) -> Stop {
         let mut stop = self.inner.stop.subscribe();

@@ -47,6 +47,14 @@ impl Socket for tokio::net::UnixStream {
     }
 }
 
+#[cfg(windows)]
+impl Socket for tokio::net::windows::named_pipe::NamedPipeServer {
+    /// A pipe's buffers are those that it was made with, and small.
+    fn set_send_buffer(&self, _bytes: usize) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Says whether what was handed to a connection has gone to the system; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outlet(Arc<State>);

@@ -116,6 +116,23 @@ impl Listener for tokio::net::UnixListener {
     }
 }
 
+#[cfg(windows)]
+impl Listener for win32::pipe::Listener {
+    type Stream = tokio::net::windows::named_pipe::NamedPipeServer;
+    const PEER: Peer = Peer::SameUser;
+
+    /// Windows lets nobody else in.
+    async fn next(&mut self) -> io::Result<Option<(Self::Stream, CameFrom)>> {
+        let Some(stream) = self.accept().await? else { return Ok(None) };
+        let from = win32::pipe::client(&stream).map_or_else(|| "pipe".to_owned(), |pid| format!("pipe, pid {pid}"));
+        Ok(Some((stream, CameFrom(from))))
+    }
+
+    fn pid(stream: &Self::Stream) -> Option<u32> {
+        win32::pipe::client(stream)
+    }
+}
+
 /// Accepts until `stop`, then waits for the connections. Each listener has a house of its own: a crowd on TCP does not shut out the
 /// user at the socket.
 pub(crate) async fn serve<L: Listener>(api: &Api, mut listener: L, stop: CancellationToken) {

@@ -76,7 +76,7 @@ impl Lab {
     /// As [`Lab::new`].
     pub async fn below(codexd: &str, parent: &Path) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("codexd-test-").tempdir_in(parent)?;
-        let base = dir.path().canonicalize()?;
+        let base = dunce::canonicalize(dir.path())?;
         let (store, project, codex_home) = (base.join("store"), base.join("project"), base.join("codex-home"));
         std::fs::create_dir_all(&project)?;
         std::fs::create_dir_all(base.join("home"))?;
@@ -107,7 +107,8 @@ impl Lab {
             }
         }
         command.args(args).current_dir(&self.project).kill_on_drop(true);
-        command.env("HOME", self.dir.path().join("home")).env("CODEX_HOME", &self.codex_home);
+        let home = self.dir.path().join("home");
+        command.env("HOME", &home).env("USERPROFILE", home).env("CODEX_HOME", &self.codex_home);
         command.env("CODEXD_STORE_DIR", &self.store).env("CODEXD_LOG", "debug,hyper=info");
         command
     }
@@ -270,12 +271,16 @@ impl Daemon {
         .with_context(|| self.log())
     }
 
-    /// Stops it as a service manager does, and waits until it is gone.
+    /// Stops it as a service manager does (on Windows as `codexd stop` does), and waits until it is gone.
     ///
     /// # Errors
     /// When it does not end, or not well.
     pub async fn stop(mut self) -> Result<()> {
-        signal("TERM", self.pid).await?;
+        if cfg!(windows) {
+            self.client.stop(false).await?;
+        } else {
+            signal("TERM", self.pid).await?;
+        }
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.with_context(|| self.log())??;
         ensure!(status.success(), "codexd ended with {status}:\n{}", self.log());
         Ok(())
@@ -315,7 +320,13 @@ fn answer(reply: &Reply) -> Result<String> {
 }
 
 async fn signal(name: &str, pid: u32) -> Result<()> {
-    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().await?;
+    let mut command = Command::new(if cfg!(windows) { "taskkill" } else { "kill" });
+    if cfg!(windows) {
+        command.args(["/F", "/PID"]);
+    } else {
+        command.arg(format!("-{name}"));
+    }
+    let status = command.arg(pid.to_string()).status().await?;
     ensure!(status.success(), "no process {pid}");
     Ok(())
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
     time::timeout,
 };
 
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(75);
 pub enum Door {
     /// `HOST:PORT`.
     Tcp(String),
-    /// The store's socket.
+    /// The store's socket; on Windows its pipe.
     Socket(PathBuf),
 }
 
@@ -221,7 +221,12 @@ pub async fn exchange(door: &Door, request: &[u8]) -> Result<Answer> {
 pub async fn raw(door: &Door, request: &[u8]) -> Result<Vec<u8>> {
     match door {
         Door::Tcp(address) => converse(TcpStream::connect(address).await?, request).await,
-        Door::Socket(path) => converse(UnixStream::connect(path).await?, request).await,
+        #[cfg(unix)]
+        Door::Socket(path) => converse(tokio::net::UnixStream::connect(path).await?, request).await,
+        #[cfg(windows)]
+        Door::Socket(path) => {
+            converse(tokio::net::windows::named_pipe::ClientOptions::new().open(path)?, request).await
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //!      lock        held by the host for as long as it lives: the system releases it, however the host ends
 //!      secret      what a client must say; made by codexd
 //!      host.json   who the host and its Codex are, and where the socket is; made by the host when Codex runs
-//!      socket      unless its path would be too long
+//!      socket      unless its path would be too long; on Windows it is a pipe, which is in no folder
 //!      lines-N     what Codex wrote, when it is too much for the host's memory
 //! ```
 //!
@@ -14,9 +14,8 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -24,10 +23,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use types::{AgentId, Timestamp, agent::Backend};
 
+use super::private;
 use crate::processes::Born;
-
-/// The longest path of a socket: 108 bytes with the closing NUL on Linux, 104 on macOS.
-const SOCKET_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
 /// The longest birth message, and the longest file of ours that is read.
 pub(crate) const MOST_BYTES: u64 = 4 * 1024 * 1024;
@@ -98,11 +95,11 @@ pub(crate) struct Folder(pub(crate) PathBuf);
 impl Folder {
     /// Makes it, with its lock and its secret.
     pub(crate) fn make(agents: &Path, agent: &AgentId, secret: &str) -> io::Result<Self> {
-        private_dir(agents)?;
+        private::own_folder(agents)?;
         let folder = Self(agents.join(agent.as_str()));
-        DirBuilder::new().mode(0o700).create(&folder.0)?;
-        new_file(&folder.lock_path())?;
-        new_file(&folder.0.join("secret"))?.write_all(secret.as_bytes())?;
+        private::folder(&folder.0)?;
+        private::empty(&folder.lock_path())?;
+        private::empty(&folder.0.join("secret"))?.write_all(secret.as_bytes())?;
         Ok(folder)
     }
 
@@ -124,7 +121,7 @@ impl Folder {
         };
         match lock.try_lock() {
             // Whoever had it may have removed it.
-            Ok(()) if lock.metadata()?.nlink() == 0 => Ok(None),
+            Ok(()) if private::is_removed(&lock, &self.lock_path())? => Ok(None),
             Ok(()) => Ok(Some(lock)),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
@@ -154,27 +151,13 @@ impl Folder {
     /// Written beside and moved, so that a reader sees a whole one.
     pub(crate) fn write_card(&self, card: &Card) -> io::Result<()> {
         let part = self.0.join("host.json.part");
-        new_file(&part)?.write_all(&serde_json::to_vec(card)?)?;
+        private::empty(&part)?.write_all(&serde_json::to_vec(card)?)?;
         fs::rename(part, self.0.join("host.json"))
     }
 
-    /// Where the socket is to be: here, or in a short private folder elsewhere.
+    /// Where the socket is to be.
     pub(crate) fn socket_path(&self, agent: &AgentId) -> io::Result<PathBuf> {
-        let near = self.0.join("socket");
-        if near.as_os_str().len() <= SOCKET_PATH_BYTES {
-            return Ok(near);
-        }
-        let name = format!("{agent}.sock");
-        let user = rustix::process::geteuid().as_raw();
-        let run = std::env::var_os("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("codexd"));
-        let temp = std::env::temp_dir().join(format!("codexd-{user}"));
-        for folder in run.into_iter().chain([temp]) {
-            let path = folder.join(&name);
-            if path.as_os_str().len() <= SOCKET_PATH_BYTES && private_dir(&folder).is_ok() {
-                return Ok(path);
-            }
-        }
-        Err(io::Error::other("there is no folder of our own whose path is short enough for a socket"))
+        private::socket_path(&self.0, agent)
     }
 
     /// Removes it with all that is in it, and the socket wherever that is. The lock goes last but one: who finds it free does the same.
@@ -186,30 +169,24 @@ impl Folder {
                 let _ = fs::remove_file(socket);
             }
         }
-        if let Err(error) = fs::remove_dir_all(&self.0)
-            && error.kind() != io::ErrorKind::NotFound
-        {
+        if let Err(error) = self.try_remove() {
             tracing::warn!(%error, folder = %self.0.display(), "the folder of an agent that is gone can't be removed");
         }
     }
-}
 
-fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
-}
+    /// The same by who holds its lock. Where a file that is open keeps its folder (some file systems of Windows), the lock goes first.
+    pub(crate) fn remove_locked(&self, lock: File) {
+        if cfg!(unix) || self.try_remove().is_err() {
+            // On Unix the lock is held until all has gone.
+            let _held = cfg!(unix).then_some(lock);
+            self.remove();
+        }
+    }
 
-/// A folder that is ours alone. Anybody can make one in the temporary folder before us; then it is not ours to use.
-fn private_dir(dir: &Path) -> io::Result<()> {
-    match DirBuilder::new().recursive(true).mode(0o700).create(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+    fn try_remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
-    let found = fs::symlink_metadata(dir)?;
-    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o077 != 0 {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!("{} is not a folder of ours alone", dir.display()),
-        ));
-    }
-    Ok(())
 }

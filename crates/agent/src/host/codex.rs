@@ -3,14 +3,14 @@
 use std::{
     collections::VecDeque,
     io::{self, Read as _, Write as _},
-    os::{fd::AsFd, unix::process::CommandExt as _},
     path::PathBuf,
-    process::{ChildStderr, ChildStdin, ChildStdout, Command, Stdio},
+    process::Command,
 };
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-
-use super::birth::Birth;
+use super::{
+    birth::Birth,
+    os::{self, End, Family, Input, Loop, Output},
+};
 use crate::{process::MARKER, transport::MAX_LINE_BYTES, words::Words};
 
 /// A client keeps within its window; one that does not is broken.
@@ -20,7 +20,7 @@ const MOST_INPUT: usize = MAX_LINE_BYTES + 16 * 1024 * 1024;
 const KEEP_BYTES: usize = 64 * 1024;
 
 /// A line for Codex's stdin.
-struct Input {
+struct Waiting {
     number: u64,
     tag: String,
     line: Vec<u8>,
@@ -28,13 +28,14 @@ struct Input {
 
 /// See the module.
 pub(super) struct Codex {
-    pub(super) pid: u32,
-    pub(super) stdin: Option<ChildStdin>,
-    pub(super) stdout: Option<ChildStdout>,
-    pub(super) stderr: Option<ChildStderr>,
+    pub(super) family: Family,
+    pub(super) end: End,
+    pub(super) stdin: Option<Input>,
+    pub(super) stdout: Option<Output>,
+    pub(super) stderr: Option<Output>,
     pub(super) words: Words,
     /// What waits for stdin, and how much of the first one is written.
-    queue: VecDeque<Input>,
+    queue: VecDeque<Waiting>,
     written: usize,
     waiting: usize,
     /// The line that has not come whole.
@@ -42,10 +43,10 @@ pub(super) struct Codex {
 }
 
 impl Codex {
-    /// Starts it in a group of its own.
-    pub(super) fn spawn(birth: &Birth) -> io::Result<Self> {
+    /// Starts it.
+    pub(super) fn start(birth: &Birth, waiting: &Loop) -> io::Result<Self> {
         let mut command = Command::new(&birth.program);
-        command.args(&birth.args).current_dir(PathBuf::from(&birth.work_dir)).process_group(0);
+        command.args(&birth.args).current_dir(PathBuf::from(&birth.work_dir));
         for (name, value) in &birth.environment {
             match value {
                 Some(value) => command.env(name, value),
@@ -53,20 +54,11 @@ impl Codex {
             };
         }
         command.env(MARKER, birth.agent.as_str());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        if let Some(pipe) = &stdin {
-            never_wait(pipe)?;
-        }
-        if let Some(pipe) = &stdout {
-            never_wait(pipe)?;
-        }
-        if let Some(pipe) = &stderr {
-            never_wait(pipe)?;
-        }
+        let os::Started { family, end, stdin, stdout, stderr } = os::start(waiting, command)?;
+        let (stdin, stdout, stderr) = (Some(stdin), Some(stdout), Some(stderr));
         let words = Words::default();
         let (queue, partial) = (VecDeque::new(), Vec::new());
-        Ok(Self { pid: child.id(), stdin, stdout, stderr, words, queue, written: 0, waiting: 0, partial })
+        Ok(Self { family, end, stdin, stdout, stderr, words, queue, written: 0, waiting: 0, partial })
     }
 
     /// A line for its stdin. False when there is too much already.
@@ -78,7 +70,7 @@ impl Codex {
             let mut line = line.to_vec();
             line.push(b'\n');
             self.waiting += line.len();
-            self.queue.push_back(Input { number, tag: tag.to_owned(), line });
+            self.queue.push_back(Waiting { number, tag: tag.to_owned(), line });
         }
         true
     }
@@ -173,9 +165,4 @@ impl Codex {
             _ => self.stderr = None,
         }
     }
-}
-
-fn never_wait(pipe: &impl AsFd) -> io::Result<()> {
-    let flags = fcntl_getfl(pipe)?;
-    Ok(fcntl_setfl(pipe, flags | OFlags::NONBLOCK)?)
 }

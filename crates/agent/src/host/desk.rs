@@ -1,37 +1,25 @@
 //! The host's one loop, and everything that it owns.
 
 mod clients;
+mod waiting;
 
 use std::{
     collections::HashSet,
     fs::File,
     io,
-    os::{
-        fd::AsFd,
-        unix::net::{UnixListener, UnixStream},
-    },
-    path::PathBuf,
     time::{Duration, Instant},
-};
-
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, WaitOptions, WaitStatus, wait, waitpid},
 };
 
 use super::{
     birth::{Birth, Folder},
     codex::Codex,
     journal::{Bounds, Journal},
+    os::{Listener, Loop},
     peer::Peer,
     tags::Tags,
-    when_gone,
     wire::kind,
 };
-use crate::{
-    adapter::{self, Peek},
-    processes::{kill_children, kill_group},
-};
+use crate::adapter::{self, Peek};
 
 /// How long a connection may take to say who it is.
 const HELLO_LIMIT: Duration = Duration::from_secs(5);
@@ -79,9 +67,9 @@ enum Life {
 /// See the module.
 pub(super) struct Desk {
     folder: Folder,
-    _lock: File,
-    socket: PathBuf,
-    listener: UnixListener,
+    lock: File,
+    waiting: Loop,
+    listener: Listener,
     secret: String,
     peek: fn(&[u8]) -> Option<Peek>,
     peek_input: fn(&[u8]) -> Option<Peek>,
@@ -89,7 +77,6 @@ pub(super) struct Desk {
     orphan_max: Duration,
 
     codex: Codex,
-    ended: UnixStream,
     life: Life,
     /// Why the host ended Codex, when it did.
     reason: Option<String>,
@@ -111,44 +98,24 @@ pub(super) struct Desk {
     buffer: Vec<u8>,
 }
 
-/// What may be ready.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Ended,
-    Stdout,
-    Stderr,
-    Stdin,
-    Listener,
-    Client,
-    Stranger(usize),
-}
-
 impl Desk {
     /// Starts Codex.
     pub(super) fn new(
         birth: &Birth,
         folder: Folder,
         lock: File,
-        socket: PathBuf,
-        listener: UnixListener,
+        waiting: Loop,
+        listener: Listener,
     ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let (ended, tell) = UnixStream::pair()?;
-        ended.set_nonblocking(true)?;
-        let codex = Codex::spawn(birth)?;
-        // Its end is told by closing the other end.
-        if let Err(error) = when_gone(codex.pid, move || drop(tell)) {
-            kill_group(codex.pid);
-            return Err(error);
-        }
+        let codex = Codex::start(birth, &waiting)?;
         let bounds = Bounds { memory: birth.memory, files: birth.files };
         let (peek, peek_input) = crate::adapter::peeks(birth.backend);
         let now = Instant::now();
         Ok(Self {
             journal: Journal::new(folder.0.clone(), bounds),
             folder,
-            _lock: lock,
-            socket,
+            lock,
+            waiting,
             listener,
             secret: birth.secret.clone(),
             peek,
@@ -156,7 +123,6 @@ impl Desk {
             orphan_grace: birth.orphan_grace,
             orphan_max: birth.orphan_max,
             codex,
-            ended,
             life: Life::Runs,
             reason: None,
             told_to: false,
@@ -173,8 +139,8 @@ impl Desk {
         })
     }
 
-    pub(super) fn codex_pid(&self) -> u32 {
-        self.codex.pid
+    pub(super) const fn codex(&self) -> &Codex {
+        &self.codex
     }
 
     /// Runs until nothing is left to do, and removes the folder.
@@ -189,65 +155,8 @@ impl Desk {
                 self.serve(source);
             }
         }
-        let _ = std::fs::remove_file(&self.socket);
-        self.folder.remove();
-    }
-
-    /// Waits for something to be ready, or for the next moment at which something is to be done.
-    fn wait(&self) -> Vec<Source> {
-        let mut watched = vec![(Source::Listener, self.listener.as_fd(), PollFlags::IN)];
-        if matches!(self.life, Life::Runs | Life::Stopping(_)) {
-            watched.push((Source::Ended, self.ended.as_fd(), PollFlags::IN));
-        }
-        if let Some(stdout) = self.codex.stdout.as_ref().filter(|_| self.journal.has_room()) {
-            watched.push((Source::Stdout, stdout.as_fd(), PollFlags::IN));
-        }
-        if let Some(stderr) = &self.codex.stderr {
-            watched.push((Source::Stderr, stderr.as_fd(), PollFlags::IN));
-        }
-        if let Some(stdin) = self.codex.stdin.as_ref().filter(|_| self.codex.has_input()) {
-            watched.push((Source::Stdin, stdin.as_fd(), PollFlags::OUT));
-        }
-        let flags = |peer: &Peer| if peer.has_output() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        if let Some(client) = &self.client {
-            watched.push((Source::Client, client.stream.as_fd(), flags(client)));
-        }
-        for (index, stranger) in self.strangers.iter().enumerate() {
-            watched.push((Source::Stranger(index), stranger.stream.as_fd(), PollFlags::IN));
-        }
-        let mut fds: Vec<PollFd<'_>> =
-            watched.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
-        let left = self.wake().saturating_duration_since(Instant::now());
-        // A millisecond more, so that the moment has come by then.
-        let timeout = Timespec::try_from(left + Duration::from_millis(1)).ok();
-        if poll(&mut fds, timeout.as_ref()).is_err() {
-            return Vec::new();
-        }
-        let ready = watched.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
-        let mut ready: Vec<Source> = ready.map(|((source, ..), _)| *source).collect();
-        // What strangers are replaced by has their index: the last ones first.
-        ready.sort_by_key(|source| if let Source::Stranger(index) = source { usize::MAX - index } else { 0 });
-        ready
-    }
-
-    fn wake(&self) -> Instant {
-        let now = Instant::now();
-        let life = match &self.life {
-            Life::Runs => self.reaped + REAP_EVERY,
-            Life::Stopping(at) => *at,
-            Life::Sweeping { .. } => now + SWEEP_EVERY,
-            Life::Draining { until, .. } => *until,
-            Life::Over(_) => now + REAP_EVERY,
-        };
-        let strangers = self.strangers.iter().map(|peer| peer.since + HELLO_LIMIT);
-        let orphan = self.client.is_none().then(|| {
-            let idle = self.idle.max(self.alone) + self.orphan_grace;
-            let always = self.alone + self.orphan_max;
-            let limit = if self.busy.is_empty() || matches!(self.life, Life::Over(_)) { idle } else { always };
-            limit.min(always).min(now + LOOK_EVERY)
-        });
-        let all = strangers.chain(orphan).chain(self.journal.look_again());
-        all.fold(life, Instant::min)
+        drop(self.listener);
+        self.folder.remove_locked(self.lock);
     }
 
     /// Does what is due.
@@ -269,13 +178,13 @@ impl Desk {
             }
             Life::Stopping(at) if now >= *at => {
                 *at = now + SWEEP_LIMIT;
-                kill_group(self.codex.pid);
+                self.codex.family.kill();
             }
             Life::Stopping(_) | Life::Over(_) => {}
             Life::Sweeping { until, status } => {
                 let (until, status) = (*until, status.clone());
                 self.reap();
-                if kill_children(None) || now >= until {
+                if self.codex.family.kill_rest() || now >= until {
                     self.life = Life::Draining { until: now + LAST_LINES, status };
                     self.pass_time();
                 }
@@ -315,18 +224,6 @@ impl Desk {
                 let limit = self.alone + self.orphan_grace.min(self.orphan_max);
                 self.told_to || Instant::now() >= limit || !self.folder.0.exists()
             }
-        }
-    }
-
-    fn serve(&mut self, source: Source) {
-        match source {
-            Source::Ended => self.codex_ended(),
-            Source::Stdout => self.read_codex(),
-            Source::Stderr => self.hear_codex(),
-            Source::Stdin => self.write_codex(),
-            Source::Listener => self.accept(),
-            Source::Client => self.read_client(),
-            Source::Stranger(index) => self.read_stranger(index),
         }
     }
 
@@ -395,9 +292,8 @@ impl Desk {
 
     fn codex_ended(&mut self) {
         // Before it is waited for: its number, which is the group's, is still its own.
-        kill_group(self.codex.pid);
-        let pid = i32::try_from(self.codex.pid).ok().and_then(Pid::from_raw);
-        let status = waitpid(pid, WaitOptions::NOHANG).ok().flatten().map(|(_, status)| describe(status));
+        self.codex.family.kill();
+        let status = self.codex.end.status();
         self.gone(status.unwrap_or_else(|| "it ended".to_owned()));
     }
 
@@ -410,13 +306,10 @@ impl Desk {
 
     /// Waits for what has ended: orphans that came to the host.
     fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            let codex = u32::try_from(pid.as_raw_pid()) == Ok(self.codex.pid);
-            if codex && matches!(self.life, Life::Runs | Life::Stopping(_)) {
-                kill_group(self.codex.pid);
-                self.gone(describe(status));
-                return;
-            }
+        let status = self.codex.family.reap();
+        if let Some(status) = status.filter(|_| matches!(self.life, Life::Runs | Life::Stopping(_))) {
+            self.codex.family.kill();
+            self.gone(status);
         }
     }
 
@@ -436,13 +329,5 @@ fn note(busy: &mut HashSet<String>, seen: Option<Peek>) {
     let more = matches!(seen, Some(Peek::Asked { .. } | Peek::Began(_)));
     if !more || busy.len() < MOST_BUSY {
         adapter::note(busy, seen);
-    }
-}
-
-fn describe(status: WaitStatus) -> String {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => format!("it ended with exit code {code}"),
-        (None, Some(signal)) => format!("it ended with signal {signal}"),
-        (None, None) => "it ended".to_owned(),
     }
 }

@@ -8,12 +8,13 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::PathBuf,
     time::{Duration, Instant},
 };
+
+use super::private;
 
 /// The size of a chunk; a line that is longer has one of its own.
 const MEMORY_CHUNK: u64 = 256 * 1024;
@@ -147,14 +148,14 @@ impl Journal {
         if !self.chunks.back().is_some_and(|chunk| matches!(chunk.body, Body::File(..)) && fits(chunk)) {
             self.made += 1;
             let path = self.dir.join(format!("lines-{}", self.made));
-            let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+            let file = private::create(&path);
             let file = file.inspect_err(|_| self.full = Some(Instant::now()))?;
             self.open(Body::File(file, path));
         }
         let Some(chunk) = self.chunks.back() else { return Ok(()) };
         let Body::File(file, path) = &chunk.body else { return Ok(()) };
         let at = chunk.bytes;
-        let done = file.write_all_at(&length(line), at).and_then(|()| file.write_all_at(line, at + PREFIX));
+        let done = private::write_at(file, &length(line), at).and_then(|()| private::write_at(file, line, at + PREFIX));
         if done.is_err() {
             // What was written of it lies behind the end and is written over by the next one.
             self.full = Some(Instant::now());
@@ -241,7 +242,7 @@ impl Chunk {
             }
             Body::File(file, _) => {
                 let mut bytes = vec![0; size];
-                file.read_exact_at(&mut bytes, offset)?;
+                private::read_at(file, &mut bytes, offset)?;
                 Ok(bytes)
             }
         }

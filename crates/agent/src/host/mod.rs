@@ -13,12 +13,12 @@
 //! the next client is told which tags went (`tags.rs`). The last client that knows the secret is served; the one before it is told so
 //! and let go.
 //!
-//! One thread, one loop around `poll`, everything in it (`desk.rs`): no locks, no queues between threads, nothing that waits for
+//! One thread, one loop around `poll` (on Windows around a runtime that does the same; `os`), everything in it (`desk.rs`): no locks, no queues between threads, nothing that waits for
 //! anything else. Codex is held back by not being polled. One more thread only waits for Codex's end. No runtime, and nothing of the
 //! engine: it knows no word of Codex's but those by which a turn begins and ends.
 //!
 //! It ends Codex when it is told to, when it has been alone for a while with no turn running, or alone for very long. When Codex ends it
-//! ends what that left behind: its group, and, where orphans come to the host (Linux), everything else. Then it stays until what Codex
+//! ends what that left behind: its group, and, where orphans come to the host (Linux) or nobody can leave its job (Windows), everything else. Then it stays until what Codex
 //! wrote is acknowledged.
 //!
 //! **What a crash leaves behind.** Of the client: nothing is lost, half a frame was never said. Of the host: Codex sees its stdin close and
@@ -30,27 +30,34 @@ mod desk;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod journal;
+#[cfg(unix)]
+#[path = "os/unix.rs"]
+mod os;
+#[cfg(windows)]
+#[path = "os/windows.rs"]
+mod os;
 mod peer;
+#[cfg(unix)]
+#[path = "private/unix.rs"]
+mod private;
+#[cfg(windows)]
+#[path = "private/windows.rs"]
+mod private;
 mod tags;
 pub mod wire;
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::File,
     io::{self, IsTerminal as _, Read as _, Write as _},
-    os::unix::{fs::PermissionsExt as _, net::UnixListener},
     process::ExitCode,
-    thread,
 };
 
 use birth::{Birth, Card, First, Folder, MOST_BYTES};
 use desk::Desk;
-use rustix::process::{Pid, WaitId, WaitIdOptions, setsid, waitid};
+use os::{Listener, Loop};
 use types::Timestamp;
 
 use crate::processes::born;
-
-/// The thread that waits for Codex's end does nothing else.
-const WAITER_STACK: usize = 64 * 1024;
 
 /// Runs a host. What it is to do comes as one message on stdin, which then closes; how that went is said once, on stdout.
 ///
@@ -67,7 +74,7 @@ pub fn main() -> ExitCode {
     // Whoever does not read it has died, and the next one finds the host by its folder.
     let _ = writeln!(io::stdout(), "{text}");
     let Some(desk) = desk else { return ExitCode::FAILURE };
-    let _ = let_go();
+    let _ = os::let_go();
     desk.run();
     ExitCode::SUCCESS
 }
@@ -93,17 +100,12 @@ fn begin() -> io::Result<Desk> {
 }
 
 fn start(birth: &Birth, folder: &Folder, lock: File) -> io::Result<Desk> {
-    // Fails only for the leader of a group, which has no terminal to leave either.
-    let _ = setsid();
-    #[cfg(target_os = "linux")]
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    let socket = folder.socket_path(&birth.agent)?;
-    let listener = UnixListener::bind(&socket)?;
-    // Its folder keeps others out already; whoever looks at it alone sees the same.
-    fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
-    let desk = Desk::new(birth, folder.clone(), lock, socket.clone(), listener);
-    let desk = desk.inspect_err(|_| drop(std::fs::remove_file(&socket)))?;
-    let codex_pid = desk.codex_pid();
+    os::stand_alone()?;
+    let waiting = Loop::new()?;
+    let listener = Listener::bind(&waiting, folder, &birth.agent)?;
+    let socket = listener.path().to_owned();
+    let desk = Desk::new(birth, folder.clone(), lock, waiting, listener)?;
+    let codex_pid = desk.codex().family.pid();
     let card = Card {
         protocol: wire::PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -118,28 +120,8 @@ fn start(birth: &Birth, folder: &Folder, lock: File) -> io::Result<Desk> {
     match folder.write_card(&card) {
         Ok(()) => Ok(desk),
         Err(error) => {
-            crate::processes::kill_group(codex_pid);
+            desk.codex().family.kill();
             Err(error)
         }
     }
-}
-
-/// Calls `ended` when the child is gone; it is not waited for by that, so its pid stays its own.
-fn when_gone(child: u32, ended: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let pid = i32::try_from(child).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
-    let wait = move || {
-        let how = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        while waitid(WaitId::Pid(pid), how).is_err_and(|error| error == rustix::io::Errno::INTR) {}
-        ended();
-    };
-    thread::Builder::new().name("waiter".to_owned()).stack_size(WAITER_STACK).spawn(wait).map(drop)
-}
-
-/// Lets go of what was inherited: whoever reads the other ends must not wait for a host.
-fn let_go() -> io::Result<()> {
-    let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&nothing)?;
-    rustix::stdio::dup2_stdout(&nothing)?;
-    rustix::stdio::dup2_stderr(&nothing)?;
-    Ok(())
 }

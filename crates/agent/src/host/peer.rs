@@ -2,12 +2,12 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    os::unix::net::UnixStream,
     time::Instant,
 };
 
 use super::{
     journal::{Cursor, Journal},
+    os::Stream,
     wire::{Inbox, kind, put},
 };
 
@@ -16,7 +16,7 @@ const OUT_BYTES: usize = 64 * 1024;
 
 /// See the module.
 pub(super) struct Peer {
-    pub(super) stream: UnixStream,
+    pub(super) stream: Stream,
     pub(super) since: Instant,
     pub(super) inbox: Inbox,
     out: Vec<u8>,
@@ -29,10 +29,9 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
+    pub(super) fn new(stream: Stream) -> Self {
         let (inbox, out, cursor) = (Inbox::default(), Vec::new(), Cursor::default());
-        Ok(Self { stream, since: Instant::now(), inbox, out, written: 0, cursor, told: false, deaf: false })
+        Self { stream, since: Instant::now(), inbox, out, written: 0, cursor, told: false, deaf: false }
     }
 
     /// Reads what there is, once. False when the connection is over.

@@ -2,8 +2,9 @@
 //!
 //! Each agent has a folder in [`HostOptions::agents`]; what is in it stands in [`host`](crate::host). Its lock says whether the host lives.
 //! What is not locked is a dead host's: whoever takes the lock may end what that left behind, found by pid and start time and, on Linux, by
-//! the marker in its environment; nothing else is ever ended. Only the owner of the store looks here.
+//! the marker in its environment; nothing else is ever ended. On Windows a dead host has left nothing: its Job Object went with it. Only the owner of the store looks here.
 
+mod life;
 #[cfg(unix)]
 #[path = "unix.rs"]
 mod os;
@@ -17,20 +18,18 @@ use std::{
     time::Duration,
 };
 
-#[cfg(unix)]
-pub(crate) use os::end;
-pub(crate) use os::{Found, birth, find};
+pub(crate) use life::{Found, birth, end, find};
 
 /// The processes of Codex that have a host which lives, by what is in the folder of agents: they go on whether a codexd speaks to them or not.
 #[must_use]
 pub fn alive(agents: &Path) -> Vec<u32> {
-    os::alive(agents)
+    life::alive(agents)
 }
 
 /// Ends every host with its Codex and what that started, and what dead ones left behind; says how many lived. Only for who holds the store:
 /// a host that codexd speaks to would be taken from it.
 pub async fn end_all(agents: &Path) -> usize {
-    os::end_all(agents).await
+    life::end_all(agents).await
 }
 
 /// How Codex gets a host of its own, so that turns outlive this process.

@@ -1,43 +1,22 @@
-//! Windows has no hosts yet: Codex is held in this process, and ends with it.
+//! Starting a host on Windows.
 
-use std::{path::Path, time::Duration};
+use std::io;
 
-use types::{AgentId, Timestamp, agent::Backend};
+use tokio::process::{Child, Command};
 
-use super::{HostOptions, Unborn};
-use crate::{handshake::Met, locate::Located, transport::Hosted};
+/// A console of its own that nobody sees, so that what Codex starts opens none, and Ctrl-C or the end of ours is not the host's.
+const CREATE_NO_WINDOW: u32 = 0x0800_0000;
 
-/// An agent that was found running.
-pub(crate) struct Found {
-    pub(crate) agent: AgentId,
-    pub(crate) hosted: Hosted,
-    pub(crate) met: Met,
-    pub(crate) passed: Vec<String>,
-    pub(crate) busy: Vec<String>,
-    pub(crate) started: Timestamp,
-}
+/// Out of a job that codexd may be in, which would end the host with it. Not every job lets go.
+const CREATE_BREAKAWAY_FROM_JOB: u32 = 0x0100_0000;
 
-pub(crate) async fn find(_options: &HostOptions) -> Option<Found> {
-    None
-}
-
-pub(crate) async fn birth(
-    _options: &HostOptions,
-    _program: &Located,
-    _backend: Backend,
-    _agent: &AgentId,
-    _work_dir: &Path,
-    _limit: Duration,
-) -> Result<Hosted, Unborn> {
-    Err(Unborn { error: "there is no agent host on Windows".to_owned(), missing: false })
-}
-
-/// There are none.
-pub(super) fn alive(_agents: &Path) -> Vec<u32> {
-    Vec::new()
-}
-
-/// There are none.
-pub(super) async fn end_all(_agents: &Path) -> usize {
-    0
+/// Starts it with nothing of ours but its own pipes: whoever reads ours must not wait for a host.
+pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
+    win32::process::keep_standard_handles();
+    match command.creation_flags(CREATE_NO_WINDOW | CREATE_BREAKAWAY_FROM_JOB).spawn() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            command.creation_flags(CREATE_NO_WINDOW).spawn()
+        }
+        spawned => spawned,
+    }
 }

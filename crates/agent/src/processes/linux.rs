@@ -4,7 +4,7 @@ use std::{fs, io::Read as _};
 
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::{Ancestor, Leftover, MOST_ANCESTORS, pid};
+use super::{Ancestor, Leftover, MOST_ANCESTORS, signals::pid};
 use crate::process::MARKER;
 
 /// An environment that is longer is not looked through further.

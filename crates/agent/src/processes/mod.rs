@@ -6,24 +6,21 @@
 #[cfg(target_os = "linux")]
 #[path = "linux.rs"]
 mod os;
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(unix, not(target_os = "linux")))]
 #[path = "other.rs"]
 mod os;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod os;
+#[cfg(unix)]
+mod signals;
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
-
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
-/// How long a process may take to end by itself once it was asked.
-const POLITELY: Duration = Duration::from_secs(1);
-
-/// How long killed processes may take to be gone.
-const GONE: Duration = Duration::from_secs(2);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+#[cfg(windows)]
+pub(crate) use os::{end_one, reap};
+#[cfg(unix)]
+pub(crate) use signals::{end_one, kill_children, kill_group, reap};
 
 /// When a process started, in the words of the platform; never compared with anything but its like.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,71 +32,17 @@ pub(crate) fn born(pid: u32) -> Option<Born> {
     os::born(pid).map(Born)
 }
 
-/// Ends what `pid` started, its group, by SIGKILL. Only for a child of this process that has not been waited for, or was a moment ago.
-pub(crate) fn kill_group(leader: u32) {
-    if let Some(pid) = pid(leader) {
-        let _ = kill_process_group(pid, Signal::KILL);
-    }
-}
-
-/// Ends the children of this process, other than `but`. True when there are none left.
-pub(crate) fn kill_children(but: Option<u32>) -> bool {
-    let children = os::children();
-    let mut none = true;
-    for child in children.into_iter().filter(|child| Some(*child) != but) {
-        none = false;
-        if let Some(child) = pid(child) {
-            let _ = rustix::process::kill_process(child, Signal::KILL);
-        }
-    }
-    none
-}
-
 /// What a Codex is known by whose host is gone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leftover<'a> {
     /// The value of its marker.
+    #[cfg_attr(windows, expect(dead_code, reason = "Windows tells nothing of environments"))]
     pub(crate) marker: &'a str,
     /// The host's pid, which is the number of its session.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux tells of which session a process is"))]
     pub(crate) host: Option<u32>,
     /// Codex's pid, which is the number of its group, and when it started.
     pub(crate) codex: Option<(u32, &'a Born)>,
-}
-
-/// Ends what a host left behind: politely, then not. Says how many processes there were. Blocks.
-pub(crate) fn reap(leftover: Leftover<'_>) -> usize {
-    let found = os::end(leftover, Signal::TERM);
-    if found == 0 {
-        return 0;
-    }
-    for (signal, limit) in [(None, POLITELY), (Some(Signal::KILL), GONE)] {
-        let until = Instant::now() + limit;
-        loop {
-            let left = match signal {
-                Some(signal) => os::end(leftover, signal),
-                None => os::count(leftover),
-            };
-            if left == 0 {
-                return found;
-            }
-            if Instant::now() >= until {
-                break;
-            }
-            thread::sleep(LOOK_EVERY);
-        }
-    }
-    tracing::warn!(marker = leftover.marker, "some of what Codex left behind can't be ended");
-    found
-}
-
-/// Ends the one process that has this pid and started then.
-pub(crate) fn end_one(pid: u32, started: &Born) {
-    if born(pid).as_ref() == Some(started)
-        && let Some(pid) = self::pid(pid)
-    {
-        let _ = rustix::process::kill_process(pid, Signal::KILL);
-    }
 }
 
 /// So many generations are looked at: more than anybody has who does not try to get lost in them.
@@ -124,73 +67,4 @@ impl Ancestor {
 /// The process, its parent, and so on up to the first one; none when it is gone, or its family does not hold still. Blocks.
 pub(crate) fn lineage(pid: u32) -> Option<Vec<Ancestor>> {
     os::lineage(pid)
-}
-
-fn pid(pid: u32) -> Option<Pid> {
-    Pid::from_raw(i32::try_from(pid).ok()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::process::{Child, Command, Stdio};
-
-    use super::*;
-
-    fn sleeper(marker: Option<&str>) -> Child {
-        let mut command = Command::new("sleep");
-        command.arg("1000").stdin(Stdio::null()).stdout(Stdio::null());
-        if let Some(marker) = marker {
-            command.env(crate::process::MARKER, marker);
-        }
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command.spawn().unwrap()
-    }
-
-    #[test]
-    fn a_process_is_known_by_when_it_started() {
-        let mut child = sleeper(None);
-        let first = born(child.id()).unwrap();
-        assert_eq!(born(child.id()), Some(first));
-        kill_group(child.id());
-        child.wait().unwrap();
-        assert_eq!(born(child.id()), None);
-    }
-
-    /// The bystander has the pid that the dead host's Codex had, and started at another time.
-    #[test]
-    fn a_pid_that_was_used_again_is_left_alone() {
-        let mut bystander = sleeper(None);
-        let other = Born("another time".to_owned());
-        let leftover = Leftover { marker: "nobody has it", host: None, codex: Some((bystander.id(), &other)) };
-        assert_eq!(reap(leftover), 0);
-        assert!(bystander.try_wait().unwrap().is_none());
-        bystander.kill().unwrap();
-        bystander.wait().unwrap();
-    }
-
-    #[test]
-    fn what_matches_is_ended() {
-        let mut child = sleeper(None);
-        let (pid, when) = (child.id(), born(child.id()).unwrap());
-        let waits = thread::spawn(move || child.wait().unwrap());
-        assert_eq!(reap(Leftover { marker: "nobody has it", host: None, codex: Some((pid, &when)) }), 1);
-        assert!(!waits.join().unwrap().success());
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn on_linux_what_carries_the_marker_is_ended_wherever_it_went() {
-        let (mut child, mut other) = (sleeper(Some("marker-of-this-test")), sleeper(Some("marker-of-this-test-2")));
-        let waits = thread::spawn(move || child.wait().unwrap());
-        // The marker is there only once the new program is.
-        let leftover = Leftover { marker: "marker-of-this-test", host: None, codex: None };
-        while os::count(leftover) == 0 {
-            thread::yield_now();
-        }
-        assert_eq!(reap(leftover), 1);
-        assert!(!waits.join().unwrap().success());
-        assert!(other.try_wait().unwrap().is_none());
-        other.kill().unwrap();
-        other.wait().unwrap();
-    }
 }

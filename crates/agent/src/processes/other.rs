@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::{Signal, kill_process_group, test_kill_process_group};
 
-use super::{Ancestor, Leftover, MOST_ANCESTORS, pid};
+use super::{Ancestor, Leftover, MOST_ANCESTORS, signals::pid};
 
 pub(super) fn born(pid: u32) -> Option<String> {
     let mut ps = Command::new("/bin/ps");

@@ -6,6 +6,13 @@
 //!
 //! Nothing here waits but [`Transport::next`], which also writes.
 
+#[cfg(unix)]
+#[path = "stream/unix.rs"]
+mod stream;
+#[cfg(windows)]
+#[path = "stream/windows.rs"]
+mod stream;
+
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
     io,
@@ -16,10 +23,10 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
-    net::UnixStream,
     time::{Instant, sleep, timeout, timeout_at},
 };
 
+use self::stream::Stream;
 use super::Transport;
 use crate::{
     adapter::Line,
@@ -58,7 +65,7 @@ pub(crate) struct Hosted {
     socket: PathBuf,
     secret: String,
     /// None while it is broken.
-    stream: Option<UnixStream>,
+    stream: Option<Stream>,
     inbox: Inbox,
     out: Vec<u8>,
     written: usize,
@@ -238,7 +245,7 @@ impl Hosted {
         Ok(())
     }
 
-    fn resume(&mut self, stream: UnixStream, inbox: Inbox, welcome: &Welcome) {
+    fn resume(&mut self, stream: Stream, inbox: Inbox, welcome: &Welcome) {
         (self.stream, self.inbox) = (Some(stream), inbox);
         self.out.clear();
         self.written = 0;
@@ -344,9 +351,9 @@ impl Drop for Hosted {
 }
 
 /// The first words on a connection.
-async fn greet(socket: &PathBuf, secret: &str) -> io::Result<(UnixStream, Inbox, Welcome)> {
+async fn greet(socket: &PathBuf, secret: &str) -> io::Result<(Stream, Inbox, Welcome)> {
     let greeting = async {
-        let mut stream = UnixStream::connect(socket).await?;
+        let mut stream = stream::connect(socket).await?;
         let hello = Hello {
             protocol: (OLDEST, PROTOCOL),
             secret: secret.to_owned(),
@@ -374,5 +381,5 @@ async fn greet(socket: &PathBuf, secret: &str) -> io::Result<(UnixStream, Inbox,
     timeout_at(limit, greeting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

@@ -5,10 +5,6 @@
 //! acknowledgement costs it nothing. [`Hosted`] speaks to an agent host, which outlives codexd and keeps each line until it is
 //! acknowledged.
 
-#[cfg(unix)]
-mod hosted;
-#[cfg(windows)]
-#[path = "nowhere.rs"]
 mod hosted;
 
 use std::{collections::HashSet, future::Future, io};

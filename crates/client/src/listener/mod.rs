@@ -14,9 +14,9 @@
 //! |---|---|
 //! | Linux | all of it: `/proc/net/tcp`, `/proc/PID/fd`, `/proc/PID/stat` |
 //! | macOS and others | 1, and that the process lives and is ours; who has a port is told to root alone |
-//! | Windows | nothing: the file lies in the user's own folder, and a port that a process has bound can't be taken beside it |
+//! | Windows | 2. The file lies in the user's own folder, and a port that a process has bound can't be taken beside it |
 //!
-//! The socket of the store needs none of this: it lies in a folder that only this user can write in. Nor does an address that somebody names
+//! The socket of the store has ways of its own ([`crate::socket`]). Nor does an address that somebody names
 //! themselves ([`crate::Client::tcp`]): it may be a tunnel.
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -36,7 +36,8 @@ mod os;
 #[path = "windows.rs"]
 mod os;
 
-/// When a process was started, as the system counts it: in ticks since it was booted. `None` where that is not told.
+/// When a process was started, as the system counts it: in ticks since it was booted, or on Windows in 100 ns since 1601. `None` where that is
+/// not told.
 #[must_use]
 pub fn process_start(pid: u32) -> Option<u64> {
     os::process_start(pid)

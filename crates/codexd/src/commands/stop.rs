@@ -143,8 +143,7 @@ fn told(stopped: &Stopped, output: &Output) -> anyhow::Result<()> {
             "{turns} {} on in the agent host (Codex has pid {pids}); the next codexd takes over, and `codexd stop --agents` ends it",
             if count == 1 { "goes" } else { "go" }
         )),
-        // Without a host Codex ends with codexd.
-        (true, 1..) if *agents || cfg!(windows) => output.note(&format!("{turns} had not ended")),
+        (true, 1..) if *agents => output.note(&format!("{turns} had not ended")),
         (true, _) => {}
     }
     Ok(())

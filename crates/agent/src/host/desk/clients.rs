@@ -1,9 +1,6 @@
 //! The desk's clients: who is let in, who is served, what they say and are told.
 
-use std::{
-    os::unix::net::UnixStream,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use subtle::ConstantTimeEq as _;
 
@@ -21,12 +18,10 @@ const NOTE_BYTES: usize = 4096;
 
 impl Desk {
     pub(super) fn accept(&mut self) {
-        let Ok((stream, _)) = self.listener.accept() else { return };
-        if self.strangers.len() < STRANGERS
-            && is_ours(&stream)
-            && let Ok(peer) = Peer::new(stream)
+        if let Some(stream) = self.listener.accept(&self.waiting)
+            && self.strangers.len() < STRANGERS
         {
-            self.strangers.push(peer);
+            self.strangers.push(Peer::new(stream));
         }
     }
 
@@ -69,7 +64,7 @@ impl Desk {
         let welcome = Welcome {
             protocol,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            codex_pid: self.codex.pid,
+            codex_pid: self.codex.family.pid(),
             exited: self.exited().map(str::to_owned),
             lowest: self.journal.lowest(),
             last: self.journal.last(),
@@ -170,15 +165,4 @@ impl Desk {
             }
         }
     }
-}
-
-/// Whether the other side is the same user. Where that can't be asked, the folder and the secret have to do.
-#[cfg(target_os = "linux")]
-fn is_ours(stream: &UnixStream) -> bool {
-    rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == rustix::process::geteuid())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_ours(_stream: &UnixStream) -> bool {
-    true
 }

@@ -1,6 +1,6 @@
 //! The client of a host, and a host that does what the test wants.
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use types::{AgentId, Timestamp};
 
 use super::*;

@@ -16,10 +16,7 @@ use tokio::{
     process::{Child, Command},
     time::{Instant, sleep, timeout},
 };
-use types::{
-    TurnId,
-    agent::{AgentInfo, AgentStatus},
-};
+use types::agent::{AgentInfo, AgentStatus};
 
 use super::Codex;
 use crate::signals;
@@ -42,8 +39,6 @@ pub(super) struct Stage {
     root: PathBuf,
     model: FakeModel,
     codex: Option<String>,
-    /// For where there is no socket.
-    token: String,
     daemon: Option<Child>,
 }
 
@@ -53,15 +48,7 @@ impl Stage {
         let folder = make_folder(store)?;
         let root = dunce::canonicalize(folder.path()).context("can't use the folder of the demo")?;
         let model = FakeModel::start().await.context("can't start the scripted model on 127.0.0.1")?;
-        let stage = Self {
-            folder: Some(folder),
-            root,
-            model,
-            codex: codex.command.clone(),
-            // Ours for a minute, on loopback.
-            token: format!("{}{}", TurnId::fresh(), TurnId::fresh()),
-            daemon: None,
-        };
+        let stage = Self { folder: Some(folder), root, model, codex: codex.command.clone(), daemon: None };
         for folder in [stage.project(), stage.outside(), stage.codex_home()] {
             fs::create_dir(&folder).with_context(|| format!("can't create `{}`", folder.display()))?;
         }
@@ -130,9 +117,6 @@ impl Stage {
             command.env_remove(name);
         }
         command.env("CODEX_HOME", self.codex_home());
-        if cfg!(windows) {
-            command.env("CODEXD_TOKEN", &self.token);
-        }
         // The model is on this machine, whatever stands between it and the rest.
         for name in ["NO_PROXY", "no_proxy"] {
             let mut value =
@@ -156,7 +140,7 @@ impl Stage {
     }
 
     fn client(&self) -> Result<Client, client::Error> {
-        Ok(Client::from_store_dir(&self.store())?.with_token(Some(&self.token)).from_cli())
+        Ok(Client::from_store_dir(&self.store())?.from_cli())
     }
 
     /// Waits until the agent is as it should be.
@@ -196,14 +180,30 @@ impl Stage {
         }
     }
 
+    /// Tells the daemon to stop.
+    async fn ask_to_end(&self, daemon: &mut Child) {
+        #[cfg(unix)]
+        if let Some(pid) = daemon.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw)
+        {
+            // It has ended when this fails.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            return;
+        }
+        // Windows has no way to ask a process without a window, but ours can be asked by its pipe.
+        let asked = async { self.client().ok()?.stop(false).await.ok() };
+        if !matches!(timeout(STOP_LIMIT, asked).await, Ok(Some(_))) {
+            let _ = daemon.start_kill();
+        }
+    }
+
     /// Stops the daemon as a person would, and waits until it is gone.
     pub(super) async fn stop_daemon(&mut self) -> anyhow::Result<()> {
         let Some(mut daemon) = self.daemon.take() else { return Ok(()) };
-        ask_to_end(&mut daemon);
+        self.ask_to_end(&mut daemon).await;
         match timeout(STOP_LIMIT, daemon.wait()).await {
             Ok(status) => {
                 let status = status.context("can't wait for codexd")?;
-                if cfg!(unix) && !status.success() {
+                if !status.success() {
                     bail!("codexd did not stop cleanly ({status})");
                 }
                 Ok(())
@@ -252,17 +252,6 @@ fn make_folder(store: &Path) -> anyhow::Result<TempDir> {
 fn is_somebody_elses(variable: &str) -> bool {
     let variable = variable.to_ascii_uppercase();
     variable.starts_with("CODEX") && variable != "CODEXD_LOG" || variable.starts_with("OPENAI")
-}
-
-fn ask_to_end(daemon: &mut Child) {
-    #[cfg(unix)]
-    if let Some(pid) = daemon.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw) {
-        // It has ended when this fails.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        return;
-    }
-    // Windows has no way to ask a process without a window.
-    let _ = daemon.start_kill();
 }
 
 /// Ends a process at once, as a crash would.
