@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde::de::IgnoredAny;
 use types::{ApprovalPolicy, AskId, InputPart, Sandbox, ThreadId, TurnId};
 
 pub use crate::host::fuzzing::{host_frames, journal};
@@ -48,7 +48,9 @@ pub fn codex_lines(data: &[u8]) {
         }
         for line in &out.lines {
             assert!(!line.bytes.contains(&b'\n'), "{line:?}");
-            assert!(serde_json::from_slice::<Value>(&line.bytes).is_ok_and(|line| line.is_object()), "{line:?}");
+            // Not built as a value: that took an eighth of the time.
+            let is_json = serde_json::from_slice::<IgnoredAny>(&line.bytes).is_ok();
+            assert!(is_json && line.bytes.starts_with(b"{"), "{line:?}");
         }
     }
 }

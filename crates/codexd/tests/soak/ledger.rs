@@ -32,7 +32,11 @@ const NEVER: [(&str, &str); 9] = [
         "SELECT id FROM turns t WHERE status = 'completed' AND NOT EXISTS \
          (SELECT 1 FROM items i WHERE i.turn = t.n AND i.kind = 'agentMessage' AND i.status = 'completed' AND i.text IS NOT NULL)",
     ),
-    ("an item of a turn that ended is still in progress", "SELECT id FROM items WHERE status = 'inProgress'"),
+    (
+        // A prompt that Codex did not record stays so.
+        "an item of a turn that ended is still in progress",
+        "SELECT i.id FROM items i JOIN turns t ON t.n = i.turn WHERE i.status = 'inProgress' AND (i.kind <> 'userMessage' OR t.delivery = 'yes')",
+    ),
     (
         "an item whose end was not told once",
         "SELECT id || ' ' || kind || ' ' || status FROM items i WHERE kind <> 'userMessage' AND \

@@ -157,7 +157,7 @@ pub(crate) fn mark_of(text: &str) -> Option<String> {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_process_that_is_left_is_found() -> Result<()> {
-    let variable = format!("CODEX_HOME=/nowhere/{}", uuid::Uuid::new_v4());
+    let variable = format!("CODEX_HOME=/nowhere/{}", uuid::Uuid::now_v7());
     let (name, value) = variable.split_once('=').unwrap_or_default();
     assert_eq!(processes_with(&variable), Vec::<String>::new());
     let mut left = std::process::Command::new("sleep").arg("600").env(name, value).spawn()?;
