@@ -26,22 +26,18 @@ async fn the_command_line_goes_by_the_pipe_and_needs_no_token() -> Result<()> {
     assert!(socket.starts_with(r"\\.\pipe\codexd-"), "{socket}");
     assert!(file["processStart"].is_u64(), "{file}");
 
-    let made: Value = serde_json::from_str(&said(&lab, &["start", "--json", "SAY:one"]).await?)?;
+    let made: Value = serde_json::from_str(&said(&lab, &["start", "--json", "--detach", "SAY:one"]).await?)?;
     let session = made["session"]["id"].as_str().with_context(|| made.to_string())?.to_owned();
     assert_eq!(said(&lab, &["continue", &session, "SAY:two"]).await?, "two");
     assert!(said(&lab, &["status"]).await?.contains(&socket));
     assert!(said(&lab, &["sessions", "--json"]).await?.contains(&session));
-    let audit: String = std::fs::read_dir(lab.store.join("audit"))?
-        .flatten()
-        .map(|file| std::fs::read_to_string(file.path()).unwrap_or_default())
-        .collect();
-    assert!(audit.contains("pipe, pid "), "{audit}");
-
     // By TCP nobody is let in without a token.
     let by_tcp = client_of(&daemon.url).agent().await;
     assert!(by_tcp.is_err_and(|error| error.to_string().contains("token")));
 
     said(&lab, &["stop"]).await?;
+    let audit = std::fs::read_to_string(lab.store.join("audit.jsonl"))?;
+    assert!(audit.contains(r#""transport":"socket","peer":"pipe, pid "#), "{audit}");
     assert!(!lab.store.join("daemon.json").exists());
     Ok(())
 }

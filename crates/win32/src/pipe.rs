@@ -178,3 +178,69 @@ impl Access {
         made
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use windows_sys::Win32::Security::{
+        Authorization::{ConvertSecurityDescriptorToStringSecurityDescriptorW, GetSecurityInfo, SE_KERNEL_OBJECT},
+        DACL_SECURITY_INFORMATION, OWNER_SECURITY_INFORMATION,
+    };
+
+    use super::*;
+
+    /// Who owns it and who may do what, as Windows has it.
+    fn rights(pipe: &NamedPipeServer) -> String {
+        let asked = OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION;
+        let (mut descriptor, mut text, mut length) = (null_mut(), null_mut(), 0);
+        #[expect(unsafe_code, reason = "no safe function gives it")]
+        // SAFETY: the pipe is open; what it writes to is ours; the others may be null.
+        let got = unsafe {
+            GetSecurityInfo(
+                pipe.as_raw_handle(),
+                SE_KERNEL_OBJECT,
+                asked,
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                &raw mut descriptor,
+            )
+        };
+        assert_eq!(got, 0);
+        let descriptor = Local(descriptor);
+        #[expect(unsafe_code, reason = "no safe function does it")]
+        // SAFETY: the descriptor was made just now; what it writes to is ours.
+        let told = unsafe {
+            ConvertSecurityDescriptorToStringSecurityDescriptorW(
+                descriptor.0,
+                SDDL_REVISION_1,
+                asked,
+                &raw mut text,
+                &raw mut length,
+            )
+        };
+        assert_ne!(told, 0);
+        let memory = Local(text.cast());
+        #[expect(unsafe_code, reason = "a text of Windows is a pointer and a length")]
+        // SAFETY: Windows has said how long the text is that it has made.
+        let words = unsafe { std::slice::from_raw_parts(text, usize::try_from(length).unwrap()) };
+        let text = String::from_utf16_lossy(words).trim_end_matches('\0').to_owned();
+        drop(memory);
+        text
+    }
+
+    #[tokio::test]
+    async fn nobody_else_may_do_anything_with_a_pipe() {
+        let name = format!(r"\\.\pipe\win32-test-{}-rights", std::process::id());
+        let mut listener = Listener::bind(OsStr::new(&name), 4096).unwrap();
+        let own = Sid::own().unwrap();
+        // All that there is to be allowed, in the words for files.
+        let only = format!("O:{0}D:P(A;;FA;;;{0})", own.as_str());
+        assert_eq!(rights(&listener.waiting), only);
+        let _client = connect(OsStr::new(&name)).await.unwrap();
+        assert_eq!(rights(&listener.accept().await.unwrap().unwrap()), only);
+        assert_eq!(rights(&listener.waiting), only, "the next one");
+        assert_eq!(rights(&for_child().await.unwrap().0), only);
+    }
+}
