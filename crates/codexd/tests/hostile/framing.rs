@@ -5,14 +5,14 @@
 use anyhow::Result;
 
 use crate::{
-    booted::Booted,
+    rig::Rig,
     table::{BODY, Case, address, assert_harmless},
 };
 
 #[tokio::test]
 async fn no_request_hides_in_another() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
     let hidden = format!(
         "POST /start HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{BODY}",
         BODY.len()
@@ -54,13 +54,13 @@ async fn no_request_hides_in_another() -> Result<()> {
         case("a chunk that goes on behind its end", "Transfer-Encoding: chunked\r\n", "1\r\nab\r\n0\r\n\r\n", &[400]),
         case("a chunk with a bare line feed", "Transfer-Encoding: chunked\r\n", "0\n\n", &[400]),
     ];
-    assert_harmless(&booted, &cases, "").await
+    assert_harmless(&rig, &cases, "").await
 }
 
 #[tokio::test]
 async fn what_is_not_http_is_refused() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
     let cases = [
         Case::new("no method", format!(" /start HTTP/1.1\r\nHost: {host}\r\n\r\n"), &[400]),
         Case::new("no target", format!("POST HTTP/1.1\r\nHost: {host}\r\n\r\n"), &[400]),
@@ -73,5 +73,5 @@ async fn what_is_not_http_is_refused() -> Result<()> {
         Case::new("a space in the target", format!("GET /sessions x HTTP/1.1\r\nHost: {host}\r\n\r\n"), &[400]),
         Case::new("another protocol", "EHLO evil.example\r\n\r\n", &[400]),
     ];
-    assert_harmless(&booted, &cases, "").await
+    assert_harmless(&rig, &cases, "").await
 }
