@@ -252,10 +252,9 @@ impl Client {
 
     /// The way by TCP to the same daemon, for the token that was given, when the socket has refused this. By the socket that happens only to what
     /// comes from inside an agent, whoever asks; and a refusal has done nothing, so that the same may be asked again.
-    #[cfg(unix)]
     fn by_token(&self, refusal: &[u8]) -> Option<Self> {
         if self.authorization.is_none()
-            || !matches!(self.address, Address::Socket(_))
+            || !matches!(self.address, Address::Socket { .. })
             || !crate::error::is_forbidden(refusal)
         {
             return None;
@@ -263,12 +262,6 @@ impl Client {
         let daemon = self.daemon.as_ref()?;
         let address = by_tcp(daemon.http.as_deref()?, daemon, self.store_dir.as_deref()?).ok()?;
         Some(Self { address, ..self.clone() })
-    }
-
-    /// There are no sockets to come by.
-    #[cfg(not(unix))]
-    fn by_token(&self, _: &[u8]) -> Option<Self> {
-        None
     }
 
     /// Another way to a daemon that lives and whose socket was removed.

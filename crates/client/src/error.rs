@@ -162,7 +162,6 @@ struct Body {
 const SHOWN: usize = 200;
 
 /// Whether a refusal says that who asks may not do this.
-#[cfg(unix)]
 pub(crate) fn is_forbidden(body: &[u8]) -> bool {
     let parsed: Body = serde_json::from_slice(body).unwrap_or_default();
     parsed.code.and_then(|code| serde_json::from_value(code).ok()) == Some(Code::Forbidden)

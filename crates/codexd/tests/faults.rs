@@ -3,8 +3,6 @@
 //! Codex's is left when the daemon is.
 #![cfg(target_os = "linux")]
 
-#[path = "common/booted.rs"]
-mod booted;
 #[path = "faults/endings.rs"]
 mod endings;
 #[path = "faults/floods.rs"]
@@ -17,6 +15,8 @@ mod lines;
 mod processes;
 #[path = "faults/refusals.rs"]
 mod refusals;
+#[path = "common/rig.rs"]
+mod rig;
 #[path = "faults/struck.rs"]
 mod struck;
 

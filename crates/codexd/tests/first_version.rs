@@ -4,8 +4,6 @@
 
 #[path = "first_version/bodies.rs"]
 mod bodies;
-#[path = "common/booted.rs"]
-mod booted;
 #[path = "first_version/broken_codex.rs"]
 mod broken_codex;
 #[path = "first_version/deadlines.rs"]
@@ -26,6 +24,8 @@ mod queueing;
 mod refusals;
 #[path = "first_version/restarts.rs"]
 mod restarts;
+#[path = "common/rig.rs"]
+mod rig;
 #[path = "first_version/routes.rs"]
 mod routes;
 #[path = "first_version/search.rs"]

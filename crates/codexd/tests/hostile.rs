@@ -4,8 +4,6 @@
 //! refused is refused by the check that the case is about.
 #![cfg(unix)]
 
-#[path = "common/booted.rs"]
-mod booted;
 #[path = "hostile/every_route.rs"]
 mod every_route;
 #[path = "hostile/framing.rs"]
@@ -16,6 +14,8 @@ mod pages;
 mod paths;
 #[path = "hostile/rebinding.rs"]
 mod rebinding;
+#[path = "common/rig.rs"]
+mod rig;
 #[path = "hostile/secrets.rs"]
 mod secrets;
 #[path = "hostile/sizes.rs"]

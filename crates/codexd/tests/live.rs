@@ -1,14 +1,14 @@
 //! Turns as they happen: streams that are cut, readers that do not read, questions that are answered from elsewhere.
 #![cfg(unix)]
 
-#[path = "common/booted.rs"]
-mod booted;
 #[path = "live/crowd.rs"]
 mod crowd;
 #[path = "live/cut.rs"]
 mod cut;
 #[path = "live/resumed.rs"]
 mod resumed;
+#[path = "common/rig.rs"]
+mod rig;
 #[path = "live/sse.rs"]
 mod sse;
 

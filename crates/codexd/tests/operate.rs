@@ -2,14 +2,14 @@
 //! Codex that ends again and again is left alone for a while.
 #![cfg(unix)]
 
-#[path = "common/booted.rs"]
-mod booted;
 #[path = "operate/breaker.rs"]
 mod breaker;
 #[path = "operate/recycle.rs"]
 mod recycle;
 #[path = "operate/restart.rs"]
 mod restart;
+#[path = "common/rig.rs"]
+mod rig;
 #[path = "operate/stop.rs"]
 mod stop;
 #[path = "operate/turns.rs"]

@@ -6,12 +6,12 @@
 mod activation;
 #[path = "service/limits.rs"]
 mod limits;
-#[path = "service/manager.rs"]
-mod manager;
 #[path = "service/notify.rs"]
 mod notify;
 #[path = "service/skill.rs"]
 mod skill;
+#[path = "service/systemd.rs"]
+mod systemd;
 #[path = "service/tools.rs"]
 mod tools;
 #[path = "service/units.rs"]

@@ -3,8 +3,6 @@
 
 #[path = "store/backup.rs"]
 mod backup;
-#[path = "common/booted.rs"]
-mod booted;
 #[path = "store/check.rs"]
 mod check;
 #[cfg(target_os = "linux")]
@@ -15,6 +13,8 @@ mod gc;
 #[path = "cli/ran.rs"]
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod ran;
+#[path = "common/rig.rs"]
+mod rig;
 #[path = "live/sse.rs"]
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod sse;

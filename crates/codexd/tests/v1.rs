@@ -3,8 +3,6 @@
 
 #[path = "v1/approvals.rs"]
 mod approvals;
-#[path = "common/booted.rs"]
-mod booted;
 #[path = "v1/confinement.rs"]
 mod confinement;
 #[path = "v1/folders.rs"]
@@ -15,6 +13,8 @@ mod forks;
 mod idempotency;
 #[path = "v1/interrupt.rs"]
 mod interrupt;
+#[path = "common/rig.rs"]
+mod rig;
 #[path = "v1/sessions.rs"]
 mod sessions;
 #[path = "v1/steer.rs"]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use types::{EventId, SessionId, Timestamp};
 
 /// The event of `codexd hooks test`, which never happens otherwise.
-pub const TEST_EVENT: &str = "hook.test";
+pub(crate) const TEST_EVENT: &str = "hook.test";
 
 /// An event on its way to a hook.
 #[derive(Debug, Clone)]

@@ -50,7 +50,6 @@ mod os;
 mod os;
 
 pub use hook::{DEFAULT_TIMEOUT, Failed, Hook, How, LONGEST_TIMEOUT, Place};
-pub use letter::TEST_EVENT;
 pub use line::Hooks;
 pub use post::{BadUrl, Target};
 pub use secret::{Secret, SecretError};

@@ -35,7 +35,7 @@ pub use id::{AgentId, ApprovalId, AskId, BadId, EventId, ItemId, SessionId, Thre
 pub use item::{ChangeKind, FileChange, Item, ItemBody, ItemStatus, PlanStep};
 pub use policy::{ApprovalPolicy, Sandbox, UnknownPolicy};
 pub use principal::{Origin, Principal, Scope};
-pub use secret::{REDACTED, Redactor, TOKEN_CHARS, TOKEN_PREFIX, redact, redact_fields, redact_json};
+pub use secret::{REDACTED, Redactor, TOKEN_PREFIX, redact, redact_fields};
 pub use session::{Resumed, ResumedHow, Role, Session, SessionStatus, TitleSource};
 pub use timestamp::Timestamp;
 pub use title::{TITLE_CHARS, auto_title, fold_title};

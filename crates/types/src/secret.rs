@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 pub const TOKEN_PREFIX: &str = "cdx_";
 
 /// How many characters follow: 32 bytes in base64url.
-pub const TOKEN_CHARS: usize = 43;
+const TOKEN_CHARS: usize = 43;
 
 /// What stands in a token's place. It needs no escape in JSON.
 pub const REDACTED: &str = "[redacted token]";
@@ -30,7 +30,7 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 }
 
 /// The same for every text in a JSON value, the names of fields included.
-pub fn redact_json(value: &mut Value) {
+fn redact_json(value: &mut Value) {
     match value {
         Value::String(text) => {
             if let Cow::Owned(clean) = redact(text) {

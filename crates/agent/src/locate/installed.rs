@@ -24,7 +24,7 @@ pub fn native_in(folder: &Path) -> Option<PathBuf> {
 
 /// What `codexd codex install` has installed, newest version first. Unfinished installations are not among it.
 #[must_use]
-pub fn installed_versions(installed: &Path) -> Vec<(String, PathBuf)> {
+pub(super) fn installed_versions(installed: &Path) -> Vec<(String, PathBuf)> {
     let Ok(entries) = fs::read_dir(installed) else { return Vec::new() };
     let mut versions: Vec<_> = entries
         .flatten()

@@ -38,7 +38,8 @@ use std::{
 };
 
 pub use error::{LocateError, PassedOver, Reason};
-pub use installed::{ExactVersion, installed_versions, native_in};
+use installed::installed_versions;
+pub use installed::{ExactVersion, native_in};
 pub use on_path::find_on_path;
 pub use platform::{Platform, platform};
 

@@ -10,6 +10,8 @@
 //! (0.153.4). So after a cancel or a failure the thread is *spoilt*: it is not used again, and the engine replays. A spec-conforming `accept` counts as a no; what counts is the
 //! field `decision`.
 
+mod notes;
+mod params;
 mod peek;
 mod questions;
 mod wire;
@@ -20,20 +22,20 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use types::{ApprovalPolicy, AskId, InputPart, ItemBody, ItemStatus, ThreadId, TurnError, TurnErrorCode, Usage};
+use types::{AskId, ThreadId, TurnError, TurnErrorCode};
 
 use crate::{
     adapter::{Adapter, Line, Out},
     domain::{
-        Answer, Applied, Ask, AskError, AskKind, Capabilities, Outcome, PendingAsk, Reply, RequestId, Route,
-        ThreadSpec, TurnSpec, What,
+        Answer, Applied, Ask, AskError, AskKind, Capabilities, Outcome, PendingAsk, Reply, RequestId, Route, TurnSpec,
+        What,
     },
     rpc::Rpc,
     version::Version,
 };
 pub(crate) use peek::{peek, peek_input};
 use questions::{Asker, Questions, deny};
-use wire::{Event, Incoming, ToolResult, applied, changes, command, failure, patch_status};
+use wire::{Incoming, ToolResult, failure};
 
 /// From this version on only `on-request` and `never` are known.
 const SINCE_FEW_POLICIES: Version = Version(0, 153, 0);
@@ -73,7 +75,7 @@ impl McpServer {
     }
 
     fn call(&mut self, id: AskId, turn: &TurnSpec, out: &mut Out) {
-        let Some(prompt) = prompt(turn) else {
+        let Some(prompt) = params::prompt(turn) else {
             out.answer(id, Err(AskError::NotSupported));
             return;
         };
@@ -82,38 +84,14 @@ impl McpServer {
             return;
         }
         let arguments = match &turn.thread {
-            Some(thread) => json!({"threadId": thread, "prompt": prompt}),
-            None => self.first_call(&turn.spec, &prompt),
+            Some(thread) => params::reply(thread, &prompt),
+            None => params::first_call(&turn.spec, &prompt, self.few_policies),
         };
         let tool = if turn.thread.is_some() { "codex-reply" } else { "codex" };
-        let line = request(id, "tools/call", &json!({"name": tool, "arguments": arguments}));
+        let line = params::line(id, "tools/call", &json!({"name": tool, "arguments": arguments}));
         // A call takes as long as its turn, and the engine has a deadline for turns.
         let call = Call { thread: turn.thread.clone(), taken: false, eventful: false };
         self.rpc.call(id, call, line, None, &mut out.lines);
-    }
-
-    fn first_call(&self, spec: &ThreadSpec, prompt: &str) -> Value {
-        let policy = match spec.approval_policy {
-            ApprovalPolicy::Untrusted | ApprovalPolicy::OnFailure if self.few_policies => ApprovalPolicy::OnRequest,
-            policy => policy,
-        };
-        let mut arguments = json!({
-            "prompt": prompt,
-            "cwd": spec.cwd,
-            "sandbox": spec.sandbox.as_str(),
-            "approval-policy": policy.as_str(),
-        });
-        if let Some(model) = &spec.model {
-            arguments["model"] = json!(model);
-        }
-        if let Some(instructions) = &spec.developer_instructions {
-            arguments["developer-instructions"] = json!(instructions);
-        }
-        let config = crate::app_server::config(&spec.config);
-        if !config.is_empty() {
-            arguments["config"] = Value::Object(config);
-        }
-        arguments
     }
 
     fn answer(&mut self, id: AskId, incoming: Incoming, out: &mut Out) {
@@ -160,77 +138,6 @@ impl McpServer {
         if call.thread.as_ref() != Some(&thread) {
             call.thread = Some(thread.clone());
             out.reports.push((Route::Ask(id), What::Named { thread, applied }));
-        }
-    }
-
-    fn event(&mut self, seq: u64, params: Event, out: &mut Out) {
-        let Some(id) = params.meta.request_id.map(AskId) else { return };
-        let Some(call) = self.rpc.get_mut(id) else { return };
-        call.eventful = true;
-        take(id, call, out);
-        let msg = params.msg;
-        let text = |name: &str| msg.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let mut say = |what: What| out.reports.push((Route::Ask(id), what));
-        match msg.get("type").and_then(Value::as_str).unwrap_or_default() {
-            "session_configured" => {
-                let thread = params.meta.thread_id.or_else(|| ThreadId::parse(&text("session_id")).ok());
-                let applied = applied(&msg);
-                if let Some(thread) = thread {
-                    self.known.insert(thread.clone());
-                    call.thread = Some(thread.clone());
-                    say(What::Named { thread, applied });
-                }
-            }
-            "user_message" => {
-                let body = ItemBody::UserMessage { text: text("message"), images: Vec::new() };
-                say(What::ItemCompleted { codex_id: "user".to_owned(), status: ItemStatus::Completed, body });
-            }
-            "agent_message" => {
-                // The same each time that the line comes.
-                let codex_id = format!("message-{seq}");
-                let body = ItemBody::AgentMessage { text: text("message") };
-                say(What::ItemCompleted { codex_id, status: ItemStatus::Completed, body });
-            }
-            "exec_command_begin" => say(What::ItemStarted { codex_id: text("call_id"), body: command(&msg) }),
-            "exec_command_end" => {
-                let failed = msg.get("exit_code").and_then(Value::as_i64).unwrap_or(0) != 0;
-                let status = if failed { ItemStatus::Failed } else { ItemStatus::Completed };
-                say(What::ItemCompleted { codex_id: text("call_id"), status, body: command(&msg) });
-            }
-            "patch_apply_end" => {
-                let status = patch_status(&msg);
-                let body = ItemBody::FileChange { changes: changes(msg.get("changes")) };
-                say(What::ItemCompleted { codex_id: text("call_id"), status, body });
-            }
-            "token_count" => {
-                let total = msg.pointer("/info/total_token_usage").cloned();
-                let before = total
-                    .as_ref()
-                    .zip(call.thread.clone())
-                    .and_then(|(total, thread)| self.totals.insert(thread, total.clone()));
-                if let Some(last) =
-                    msg.pointer("/info/last_token_usage").filter(|_| before.is_none() || before != total)
-                {
-                    let tokens = |name: &str| last.get(name).and_then(Value::as_u64).unwrap_or(0);
-                    say(What::Usage(Usage {
-                        input_tokens: tokens("input_tokens"),
-                        cached_input_tokens: tokens("cached_input_tokens"),
-                        output_tokens: tokens("output_tokens"),
-                        reasoning_tokens: tokens("reasoning_output_tokens"),
-                    }));
-                }
-            }
-            "warning" | "stream_error" => say(What::Warning(text("message"))),
-            "turn_aborted" => {
-                // Such a call is never answered.
-                let thread = call.thread.clone();
-                self.rpc.answered(id, &mut out.lines);
-                if let Some(thread) = thread {
-                    self.spoil(thread);
-                }
-                self.end(id, Outcome::Interrupted, None, out);
-            }
-            _ => {}
         }
     }
 
@@ -376,22 +283,6 @@ impl Adapter for McpServer {
             }
         }
     }
-}
-
-/// The prompt of a turn; none when the turn wants what the tools can't say.
-fn prompt(turn: &TurnSpec) -> Option<String> {
-    if turn.model.is_some() || turn.effort.is_some() || turn.output_schema.is_some() {
-        return None;
-    }
-    let texts = turn.input.iter().map(|part| match part {
-        InputPart::Text { text } => Some(text.as_str()),
-        InputPart::Image { .. } | InputPart::LocalImage { .. } => None,
-    });
-    Some(texts.collect::<Option<Vec<_>>>()?.join("\n\n"))
-}
-
-fn request(id: AskId, method: &str, params: &Value) -> Vec<u8> {
-    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string().into_bytes()
 }
 
 fn take(id: AskId, call: &mut Call, out: &mut Out) {

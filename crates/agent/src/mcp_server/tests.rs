@@ -1,8 +1,9 @@
 //! Lines as stubs and the real `mcp-server` write them.
 
-use types::{Sandbox, TurnId};
+use types::{ApprovalPolicy, InputPart, ItemStatus, Sandbox, TurnId};
 
 use super::*;
+use crate::domain::ThreadSpec;
 
 mod approvals;
 mod restored;

@@ -87,10 +87,10 @@ impl Asking {
         }
         if is_now {
             self.now = None;
-            live.withdraw();
+            live.console.withdraw();
         }
         if is_now || was_open.is_some() {
-            live.note(&meanwhile(approval));
+            live.console.note(&meanwhile(approval));
         }
         self.go_on(live);
     }
@@ -107,10 +107,10 @@ impl Asking {
     pub(super) async fn typed(&mut self, line: Option<String>, live: &mut Live) {
         let Some(mut question) = self.now.take() else { return };
         let Some(line) = line else {
-            live.withdraw();
+            live.console.withdraw();
             return self.leave_open(&question.approval, live);
         };
-        live.answered();
+        live.console.answered();
         match question.answer(line.trim()) {
             Some(verdict) => {
                 self.decide(question.approval, &verdict, live).await;
@@ -124,7 +124,7 @@ impl Asking {
     pub(super) fn close(&mut self, leaves: bool, live: &mut Live) {
         self.next.clear();
         if let Some(question) = self.now.take() {
-            live.withdraw();
+            live.console.withdraw();
             if leaves {
                 self.leave_open(&question.approval, live);
             }
@@ -144,7 +144,7 @@ impl Asking {
 
     fn put(&mut self, question: Question, live: &mut Live) {
         // Nobody sees a question that can't be written.
-        match live.ask(&question.prompt()) {
+        match live.console.ask(&question.prompt()) {
             Ok(()) => self.now = Some(question),
             Err(_) => self.leave_open(&question.approval, live),
         }
@@ -152,19 +152,19 @@ impl Asking {
 
     async fn decide(&mut self, approval: Approval, verdict: &Verdict, live: &mut Live) {
         match self.line.once(async |client| client.decide(approval.id.as_str(), verdict).await).await {
-            Ok(now) => live.aside(&asked::outcome(&now)),
+            Ok(now) => live.console.aside(&asked::outcome(&now)),
             Err(error) if error.code() == Some(Code::ApprovalResolved) => match self.seen(&approval.id).await {
-                Some(now) => live.note(&meanwhile(&now)),
-                None => live.note(&error.to_string()),
+                Some(now) => live.console.note(&meanwhile(&now)),
+                None => live.console.note(&error.to_string()),
             },
             Err(error) if error.is_cut() => {
-                live.end_of_line();
+                live.console.end_of_line();
                 output::error(&format!("the answer may not have been heard: {error}"));
                 // It comes again with the connection, if it was not.
                 self.told.remove(&approval.id);
             }
             Err(error) => {
-                live.end_of_line();
+                live.console.end_of_line();
                 output::error(&error.to_string());
                 self.leave_open(&approval, live);
             }
@@ -173,7 +173,7 @@ impl Asking {
 
     /// Others may answer it.
     fn leave_open(&mut self, approval: &Approval, live: &mut Live) {
-        live.note(&asked::how(approval));
+        live.console.note(&asked::how(approval));
         self.open.push(approval.id.clone());
     }
 

@@ -110,32 +110,32 @@ pub(super) async fn until_it_ends(
         watch.asking.close(false, &mut watch.live);
         match (wish, stopping) {
             (_, true) => {
-                watch.live.end();
+                watch.live.console.end();
                 return Err(left("the turn is being interrupted"));
             }
             (Wish::Leave, false) => {
-                watch.live.end();
+                watch.live.console.end();
                 return Err(left("the turn goes on"));
             }
-            (Wish::Stop, false) => watch.live.note("interrupting the turn; Ctrl-C once more leaves at once"),
+            (Wish::Stop, false) => watch.live.console.note("interrupting the turn; Ctrl-C once more leaves at once"),
         }
         let told = tokio::select! {
             told = line.once(async |client| client.interrupt(turn.as_str(), None).await) => told,
             _ = wishes.next() => {
-                watch.live.end();
+                watch.live.console.end();
                 return Err(left("the turn may go on"));
             }
         };
         match told {
             Err(error) if error.code() != Some(Code::TurnEnded) => {
-                watch.live.end();
+                watch.live.console.end();
                 return Err(left(&format!("the turn could not be interrupted ({error}) and may go on")));
             }
             // Its end is near, and will be told.
             _ => {}
         }
     };
-    watch.live.end();
+    watch.live.console.end();
     let last = match last {
         Ok(last) => last,
         // Nobody reads any more, so nobody waits.
@@ -241,7 +241,9 @@ impl Watch<'_> {
                 // The end can still be asked for.
                 Err(error) => {
                     self.blind = true;
-                    self.live.note(&format!("what happens can't be seen from here ({error}); waiting for the end"));
+                    self.live
+                        .console
+                        .note(&format!("what happens can't be seen from here ({error}); waiting for the end"));
                     return self.ask_for_the_end(line).await;
                 }
             }
@@ -283,7 +285,7 @@ impl Watch<'_> {
                     }
                     // Its place in the queue is another one now.
                     name if name.starts_with("turn.") && self.state == Some(TurnStatus::Queued) => {
-                        self.look |= self.live.is_seen();
+                        self.look |= self.live.console.is_seen();
                     }
                     _ => {}
                 }
@@ -295,8 +297,9 @@ impl Watch<'_> {
     /// The turn, and what is to be said of how it stands.
     async fn as_it_is(&mut self, line: &mut Line) -> Result<Reply<Turn>, client::Error> {
         let (turn, live) = (self.turn, &mut self.live);
-        let reply =
-            line.ask_telling(async |client| client.turn(turn.as_str(), None).await, |text| live.note(text)).await?;
+        let reply = line
+            .ask_telling(async |client| client.turn(turn.as_str(), None).await, |text| live.console.note(text))
+            .await?;
         self.stands(&reply);
         Ok(reply)
     }
@@ -304,24 +307,24 @@ impl Watch<'_> {
     fn stands(&mut self, turn: &Turn) {
         self.state = Some(turn.status);
         if !self.asking.is_open() {
-            self.live.say(&state(turn));
+            self.live.console.say(&state(turn));
         }
         if turn.held && !std::mem::replace(&mut self.told_of_hold, true) {
-            self.live.note(&held(turn));
+            self.live.console.note(&held(turn));
         }
     }
 
     fn say_state(&mut self) {
         if self.asking.is_open() {
-            self.live.say(WAITS);
+            self.live.console.say(WAITS);
         } else if self.state == Some(TurnStatus::Running) {
-            self.live.say(WORKS);
+            self.live.console.say(WORKS);
         }
     }
 
     fn lost(&mut self, what: &str) {
-        self.live.note(&format!("{what}; trying again"));
-        self.live.say("looking for the daemon");
+        self.live.console.note(&format!("{what}; trying again"));
+        self.live.console.say("looking for the daemon");
     }
 
     /// Asks until the turn has ended or the time is over.
@@ -334,7 +337,7 @@ impl Watch<'_> {
             let asked = Instant::now();
             let (turn, live) = (self.turn, &mut self.live);
             let call = async |client: &client::Client| client.turn(turn.as_str(), Some(wait)).await;
-            let reply = line.ask_telling(call, |text| live.note(text)).await?;
+            let reply = line.ask_telling(call, |text| live.console.note(text)).await?;
             if reply.status.ended() || left.is_some_and(|left| left <= asked.elapsed()) {
                 return Ok(reply);
             }

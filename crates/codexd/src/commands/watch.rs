@@ -40,7 +40,7 @@ pub(crate) async fn run(args: WatchArgs, globals: &Globals) -> anyhow::Result<Ex
         if output.json() { Show::Objects { turn: None } } else { Show::Everything { several: session.is_none() } };
     let mut live = Live::new(output, show, Instant::now());
     let ended = follow(&line, session.as_ref(), args.after.map(EventId), &mut live).await;
-    live.end();
+    live.console.end();
     match ended {
         Ok(()) => Ok(Exit::Completed),
         Err(Ended::Failed(error)) => Err(error.into()),
@@ -76,20 +76,20 @@ async fn follow(
         live.hear(&told).map_err(Ended::Gone)?;
         match told {
             Told::Connected { .. } if !std::mem::replace(&mut connected, true) => {
-                live.aside("watching; Ctrl-C ends the watching and nothing else");
+                live.console.aside("watching; Ctrl-C ends the watching and nothing else");
             }
-            Told::Connected { .. } => live.note("the daemon is there again"),
-            Told::Lost { .. } => live.note("the connection to the daemon broke off; trying again"),
-            Told::Closing { reason } => live.note(&format!("{reason}; trying again")),
+            Told::Connected { .. } => live.console.note("the daemon is there again"),
+            Told::Lost { .. } => live.console.note("the connection to the daemon broke off; trying again"),
+            Told::Closing { reason } => live.console.note(&format!("{reason}; trying again")),
             Told::Reset { .. } => {
-                live.note(
+                live.console.note(
                     "the store is another one, or an older copy, than before; what happened in it is not shown again",
                 );
             }
             Told::Event(event)
                 if event.name == "session.deleted" && event.session.as_ref() == session && session.is_some() =>
             {
-                live.note("the session was deleted");
+                live.console.note("the session was deleted");
                 return Ok(());
             }
             Told::Event(_) | Told::Text(_) => {}

@@ -2,9 +2,8 @@
 //!
 //! # Theory of operation
 //!
-//! [`Live`] is the one place that writes while a turn is watched, so that what comes by different ways does not mix: a text that
-//! grows, remarks between its pieces, a question with what somebody types behind it, and the line that moves while nothing
-//! comes. It knows whether the cursor stands behind something and ends that line before it writes another.
+//! [`Live`] makes of a stream of events what a reader is shown, and knows what of it stands there already. Where it stands, beside
+//! what, is the [`Console`]'s, the one place that writes while a turn is watched.
 //!
 //! - **Texts** go to stdout as they come where that is a terminal (or, by `watch`, always), cleaned piece by piece. Elsewhere
 //!   nothing of them is shown: the answer of a turn is known only at its end.
@@ -22,7 +21,7 @@ use client::{Event, Text, TextKind, Told};
 use types::{FileChange, Item, ItemBody, ItemId, SessionId, Turn, TurnId};
 
 use super::{
-    BOLD, Cleaner, DIM, Output, Spinner,
+    BOLD, Console, DIM, Output,
     brief::{self, Room},
     watched,
 };
@@ -45,14 +44,9 @@ pub(crate) enum Show {
 
 /// Shows it.
 pub(crate) struct Live {
-    output: Output,
+    /// Where it is shown; for what is to be said beside it.
+    pub(crate) console: Console,
     show: Show,
-    began: Instant,
-    /// What the line that moves says; none without one.
-    doing: Option<String>,
-    spinner: Option<Spinner>,
-    /// The text that was written last and is not at its end.
-    open: Option<Open>,
     /// How much of each text was written, in bytes.
     written: HashMap<ItemId, usize>,
     /// The last text that was written whole.
@@ -62,18 +56,9 @@ pub(crate) struct Live {
     warned: HashSet<ItemId>,
     /// The changes of the last question.
     asked: Vec<FileChange>,
-    /// A question that stands there without an answer.
-    prompt: Option<String>,
     /// The session of which something was written last.
     session: Option<SessionId>,
     titles: HashMap<SessionId, String>,
-}
-
-struct Open {
-    item: ItemId,
-    cleaner: Cleaner,
-    /// The cursor stands behind something.
-    mid_line: bool,
 }
 
 /// The most titles, and texts without an end, that are remembered.
@@ -87,24 +72,18 @@ impl Live {
             Show::Objects { turn: Some(_) } => !output.is_seen(),
             Show::Everything { .. } | Show::Objects { turn: None } => false,
         };
-        let mut live = Self {
-            output,
+        let remarks_aside = !matches!(show, Show::Everything { .. });
+        Self {
+            console: Console::new(output, remarks_aside, moves.then(|| "waiting".to_owned()), began),
             show,
-            began,
-            doing: moves.then(|| "waiting".to_owned()),
-            spinner: None,
-            open: None,
             written: HashMap::new(),
             whole: None,
             begun: Vec::new(),
             warned: HashSet::new(),
             asked: Vec::new(),
-            prompt: None,
             session: None,
             titles: HashMap::new(),
-        };
-        live.go_on();
-        live
+        }
     }
 
     /// Shows what a stream told.
@@ -122,7 +101,7 @@ impl Live {
                     _ => true,
                 };
                 return match told.object().filter(|_| wanted) {
-                    Some(object) => self.object(&object.to_string()),
+                    Some(object) => self.console.object(&object.to_string()),
                     None => Ok(()),
                 };
             }
@@ -149,81 +128,10 @@ impl Live {
         }
     }
 
-    /// Says what is being done, on the line that moves.
-    pub(crate) fn say(&mut self, doing: &str) {
-        if let Some(said) = &mut self.doing
-            && said != doing
-        {
-            doing.clone_into(said);
-            if let Some(spinner) = &self.spinner {
-                spinner.say(doing);
-            }
-        }
-    }
-
-    /// Whether somebody sees that line.
-    pub(crate) fn is_seen(&self) -> bool {
-        self.doing.is_some() && self.output.is_seen_aside()
-    }
-
-    /// A remark on stderr.
-    pub(crate) fn note(&mut self, text: &str) {
-        let output = self.output;
-        self.beside(|| output.note(text));
-    }
-
-    /// The same for a person who sits there, and nobody else.
-    pub(crate) fn aside(&mut self, text: &str) {
-        let output = self.output;
-        self.beside(|| output.aside(text));
-    }
-
     /// What Codex asks, on stderr.
     pub(crate) fn question(&mut self, styled: &str, changes: &[FileChange]) {
-        let output = self.output;
-        self.beside(|| output.styled_aside(styled));
+        self.console.aside_styled(styled);
         self.asked = changes.to_vec();
-    }
-
-    /// Asks a person. The question stands there until it is answered or withdrawn, whatever else is written. An error when it
-    /// can't be written.
-    pub(crate) fn ask(&mut self, question: &str) -> io::Result<()> {
-        self.end_line();
-        self.spinner = None;
-        self.prompt = Some(question.to_owned());
-        self.output.ask(question)
-    }
-
-    /// Somebody has typed an answer, and a newline with it.
-    pub(crate) fn answered(&mut self) {
-        self.prompt = None;
-        self.go_on();
-    }
-
-    /// The question is not asked any more.
-    pub(crate) fn withdraw(&mut self) {
-        if self.prompt.take().is_some() {
-            self.output.styled_aside("\n");
-        }
-        self.go_on();
-    }
-
-    /// Ends the line on which something stands, for who writes elsewhere.
-    pub(crate) fn end_of_line(&mut self) {
-        self.spinner = None;
-        self.end_line();
-    }
-
-    /// Ends every line, and nothing moves any more.
-    pub(crate) fn end(&mut self) {
-        self.doing = None;
-        self.withdraw();
-        self.spinner = None;
-        let rest = self.open.as_mut().map(|open| open.cleaner.end()).unwrap_or_default();
-        if self.open.is_some() {
-            let _ = self.write(&rest);
-            self.end_line();
-        }
     }
 
     /// Whether the turn's answer stands there whole.
@@ -264,7 +172,7 @@ impl Live {
         }
         self.begun.push(item.id.clone());
         if matches!(item.body, ItemBody::CommandExecution { .. }) {
-            self.say("Codex is running a command");
+            self.console.say("Codex is running a command");
         }
         self.remark(event.session.as_ref(), &told)
     }
@@ -280,7 +188,7 @@ impl Live {
                 told.push_str(&begun);
             }
             self.begun.retain(|begun| *begun != item.id);
-            self.say(WORKS);
+            self.console.say(WORKS);
         }
         if matches!((&item.body, &self.show), (ItemBody::Warning { .. }, Show::Turn { .. })) {
             self.warned.insert(item.id.clone());
@@ -299,15 +207,8 @@ impl Live {
             self.text(session, &item.id, &rest)?;
         }
         self.written.remove(&item.id);
-        if let Some(mut open) = self.open.take_if(|open| open.item == item.id) {
-            let rest = open.cleaner.end();
-            self.open = Some(open);
-            self.write(&rest)?;
-            self.end_line();
-            self.open = None;
-        }
+        self.console.end_text(&item.id)?;
         self.whole = (!text.is_empty()).then(|| item.id.clone());
-        self.go_on();
         Ok(())
     }
 
@@ -317,62 +218,17 @@ impl Live {
             return Ok(());
         }
         self.head(Some(session))?;
-        if self.open.as_ref().is_none_or(|open| open.item != *item) {
-            self.close()?;
-            self.open = Some(Open { item: item.clone(), cleaner: Cleaner::default(), mid_line: false });
-        }
         if self.written.len() >= MOST {
             self.written.clear();
         }
         *self.written.entry(item.clone()).or_insert(0) += text.len();
-        let shown = match &mut self.open {
-            Some(open) if self.output.is_seen() => open.cleaner.push(text),
-            _ => text.to_owned(),
-        };
-        self.write(&shown)
-    }
-
-    /// Another text comes; this one may go on later, on a line of its own.
-    fn close(&mut self) -> io::Result<()> {
-        if let Some(open) = &mut self.open {
-            let rest = open.cleaner.end();
-            self.write(&rest)?;
-            self.end_line();
-        }
-        self.open = None;
-        Ok(())
-    }
-
-    fn write(&mut self, shown: &str) -> io::Result<()> {
-        if shown.is_empty() {
-            return Ok(());
-        }
-        self.spinner = None;
-        if self.prompt.is_some() {
-            self.output.styled_aside("\n");
-        }
-        self.output.flow(shown)?;
-        if let Some(open) = &mut self.open {
-            open.mid_line = !shown.ends_with('\n');
-        }
-        if let Some(prompt) = self.prompt.clone() {
-            self.end_line();
-            let _ = self.output.ask(&prompt);
-        }
-        self.go_on();
-        Ok(())
+        self.console.text(item, text)
     }
 
     /// A styled text of whole lines.
     fn remark(&mut self, session: Option<&SessionId>, told: &str) -> io::Result<()> {
         self.head(session)?;
-        if matches!(self.show, Show::Everything { .. }) {
-            self.end_line();
-            return self.output.flow_styled(told);
-        }
-        let output = self.output;
-        self.beside(|| output.styled_aside(told));
-        Ok(())
+        self.console.remark(told)
     }
 
     /// Says whose it is, when it is another session's than what stands above.
@@ -380,56 +236,10 @@ impl Live {
         if self.show != (Show::Everything { several: true }) || session.is_none() || self.session.as_ref() == session {
             return Ok(());
         }
-        self.end_line();
         self.session = session.cloned();
         let Some(session) = session else { return Ok(()) };
         let title = self.titles.get(session).map(|title| super::clean_line(title)).unwrap_or_default();
-        self.output.flow_styled(&format!("\n{DIM}session{DIM:#} {session} {BOLD}{title}{BOLD:#}\n"))
-    }
-
-    fn object(&mut self, json: &str) -> io::Result<()> {
-        let output = self.output;
-        let mut written = Ok(());
-        self.beside(|| written = output.flow(&format!("{json}\n")));
-        written
-    }
-
-    /// Writes whole lines to stderr, or beside it, and leaves all else as it stood there.
-    fn beside(&mut self, write: impl FnOnce()) {
-        self.end_line();
-        if self.prompt.is_some() {
-            self.output.styled_aside("\n");
-        }
-        match &self.spinner {
-            Some(spinner) => spinner.suspend(write),
-            None => write(),
-        }
-        match self.prompt.clone() {
-            Some(prompt) => drop(self.output.ask(&prompt)),
-            None => self.go_on(),
-        }
-    }
-
-    /// Ends the line on which a text stands, where what comes next would stand behind it.
-    fn end_line(&mut self) {
-        let beside = matches!(self.show, Show::Everything { .. }) || self.output.is_seen_aside();
-        if let Some(open) = self.open.as_mut().filter(|open| open.mid_line && beside) {
-            open.mid_line = false;
-            // Whoever writes next notices that nobody reads.
-            let _ = self.output.flow("\n");
-        }
-    }
-
-    /// The line moves again, where it is in nobody's way.
-    fn go_on(&mut self) {
-        // Between the pieces of a text it would only flicker.
-        let in_the_way = self.prompt.is_some() || self.open.is_some();
-        match &self.doing {
-            Some(doing) if !in_the_way => {
-                self.spinner.get_or_insert_with(|| Spinner::since(doing, self.began));
-            }
-            _ => self.spinner = None,
-        }
+        self.console.remark(&format!("\n{DIM}session{DIM:#} {session} {BOLD}{title}{BOLD:#}\n"))
     }
 
     fn has_texts(&self) -> bool {
@@ -437,7 +247,6 @@ impl Live {
     }
 
     fn room(&self) -> Room {
-        let on_stdout = matches!(self.show, Show::Everything { .. });
-        Room { columns: if on_stdout { self.output.width() } else { self.output.width_aside() } }
+        Room { columns: self.console.columns() }
     }
 }

@@ -16,6 +16,7 @@
 pub(crate) mod asked;
 pub(crate) mod brief;
 mod clean;
+mod console;
 mod diff;
 mod gone;
 pub(crate) mod items;
@@ -30,6 +31,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anstyle::{AnsiColor, Style};
 
 pub(crate) use clean::{Cleaner, clean, clean_line};
+use console::Console;
 pub(crate) use gone::gone;
 pub(crate) use progress::{Bar, InstallProgress, Spinner};
 pub(crate) use width::cut;

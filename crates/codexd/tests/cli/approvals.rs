@@ -5,7 +5,7 @@ use testkit::{Daemon, Lab, eventually, fake_codex};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use crate::{
-    ran::{CODEXD, booted, end, ids_of, run, signal, spawn, started},
+    ran::{CODEXD, end, ids_of, rig, run, signal, spawn, started},
     terminal::Sitting,
 };
 
@@ -28,7 +28,7 @@ pub(crate) async fn pending(daemon: &Daemon, session: &str) -> Result<String> {
 
 #[tokio::test]
 async fn what_codex_asks_is_listed_shown_and_accepted() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let none = run(&lab, &["approvals"]).await?;
     assert_eq!((none.code, none.out.as_str()), (Some(0), ""));
     assert!(none.err.contains("waits for no answer"), "{}", none.err);
@@ -69,7 +69,7 @@ async fn what_codex_asks_is_listed_shown_and_accepted() -> Result<()> {
 
 #[tokio::test]
 async fn of_several_one_must_be_named() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (one, first, declined) = asked(&lab, &daemon, "echo one").await?;
     let (two, second, cancelled) = asked(&lab, &daemon, "echo two").await?;
     for args in [&["approvals", "accept"][..], &["approvals", "decline", "--cancel"]] {
@@ -124,7 +124,7 @@ async fn questions_are_answered() -> Result<()> {
 
 #[tokio::test]
 async fn a_script_that_waits_is_told_once_and_goes_on() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let mut waiting = spawn(lab.command(&["start", "ESCALATE:echo hi\nSAY:done"]))?;
     let mut told = BufReader::new(waiting.stderr.take().context("no stderr")?);
     let mut text = String::new();
@@ -150,7 +150,7 @@ async fn a_script_that_waits_is_told_once_and_goes_on() -> Result<()> {
 
 #[tokio::test]
 async fn a_person_at_a_terminal_is_asked() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     for (typed, code, says) in [("y\n", 0, "done"), ("what\nNO\n", 0, "done"), ("c\n", 5, "interrupted")] {
         let mut sitting = Sitting::down(&lab, &["start", "ESCALATE:echo hi\nSAY:done"], 80)?;
         sitting.sees("[c]ancel the turn? ").await?;
@@ -175,7 +175,7 @@ async fn a_person_at_a_terminal_is_asked() -> Result<()> {
 
 #[tokio::test]
 async fn who_is_asked_hears_that_somebody_else_answered() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let mut sitting = Sitting::down(&lab, &["start", "ESCALATE:echo one\nESCALATE:echo two\nSAY:done"], 80)?;
     sitting.sees("[y]es").await?;
     run(&lab, &["approvals", "accept"]).await?.good()?;
@@ -189,7 +189,7 @@ async fn who_is_asked_hears_that_somebody_else_answered() -> Result<()> {
 
 #[tokio::test]
 async fn control_c_at_a_question_interrupts_the_turn() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let sitting = Sitting::down(&lab, &["start", "ESCALATE:echo hi"], 80)?;
     sitting.sees("[y]es").await?;
     signal("INT", sitting.child.id().context("gone")?).await?;
@@ -202,7 +202,7 @@ async fn control_c_at_a_question_interrupts_the_turn() -> Result<()> {
 
 #[tokio::test]
 async fn a_turn_is_interrupted_by_its_id_or_its_session() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (session, turn) = run(&lab, &["start", "HANG", "--detach"]).await?.ids()?;
     let later = run(&lab, &["continue", &session, "SAY:later", "--detach"]).await?.ids()?.1;
     let latest = run(&lab, &["continue", &session, "SAY:latest", "--detach"]).await?.ids()?.1;

@@ -13,7 +13,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use crate::ran::{CODEXD, booted, end, ids_of, run, spawn};
+use crate::ran::{CODEXD, end, ids_of, rig, run, spawn};
 
 /// Somebody behind the socket of a store who is no daemon: hears requests, and answers them as it was told.
 pub(crate) struct Stub {
@@ -127,7 +127,7 @@ async fn a_request_whose_answer_was_lost_is_sent_again_with_the_same_key() -> Re
 
 #[tokio::test]
 async fn a_daemon_that_was_never_there_is_not_waited_for() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     daemon.kill().await?;
     assert!(lab.store.join("daemon.json").exists(), "a crash leaves it behind");
     let ran = run(&lab, &["start", "x"]).await?;
@@ -138,7 +138,7 @@ async fn a_daemon_that_was_never_there_is_not_waited_for() -> Result<()> {
 
 #[tokio::test]
 async fn a_socket_that_was_removed_comes_back() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let socket = lab.store.join("codexd.sock");
     fs::remove_file(&socket)?;
     eventually("the socket", async || socket.exists().then_some(())).await?;
@@ -175,7 +175,7 @@ async fn without_its_socket_a_daemon_is_asked_by_tcp_or_told_of() -> Result<()> 
 
 #[tokio::test]
 async fn who_waits_goes_on_waiting_at_the_next_daemon() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let mut waiting = spawn(lab.command(&["start", "SLOW:150:20"]))?;
     let mut told = BufReader::new(waiting.stderr.take().context("no stderr")?);
     let mut line = String::new();

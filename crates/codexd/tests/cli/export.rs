@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::ran::{booted, run, started};
+use crate::ran::{rig, run, started};
 
 #[tokio::test]
 async fn a_transcript_is_written_whole() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (session, _) = started(&lab, "SAY:the answer").await?;
     let markdown = run(&lab, &["sessions", "export", &session]).await?.good()?;
     assert!(markdown.contains("SAY:the answer") && markdown.contains("\n> the answer"), "{markdown}");
@@ -52,7 +52,7 @@ async fn a_transcript_is_written_whole() -> Result<()> {
 
 #[tokio::test]
 async fn a_pipe_with_a_name_is_written_through() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (session, _) = started(&lab, "SAY:the answer").await?;
     let markdown = run(&lab, &["sessions", "export", &session]).await?.good()?;
     let pipe = lab.project.join("pipe");

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use crate::{
     cut::Stub,
-    ran::{CODEXD, booted, end, ids_of, run, signal, spawn, started},
+    ran::{CODEXD, end, ids_of, rig, run, signal, spawn, started},
     terminal::Sitting,
 };
 
@@ -26,7 +26,7 @@ fn columns(line: &str) -> usize {
 
 #[tokio::test]
 async fn an_answer_is_seen_as_it_is_written_and_once() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let sitting = Sitting::down(&lab, &["start", "SLOW:200:20"], 80)?;
     sitting.sees("1 2 3 4").await?;
     let turn = plain(&sitting.seen()).iter().find_map(|line| ids_of(line)).context("no ids")?.1;
@@ -95,7 +95,7 @@ async fn a_pipe_has_the_answer_and_a_log_has_the_rest_in_brief() -> Result<()> {
 
 #[tokio::test]
 async fn programs_get_every_event_and_then_the_turn() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let ran = run(&lab, &["start", "RUN:echo hi\nSLOW:30:2", "--json"]).await?;
     let (session, turn) = ran.ids()?;
     let (events, last) = ran.told()?;
@@ -125,7 +125,7 @@ async fn programs_get_every_event_and_then_the_turn() -> Result<()> {
 
 #[tokio::test]
 async fn a_reader_who_has_gone_ends_it_quietly() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     for (args, code) in [(&["start", "HANG", "--json"][..], 6), (&["watch", "--json"], 0), (&["watch"], 0)] {
         let mut child = spawn(lab.command(args))?;
         let mut out = BufReader::new(child.stdout.take().context("no stdout")?);
@@ -157,7 +157,7 @@ async fn a_reader_who_has_gone_ends_it_quietly() -> Result<()> {
 
 #[tokio::test]
 async fn a_long_answer_is_seen_whole_and_harmless() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (code, seen) = Sitting::down(&lab, &["start", "BIG:1000000"], 80)?.end().await?;
     assert_eq!(code, Some(0));
     let answer = run(&lab, &["continue", "--last", "BIG:1000000"]).await?.good()?;
@@ -177,7 +177,7 @@ async fn a_long_answer_is_seen_whole_and_harmless() -> Result<()> {
 
 #[tokio::test]
 async fn a_session_is_watched_and_so_are_all() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (session, turn) = started(&lab, "RUN:echo 4\nSAY:first").await?;
     let mut all = spawn(lab.command(&["watch", "--after", "0", "--json"]))?;
     let mut one = spawn(lab.command(&["watch", &session[..session.len() - 1], "--after", "0"]))?;
@@ -231,7 +231,7 @@ async fn a_session_is_watched_and_so_are_all() -> Result<()> {
 
 #[tokio::test]
 async fn all_sessions_are_told_apart() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (one, _) = started(&lab, "SAY:a").await?;
     let (two, _) = started(&lab, "SAY:b").await?;
     run(&lab, &["continue", &one, "SAY:c"]).await?.good()?;
@@ -247,7 +247,7 @@ async fn all_sessions_are_told_apart() -> Result<()> {
 
 #[tokio::test]
 async fn a_daemon_that_stops_is_said_once_and_the_next_one_is_found() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let mut watching = spawn(lab.command(&["watch", "--after", "0", "--json"]))?;
     let mut out = BufReader::new(watching.stdout.take().context("no stdout")?);
     let mut line = String::new();
@@ -370,7 +370,7 @@ async fn who_can_not_watch_waits_all_the_same() -> Result<()> {
 
 #[tokio::test]
 async fn a_terminal_that_is_gone_ends_it() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let mut command = lab.command(&["start", "HANG"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;

@@ -4,11 +4,11 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use crate::ran::{booted, run, run_with};
+use crate::ran::{rig, run, run_with};
 
 #[tokio::test]
 async fn a_prompt_comes_from_words_a_pipe_a_file_or_base64() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let text = "It's \"quoted\", $HOME `id` \\ ü\nSAY:as it was";
     let file = lab.dir.path().join("prompt.txt");
     fs::write(&file, format!("{text}\n"))?;
@@ -49,7 +49,7 @@ async fn a_prompt_comes_from_words_a_pipe_a_file_or_base64() -> Result<()> {
 
 #[tokio::test]
 async fn pictures_an_effort_and_a_schema_go_with_it() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     fs::write(lab.project.join("a.png"), "not really")?;
     fs::write(lab.project.join("schema.json"), r#"{"type":"object"}"#)?;
     let args = ["start", "OPTIONS", "--image", "a.png", "--image", "data:image/png;base64,AAAA"];

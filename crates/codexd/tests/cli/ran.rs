@@ -90,7 +90,7 @@ pub(crate) async fn end(child: Child) -> Result<Ran> {
 }
 
 /// A machine with a daemon.
-pub(crate) async fn booted() -> Result<(Lab, Daemon)> {
+pub(crate) async fn rig() -> Result<(Lab, Daemon)> {
     let lab = Lab::new(CODEXD).await?;
     let daemon = lab.serve(&fake_codex()?, &[]).await?;
     Ok((lab, daemon))

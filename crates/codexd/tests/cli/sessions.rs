@@ -5,11 +5,11 @@ use std::fs;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use crate::ran::{booted, end, run, spawn, started};
+use crate::ran::{end, rig, run, spawn, started};
 
 #[tokio::test]
 async fn lists_have_the_newest_first_and_say_when_there_is_more() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let none = run(&lab, &["sessions", "list"]).await?;
     assert_eq!((none.code, none.out.as_str()), (Some(0), ""));
     assert!(none.err.contains("codexd start"), "{}", none.err);
@@ -39,7 +39,7 @@ async fn lists_have_the_newest_first_and_say_when_there_is_more() -> Result<()> 
 
 #[tokio::test]
 async fn a_session_is_meant_by_its_id_its_beginning_or_a_thread() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (one, _) = started(&lab, "SAY:first").await?;
     let (two, _) = started(&lab, "SAY:second").await?;
     let told = run(&lab, &["sessions", "show", &one, "--json"]).await?.json()?;
@@ -63,7 +63,7 @@ async fn a_session_is_meant_by_its_id_its_beginning_or_a_thread() -> Result<()> 
 
 #[tokio::test]
 async fn show_tells_what_became_of_each_turn() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (session, _) = started(&lab, "hello there").await?;
     run(&lab, &["continue", &session, "FAIL:400"]).await?;
     let running = run(&lab, &["continue", &session, "HANG", "--detach"]).await?.ids()?.1;
@@ -100,7 +100,7 @@ async fn show_tells_what_became_of_each_turn() -> Result<()> {
 
 #[tokio::test]
 async fn a_search_finds_what_was_said() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (session, _) = started(&lab, "SAY:The ladder is in the shed.").await?;
     started(&lab, "SAY:Tea at four.").await?;
     let found = run(&lab, &["sessions", "search", "adder", "SHED"]).await?.good()?;
@@ -115,7 +115,7 @@ async fn a_search_finds_what_was_said() -> Result<()> {
 
 #[tokio::test]
 async fn titles_are_given_and_taken() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (session, _) = started(&lab, "first words").await?;
     let renamed = run(&lab, &["sessions", "rename", &session, "My", "own title"]).await?;
     assert!(renamed.code == Some(0) && renamed.err.contains("My own title"), "{renamed:?}");
@@ -131,7 +131,7 @@ async fn titles_are_given_and_taken() -> Result<()> {
 
 #[tokio::test]
 async fn a_session_is_put_away_and_comes_back() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (session, _) = started(&lab, "SAY:x").await?;
     let archived = run(&lab, &["sessions", "archive", &session]).await?;
     assert!(archived.code == Some(0) && archived.err.contains("unarchive"), "{archived:?}");
@@ -148,7 +148,7 @@ async fn a_session_is_put_away_and_comes_back() -> Result<()> {
 
 #[tokio::test]
 async fn a_session_moves_to_another_folder() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (session, _) = started(&lab, "SAY:x").await?;
     let new = lab.project.join("new home");
     fs::create_dir(&new)?;
@@ -171,7 +171,7 @@ async fn a_session_moves_to_another_folder() -> Result<()> {
 
 #[tokio::test]
 async fn deleting_is_said_twice() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (session, _) = started(&lab, "SAY:x").await?;
     let refused = run(&lab, &["sessions", "delete", &session]).await?;
     assert!(refused.code == Some(2) && refused.err.contains("--yes"), "{refused:?}");

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use testkit::Lab;
 
-use crate::ran::{CODEXD, booted, run, run_with, started};
+use crate::ran::{CODEXD, rig, run, run_with, started};
 
 #[tokio::test]
 async fn without_a_daemon_it_says_how_to_start_one() -> Result<()> {
@@ -30,7 +30,7 @@ async fn without_a_daemon_it_says_how_to_start_one() -> Result<()> {
 
 #[tokio::test]
 async fn a_script_gets_the_answer_and_nothing_else() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let elsewhere = lab.dir.path().join("elsewhere");
     fs::create_dir(&elsewhere)?;
     let mut start = lab.command(&["start", "SAY:the", "answer"]);
@@ -56,7 +56,7 @@ async fn a_script_gets_the_answer_and_nothing_else() -> Result<()> {
 
 #[tokio::test]
 async fn what_a_session_is_to_be_is_said_at_its_start() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let folder = lab.project.join("below");
     fs::create_dir(&folder)?;
     let flags = ["--cwd", "below", "--title", "A title", "--model", "gpt-x", "--sandbox", "read-only"];
@@ -80,7 +80,7 @@ async fn what_a_session_is_to_be_is_said_at_its_start() -> Result<()> {
 
 #[tokio::test]
 async fn with_detach_both_ids_are_printed_and_nobody_waits() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let ran = run(&lab, &["start", "--detach", "HANG"]).await?;
     assert_eq!(ran.code, Some(0));
     let lines: Vec<&str> = ran.out.lines().collect();
@@ -103,7 +103,7 @@ async fn with_detach_both_ids_are_printed_and_nobody_waits() -> Result<()> {
 
 #[tokio::test]
 async fn the_last_session_is_that_of_this_folder_else_the_newest() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (mine, _) = started(&lab, "SAY:one").await?;
     let folder = lab.dir.path().join("elsewhere");
     fs::create_dir(&folder)?;
@@ -126,7 +126,7 @@ async fn the_last_session_is_that_of_this_folder_else_the_newest() -> Result<()>
 
 #[tokio::test]
 async fn the_same_key_starts_nothing_twice() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let args = ["start", "SAY:once", "--idempotency-key", "k-1"];
     let first = run(&lab, &args).await?;
     let again = run(&lab, &args).await?;
@@ -141,7 +141,7 @@ async fn the_same_key_starts_nothing_twice() -> Result<()> {
 
 #[tokio::test]
 async fn exit_codes_tell_what_went_wrong() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let cases: [(&[&str], i32, &str); 12] = [
         (&["start", "FAIL:400"], 4, "the turn failed"),
         (&["start", ""], 2, "empty"),

@@ -16,7 +16,7 @@ use rustix::{
 use testkit::{Lab, eventually};
 use tokio::{process::Child, task::JoinHandle};
 
-use crate::ran::{booted, run, signal, started};
+use crate::ran::{rig, run, signal, started};
 
 /// A terminal: the end that a person has, and the one that a program has.
 fn terminal(columns: u16) -> Result<(OwnedFd, OwnedFd)> {
@@ -95,7 +95,7 @@ async fn at_terminal(lab: &Lab, args: &[&str], columns: u16, typed: &str) -> Res
 
 #[tokio::test]
 async fn a_list_fits_the_terminal_and_tells_ages() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (session, _) = started(&lab, "a title that is too long for a narrow terminal").await?;
     for columns in [40, 80, 200] {
         let (code, seen) = at_terminal(&lab, &["sessions"], columns, "").await?;
@@ -117,7 +117,7 @@ async fn a_list_fits_the_terminal_and_tells_ages() -> Result<()> {
 
 #[tokio::test]
 async fn what_an_answer_would_do_to_a_terminal_is_taken_out_of_it() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let prompt = "SAY:\x1b]0;owned\x07safe\x1b[2J\u{202e}";
     let piped = run(&lab, &["start", prompt]).await?;
     assert_eq!(piped.out, "\x1b]0;owned\x07safe\x1b[2J\u{202e}\n", "a file gets it as it is");
@@ -141,7 +141,7 @@ async fn what_an_answer_would_do_to_a_terminal_is_taken_out_of_it() -> Result<()
 
 #[tokio::test]
 async fn a_person_is_asked_before_something_is_deleted() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (session, _) = started(&lab, "keep me").await?;
     let (code, seen) = at_terminal(&lab, &["sessions", "delete", &session], 80, "n\n").await?;
     assert_eq!(code, Some(5), "{seen}");
@@ -155,7 +155,7 @@ async fn a_person_is_asked_before_something_is_deleted() -> Result<()> {
 
 #[tokio::test]
 async fn who_waits_at_a_terminal_sees_that_it_goes_on() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let sitting = Sitting::down(&lab, &["start", "HANG"], 80)?;
     eventually("the state of the turn", async || sitting.seen().contains("Codex is working").then_some(())).await?;
     signal("INT", sitting.child.id().context("gone")?).await?;

@@ -7,11 +7,11 @@ use client::Client;
 use serde_json::json;
 use testkit::{Lab, fake_codex};
 
-use crate::ran::{CODEXD, booted, run};
+use crate::ran::{CODEXD, rig, run};
 
 #[tokio::test]
 async fn a_daemon_takes_a_new_token_at_once_and_a_revoked_one_no_more() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let made = run(&lab, &["token", "new", "ci", "--expires", "30d", "--max-sandbox", "read-only"]).await?;
     let token = made.out.trim_end();
     assert!(made.code == Some(0) && token.starts_with("cdx_") && token.len() == 47, "{made:?}");
@@ -88,7 +88,7 @@ async fn without_a_daemon_the_store_itself_is_written() -> Result<()> {
 
 #[tokio::test]
 async fn a_token_that_nobody_gets_is_revoked_again() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     for more in [&[][..], &["--json"]] {
         let mut command = lab.command(&[&["token", "new", "lost"], more].concat());
         command.stdout(fs::File::options().write(true).open("/dev/full")?).stderr(Stdio::piped());

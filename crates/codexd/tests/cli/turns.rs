@@ -7,12 +7,12 @@ use tokio::{io::AsyncReadExt as _, process::Child};
 
 use crate::{
     approvals::pending,
-    ran::{booted, end, ids_of, run, signal, spawn, started},
+    ran::{end, ids_of, rig, run, signal, spawn, started},
 };
 
 #[tokio::test]
 async fn an_answer_is_read_in_pages() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (_, turn) = started(&lab, "BIG:20000").await?;
     let whole = run(&lab, &["turn", "show", &turn]).await?.good()?;
     let whole = whole.trim_end_matches('\n');
@@ -37,7 +37,7 @@ async fn an_answer_is_read_in_pages() -> Result<()> {
 
 #[tokio::test]
 async fn when_the_time_is_over_the_turn_goes_on() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let ran = run(&lab, &["start", "HANG", "--timeout", "1s"]).await?;
     assert_eq!((ran.code, ran.out.as_str()), (Some(6), ""), "{ran:?}");
     let (_, turn) = ran.ids()?;
@@ -76,7 +76,7 @@ async fn hanging(lab: &Lab, daemon: &Daemon, more: &[&str]) -> Result<(Child, u3
 
 #[tokio::test]
 async fn whoever_stops_waiting_is_told_how_to_come_back() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     for (name, more) in [("HUP", &[][..]), ("TERM", &["--json"])] {
         let (child, pid, (session, turn)) = hanging(&lab, &daemon, more).await?;
         signal(name, pid).await?;
@@ -95,7 +95,7 @@ async fn whoever_stops_waiting_is_told_how_to_come_back() -> Result<()> {
 
 #[tokio::test]
 async fn control_c_interrupts_the_turn() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (child, pid, _) = hanging(&lab, &daemon, &["--json"]).await?;
     signal("INT", pid).await?;
     let ran = end(child).await?;
@@ -106,7 +106,7 @@ async fn control_c_interrupts_the_turn() -> Result<()> {
 
 #[tokio::test]
 async fn control_c_without_a_daemon_leaves_at_once() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (child, pid, _) = hanging(&lab, &daemon, &[]).await?;
     daemon.kill().await?;
     signal("INT", pid).await?;
@@ -118,7 +118,7 @@ async fn control_c_without_a_daemon_leaves_at_once() -> Result<()> {
 
 #[tokio::test]
 async fn what_happened_in_a_turn_can_be_seen() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let ran = run(&lab, &["start", "REASON:thinking\nRUN:echo hi\nPATCH:new.txt:line\nSAY:done"]).await?;
     let (_, turn) = ran.ids()?;
     let shown = run(&lab, &["turn", "show", &turn, "--items"]).await?.good()?;
@@ -139,7 +139,7 @@ async fn what_happened_in_a_turn_can_be_seen() -> Result<()> {
 
 #[tokio::test]
 async fn what_codex_was_not_allowed_is_said() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let (session, turn) = run(&lab, &["start", "ESCALATE:touch x", "--detach"]).await?.ids()?;
     run(&lab, &["approvals", "decline", &pending(&daemon, &session).await?]).await?.good()?;
     let ran = run(&lab, &["turn", "wait", &turn]).await?;
@@ -152,7 +152,7 @@ async fn what_codex_was_not_allowed_is_said() -> Result<()> {
 
 #[tokio::test]
 async fn a_turn_that_failed_is_asked_again() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let ran = run(&lab, &["start", "FAIL:429"]).await?;
     assert_eq!(ran.code, Some(4), "{ran:?}");
     let (session, turn) = ran.ids()?;

@@ -8,12 +8,12 @@ use testkit::{Lab, fake_codex, real_codex};
 
 use crate::{
     cut::Stub,
-    ran::{CODEXD, booted, run},
+    ran::{CODEXD, rig, run},
 };
 
 #[tokio::test]
 async fn status_tells_the_daemon_its_codex_and_what_one_may() -> Result<()> {
-    let (lab, daemon) = booted().await?;
+    let (lab, daemon) = rig().await?;
     let status = run(&lab, &["status"]).await?.good()?;
     let store = lab.store.to_str().context("path")?;
     for part in ["ready", "0.169.0", "app-server", &daemon.url, store, "workspace-write", "on-request", "0 sessions"] {

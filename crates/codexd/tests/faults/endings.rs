@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::{
-    booted::of_method,
+    rig::of_method,
     struck::{SOON, STRIKE, Struck, assert_ended},
 };
 
@@ -41,7 +41,7 @@ async fn ends_at(step: &str, prompt: &str, torn: bool) -> Result<()> {
     struck.goes_on(&struck.session).await?;
 
     // A question ends with its turn.
-    let pending = struck.booted.daemon.get("/v1/approvals?status=pending").await?.body;
+    let pending = struck.rig.daemon.get("/v1/approvals?status=pending").await?.body;
     assert_eq!(pending["approvals"], json!([]), "{fault}");
     let told = struck.recalled(&struck.session, prompt.lines().next().context("no line")?).await?;
     match turn["delivery"].as_str() {
@@ -49,7 +49,7 @@ async fn ends_at(step: &str, prompt: &str, torn: bool) -> Result<()> {
         Some("no") => assert_eq!(told, 0, "{fault}: {turn}"),
         _ => assert!(told <= 1, "{fault}: {turn}"),
     }
-    let heard = struck.booted.heard()?;
+    let heard = struck.rig.heard()?;
     let given = of_method(&heard, "turn/start").iter().filter(|turn| turn.to_string().contains(STRIKE)).count();
     assert_eq!(given, 1, "{fault}: what may have been heard is not given again");
     struck.stop().await

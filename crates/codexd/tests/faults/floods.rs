@@ -8,8 +8,8 @@ use serde_json::json;
 use testkit::eventually;
 
 use crate::{
-    booted::{of_method, serve},
     processes::{Watched, host},
+    rig::{of_method, serve},
     struck::{SOON, STRIKE, Struck, assert_ended},
 };
 
@@ -24,7 +24,7 @@ fn counted(most: usize) -> String {
 #[tokio::test]
 async fn a_hundred_thousand_deltas() -> Result<()> {
     let struck = Struck::by("flood", &[]).await?;
-    let (daemon, host) = (Watched::daemon(&struck.booted.daemon)?, Watched::host(&struck)?);
+    let (daemon, host) = (Watched::daemon(&struck.rig.daemon)?, Watched::host(&struck)?);
     let beside = struck.running(&struck.other, "SLOW:50:20").await?;
     let turn = struck.turn(&struck.session, STRIKE, FLOOD).await?;
     assert_eq!(turn["status"], "completed", "{}", turn["error"]);
@@ -47,15 +47,15 @@ async fn a_flood_while_there_is_no_daemon() -> Result<()> {
     let host_pid = host(&struck)?;
     let watched = Watched::host(&struck)?;
     // Only a Codex that is at it can be left alone with it.
-    let codex = struck.booted.daemon.agent().await?["pid"].clone();
+    let codex = struck.rig.daemon.agent().await?["pid"].clone();
     let turn = struck.begin(&struck.session, STRIKE).await?;
     eventually("Codex to have the prompt", async || {
-        let heard = struck.booted.heard().ok()?;
+        let heard = struck.rig.heard().ok()?;
         of_method(&heard, "turn/start").iter().any(|turn| turn.to_string().contains(STRIKE)).then_some(())
     })
     .await?;
-    let Struck { booted, session, other } = struck;
-    let crate::booted::Booted { daemon, lab } = booted;
+    let Struck { rig, session, other } = struck;
+    let crate::rig::Rig { daemon, lab } = rig;
     daemon.kill().await?;
     let agents = lab.store.join("agents");
     eventually("the flood to have reached the files", async || {
@@ -65,9 +65,9 @@ async fn a_flood_while_there_is_no_daemon() -> Result<()> {
     })
     .await?;
     let daemon = serve(&lab, &[], &[("FAKE_CODEX_FAULT_IN", STRIKE), ("CODEXD_ORPHAN_GRACE", "5s")]).await?;
-    let struck = Struck { booted: crate::booted::Booted { daemon, lab }, session, other };
-    assert_eq!((host(&struck)?, &struck.booted.daemon.agent().await?["pid"]), (host_pid, &codex));
-    let ours = Watched::daemon(&struck.booted.daemon)?;
+    let struck = Struck { rig: crate::rig::Rig { daemon, lab }, session, other };
+    assert_eq!((host(&struck)?, &struck.rig.daemon.agent().await?["pid"]), (host_pid, &codex));
+    let ours = Watched::daemon(&struck.rig.daemon)?;
     let turn = struck.ended(&turn, FLOOD).await?;
     assert_eq!(turn["status"], "completed", "{}", turn["error"]);
     assert!(turn["answer"] == json!(counted(DELTAS)), "the answer is not whole");
@@ -82,7 +82,7 @@ async fn a_flood_while_there_is_no_daemon() -> Result<()> {
 #[tokio::test]
 async fn a_line_of_seventy_megabytes() -> Result<()> {
     let struck = Struck::by("big-line:70000000", &[]).await?;
-    let (daemon, before) = (Watched::daemon(&struck.booted.daemon)?, host(&struck)?);
+    let (daemon, before) = (Watched::daemon(&struck.rig.daemon)?, host(&struck)?);
     let beside = struck.running(&struck.other, "HANG").await?;
     let turn = struck.turn(&struck.session, STRIKE, FLOOD).await?;
     assert_ended(&turn, "interrupted", "AGENT_EXITED", &["Codex ended", "a line of more than 64 MiB"]);
@@ -103,7 +103,7 @@ async fn a_line_of_seventy_megabytes() -> Result<()> {
 #[tokio::test]
 async fn lines_of_eight_megabytes() -> Result<()> {
     let struck = Struck::by("big-line:8000000", &[]).await?;
-    let (daemon, host) = (Watched::daemon(&struck.booted.daemon)?, Watched::host(&struck)?);
+    let (daemon, host) = (Watched::daemon(&struck.rig.daemon)?, Watched::host(&struck)?);
     let beside = struck.running(&struck.other, "SLOW:50:20").await?;
     for _ in 0..4 {
         let turn = struck.turn(&struck.session, STRIKE, FLOOD).await?;
@@ -122,7 +122,7 @@ async fn lines_of_eight_megabytes() -> Result<()> {
 #[tokio::test]
 async fn sixty_megabytes_on_stderr() -> Result<()> {
     let struck = Struck::by("stderr-flood", &[]).await?;
-    let (daemon, host) = (Watched::daemon(&struck.booted.daemon)?, Watched::host(&struck)?);
+    let (daemon, host) = (Watched::daemon(&struck.rig.daemon)?, Watched::host(&struck)?);
     let beside = struck.running(&struck.other, "SLOW:50:20").await?;
     let turn = struck.turn(&struck.session, &format!("SAY:x\n{STRIKE}"), FLOOD).await?;
     assert_eq!((&turn["status"], &turn["answer"]), (&json!("completed"), &json!("x")), "{turn}");
@@ -131,7 +131,7 @@ async fn sixty_megabytes_on_stderr() -> Result<()> {
     struck.goes_on(&struck.session).await?;
     daemon.assert_bounded(24, 24).await?;
     host.assert_bounded(12, 12).await?;
-    let log = struck.booted.daemon.log();
+    let log = struck.rig.daemon.log();
     let flooded = log.matches("so it goes on and on").count() / 3;
     assert!(flooded > 0 && flooded < 2000, "the log has {flooded} of its lines");
     struck.stop().await
@@ -159,12 +159,12 @@ async fn the_last_words_of_a_flood_on_stderr() -> Result<()> {
 #[tokio::test]
 async fn a_codex_that_reads_slowly() -> Result<()> {
     let struck = Struck::by("slow-stdin:1", &[]).await?;
-    let (daemon, host) = (Watched::daemon(&struck.booted.daemon)?, Watched::host(&struck)?);
+    let (daemon, host) = (Watched::daemon(&struck.rig.daemon)?, Watched::host(&struck)?);
     let long = "x".repeat(200_000);
     let mut turns = Vec::new();
     for number in 0..16 {
         let prompt = format!("SAY:{number}\n{long}");
-        let made = struck.booted.daemon.post("/v1/sessions", json!({ "prompt": prompt })).await?;
+        let made = struck.rig.daemon.post("/v1/sessions", json!({ "prompt": prompt })).await?;
         turns.push(made.body["turn"]["id"].as_str().with_context(|| format!("{made:?}"))?.to_owned());
     }
     struck.goes_on(&struck.other).await?;
@@ -182,13 +182,13 @@ async fn a_codex_that_reads_slowly() -> Result<()> {
 #[tokio::test]
 async fn long_prompts_to_a_codex_that_reads_nothing() -> Result<()> {
     let struck = Struck::by("hang-at-turn:user", &["--turn-timeout", "10s", "--interrupt-grace", "1s"]).await?;
-    let (daemon, host) = (Watched::daemon(&struck.booted.daemon)?, Watched::host(&struck)?);
+    let (daemon, host) = (Watched::daemon(&struck.rig.daemon)?, Watched::host(&struck)?);
     struck.running(&struck.session, &format!("SAY:x\n{STRIKE}")).await?;
     let long = "x".repeat(200_000);
     let mut turns = Vec::new();
     for _ in 0..20 {
         let prompt = format!("SAY:x\n{long}");
-        let made = struck.booted.daemon.post("/v1/sessions", json!({ "prompt": prompt })).await?;
+        let made = struck.rig.daemon.post("/v1/sessions", json!({ "prompt": prompt })).await?;
         turns.push(made.body["turn"]["id"].as_str().with_context(|| format!("{made:?}"))?.to_owned());
     }
     host.assert_bounded(24, 24).await?;
@@ -200,7 +200,7 @@ async fn long_prompts_to_a_codex_that_reads_nothing() -> Result<()> {
     }
     // Turns that ended at one moment left it running for each other's sake; that it says nothing is found out soon after.
     eventually("another Codex", async || {
-        let agent = struck.booted.daemon.agent().await.ok()?;
+        let agent = struck.rig.daemon.agent().await.ok()?;
         (agent["restarts"].as_u64()? > 0 && agent["status"] == "ready").then_some(())
     })
     .await?;

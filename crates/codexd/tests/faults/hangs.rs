@@ -16,12 +16,12 @@ const DEADLINE: Duration = Duration::from_secs(15);
 
 async fn hangs_at(step: &str, prompt: &str) -> Result<()> {
     let struck = Struck::by(&format!("hang-at-turn:{step}"), &LIMITS).await?;
-    let before = struck.booted.daemon.agent().await?["pid"].clone();
+    let before = struck.rig.daemon.agent().await?["pid"].clone();
     let turn = struck.begin(&struck.session, &format!("{prompt}\n{STRIKE}")).await?;
     if step == "approval" {
         // Whoever is asked may take their time; so it ends when somebody wants that.
         crate::lines::asked(&struck, &turn).await?;
-        struck.booted.daemon.post(&format!("/v1/turns/{turn}/interrupt"), json!({})).await?;
+        struck.rig.daemon.post(&format!("/v1/turns/{turn}/interrupt"), json!({})).await?;
     }
     let turn = struck.ended(&turn, DEADLINE).await?;
     match step {
@@ -36,7 +36,7 @@ async fn hangs_at(step: &str, prompt: &str) -> Result<()> {
     }
     struck.goes_on(&struck.other).await?;
     struck.goes_on(&struck.session).await?;
-    assert_ne!(struck.booted.daemon.agent().await?["pid"], before);
+    assert_ne!(struck.rig.daemon.agent().await?["pid"], before);
     struck.stop().await
 }
 
@@ -68,7 +68,7 @@ async fn it_hangs_after_the_answer_or_the_turn() -> Result<()> {
 #[tokio::test]
 async fn two_sessions_whose_turns_overlap_get_out_of_it() -> Result<()> {
     let struck = Struck::by("hang-at-turn:user", &LIMITS).await?;
-    let before = struck.booted.daemon.agent().await?["pid"].clone();
+    let before = struck.rig.daemon.agent().await?["pid"].clone();
     let first = struck.begin(&struck.session, &format!("SAY:x\n{STRIKE}")).await?;
     let (mut running, until) = (first, Instant::now() + Duration::from_secs(60));
     for session in [&struck.other, &struck.session].into_iter().cycle() {
@@ -85,7 +85,7 @@ async fn two_sessions_whose_turns_overlap_get_out_of_it() -> Result<()> {
         assert!(Instant::now() < until, "nobody ended the Codex that hangs: {turn}");
         running = next;
     }
-    assert_ne!(struck.booted.daemon.agent().await?["pid"], before);
+    assert_ne!(struck.rig.daemon.agent().await?["pid"], before);
     struck.goes_on(&struck.other).await?;
     struck.goes_on(&struck.session).await?;
     struck.stop().await

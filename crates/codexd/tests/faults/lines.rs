@@ -9,17 +9,17 @@ use crate::struck::{SOON, STRIKE, Struck};
 /// What a turn asks.
 pub(crate) async fn asked(struck: &Struck, turn: &str) -> Result<Value> {
     eventually("the turn to ask", async || {
-        let pending = struck.booted.daemon.get("/v1/approvals?status=pending").await.ok()?.body;
+        let pending = struck.rig.daemon.get("/v1/approvals?status=pending").await.ok()?.body;
         pending["approvals"].as_array()?.iter().find(|approval| approval["turnId"] == turn).cloned()
     })
     .await
-    .with_context(|| struck.booted.daemon.log())
+    .with_context(|| struck.rig.daemon.log())
 }
 
 /// Everything that a session does, with a fault that should change nothing of it.
 async fn changes_nothing(fault: &str) -> Result<()> {
     let struck = Struck::by(fault, &[]).await.with_context(|| fault.to_owned())?;
-    let (daemon, session) = (&struck.booted.daemon, &struck.session);
+    let (daemon, session) = (&struck.rig.daemon, &struck.session);
     let before = daemon.agent().await?["pid"].clone();
     let beside = struck.running(&struck.other, "SLOW:100:20").await?;
 
@@ -103,7 +103,7 @@ async fn a_question_that_nobody_knows() -> Result<()> {
     assert!(answer.starts_with("unknown: {") && answer.contains("-32601"), "{answer}");
     let items = turn["items"].to_string();
     assert!(items.contains("Codex asked `item/future/ask`, which codexd does not know; it was refused"), "{turn}");
-    let replies = struck.booted.heard()?;
+    let replies = struck.rig.heard()?;
     let to_nobody: Vec<&Value> = replies.iter().filter(|line| line["id"] == "for nobody").collect();
     assert!(to_nobody.len() == 1 && to_nobody[0]["error"]["code"] == -32601, "{to_nobody:?}");
     struck.goes_on(&struck.other).await?;

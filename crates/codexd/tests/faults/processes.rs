@@ -67,7 +67,7 @@ impl Watched {
 
 /// The pid of the only host.
 pub(crate) fn host(struck: &Struck) -> Result<u64> {
-    let folders = fs::read_dir(struck.booted.lab.store.join("agents"))?.flatten();
+    let folders = fs::read_dir(struck.rig.lab.store.join("agents"))?.flatten();
     let cards = folders.filter_map(|folder| fs::read(folder.path().join("host.json")).ok());
     let pids: Vec<u64> = cards
         .filter_map(|card| serde_json::from_slice::<Value>(&card).ok()?["hostPid"].as_u64())

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    booted::{Booted, assert_refused, lab, of_method, serve},
+    rig::{Rig, assert_refused, lab, of_method, serve},
     struck::{SOON, STRIKE, Struck, assert_ended},
 };
 
@@ -27,7 +27,7 @@ async fn one_session_meets_a_storm_of_refusals() -> Result<()> {
     let turn = struck.ended(&turn, SOON).await?;
     assert_ended(&turn, "failed", "OTHER", &["Codex is overloaded"]);
     assert_eq!((&turn["delivery"], &turn["error"]["retryable"]), (&json!("no"), &json!(true)), "{turn}");
-    assert_eq!(given(&struck.booted.heard()?, "turn/start", STRIKE), 9);
+    assert_eq!(given(&struck.rig.heard()?, "turn/start", STRIKE), 9);
     let again = struck.turn(&struck.session, &prompt, SOON).await?;
     assert_eq!(again["answer"], "x", "{again}");
     assert_eq!(struck.recalled(&struck.session, "SAY:x").await?, 1, "what was refused was not heard");
@@ -40,27 +40,27 @@ async fn one_session_meets_a_storm_of_refusals() -> Result<()> {
 async fn many_sessions_in_a_storm_that_passes() -> Result<()> {
     let lab = lab().await?;
     let daemon = serve(&lab, &[], &[("FAKE_CODEX_FAULT", "overloaded:60")]).await?;
-    let booted = Booted { daemon, lab };
+    let rig = Rig { daemon, lab };
     let mut turns = Vec::new();
     for number in 0..20 {
-        let made = booted.daemon.post("/v1/sessions", json!({"prompt": format!("SAY:{number}")})).await?;
+        let made = rig.daemon.post("/v1/sessions", json!({"prompt": format!("SAY:{number}")})).await?;
         turns.push(made.body["turn"]["id"].as_str().with_context(|| format!("{made:?}"))?.to_owned());
     }
     for (number, turn) in turns.iter().enumerate() {
-        let turn = booted.daemon.get(&format!("/v1/turns/{turn}?wait=60")).await?.body;
+        let turn = rig.daemon.get(&format!("/v1/turns/{turn}?wait=60")).await?.body;
         assert_eq!((&turn["status"], &turn["answer"]), (&json!("completed"), &json!(number.to_string())), "{turn}");
     }
-    let heard = booted.heard()?;
+    let heard = rig.heard()?;
     let sent = of_method(&heard, "thread/start").len() + of_method(&heard, "turn/start").len();
     assert_eq!(sent, 60 + 40, "each refusal, and two requests a session");
-    booted.assert_calm();
-    booted.daemon.stop().await
+    rig.assert_calm();
+    rig.daemon.stop().await
 }
 
 /// Two sessions whose Codex is gone, in one that says for so long that another process has their threads.
 async fn held(time: &str) -> Result<Struck> {
     let struck = Struck::by(&format!("held:{time}"), &[]).await?;
-    struck.booted.daemon.kill_codex().await?;
+    struck.rig.daemon.kill_codex().await?;
     Ok(struck)
 }
 
@@ -71,13 +71,13 @@ async fn a_thread_that_is_held_for_three_seconds() -> Result<()> {
     let first = struck.begin(&struck.session, "SAY:x").await?;
     let second = struck.begin(&struck.other, "SAY:y").await?;
     // One that has no thread yet need not wait.
-    let (new, _) = struck.booted.daemon.start("SAY:one").await?;
+    let (new, _) = struck.rig.daemon.start("SAY:one").await?;
     struck.goes_on(&new).await?;
     for (turn, answer) in [(first, "x"), (second, "y")] {
         let turn = struck.ended(&turn, SOON).await?;
         assert_eq!((&turn["status"], &turn["answer"]), (&json!("completed"), &json!(answer)), "{turn}");
     }
-    let heard = struck.booted.heard()?;
+    let heard = struck.rig.heard()?;
     assert!(of_method(&heard, "thread/resume").len() > 4, "it was asked again and again");
     assert_eq!((of_method(&heard, "thread/start").len(), of_method(&heard, "thread/inject_items").len()), (3, 0));
     struck.goes_on(&struck.session).await?;
@@ -89,7 +89,7 @@ async fn a_thread_that_is_held_for_three_seconds() -> Result<()> {
 #[tokio::test]
 async fn a_thread_that_is_held_for_a_minute() -> Result<()> {
     let struck = held("60000").await?;
-    let daemon = &struck.booted.daemon;
+    let daemon = &struck.rig.daemon;
     let begun = Instant::now();
     let body = json!({"sessionId": struck.session, "prompt": "SAY:x"});
     let (refused, beside) = tokio::join!(daemon.post("/continue", body), daemon.start("SAY:one"));
@@ -103,6 +103,6 @@ async fn a_thread_that_is_held_for_a_minute() -> Result<()> {
     let turn = struck.ended(turn, SOON).await?;
     assert_ended(&turn, "failed", "OTHER", &["another Codex process is using the thread"]);
     assert_eq!((&turn["delivery"], &turn["error"]["retryable"]), (&json!("no"), &json!(true)), "{turn}");
-    assert_eq!(given(&struck.booted.heard()?, "turn/start", "SAY:x"), 0, "the prompt was not given to it");
+    assert_eq!(given(&struck.rig.heard()?, "turn/start", "SAY:x"), 0, "the prompt was not given to it");
     struck.stop().await
 }

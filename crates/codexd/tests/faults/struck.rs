@@ -8,8 +8,8 @@ use testkit::eventually;
 use tokio::time::timeout;
 
 use crate::{
-    booted::{Booted, lab, serve},
     processes,
+    rig::{Rig, lab, serve},
 };
 
 /// A turn is meant when its prompt has this line.
@@ -20,7 +20,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub(crate) struct Struck {
-    pub(crate) booted: Booted,
+    pub(crate) rig: Rig,
     /// Both have a thread that Codex has loaded.
     pub(crate) session: String,
     pub(crate) other: String,
@@ -45,16 +45,16 @@ impl Struck {
             ("CODEXD_ORPHAN_GRACE", grace),
         ];
         let daemon = serve(&lab, flags, &env).await?;
-        let booted = Booted { daemon, lab };
-        let (session, _) = booted.daemon.start("SAY:one").await?;
-        let (other, _) = booted.daemon.start("SAY:one").await?;
-        Ok(Self { booted, session, other })
+        let rig = Rig { daemon, lab };
+        let (session, _) = rig.daemon.start("SAY:one").await?;
+        let (other, _) = rig.daemon.start("SAY:one").await?;
+        Ok(Self { rig, session, other })
     }
 
     /// The id of a new turn.
     pub(crate) async fn begin(&self, session: &str, prompt: &str) -> Result<String> {
         let path = format!("/v1/sessions/{session}/turns");
-        let made = self.booted.daemon.post(&path, json!({ "prompt": prompt })).await?;
+        let made = self.rig.daemon.post(&path, json!({ "prompt": prompt })).await?;
         Ok(made.body["turn"]["id"].as_str().with_context(|| format!("{made:?}"))?.to_owned())
     }
 
@@ -62,7 +62,7 @@ impl Struck {
     pub(crate) async fn running(&self, session: &str, prompt: &str) -> Result<String> {
         let turn = self.begin(session, prompt).await?;
         eventually("the turn to be with Codex", async || {
-            let turn = self.booted.daemon.get(&format!("/v1/turns/{turn}")).await.ok()?.body;
+            let turn = self.rig.daemon.get(&format!("/v1/turns/{turn}")).await.ok()?.body;
             (turn["delivery"] == "yes").then_some(())
         })
         .await?;
@@ -72,12 +72,12 @@ impl Struck {
     /// The end of a turn, which comes within this time.
     pub(crate) async fn ended(&self, turn: &str, limit: Duration) -> Result<Value> {
         let path = format!("/v1/turns/{turn}?wait={}", limit.as_secs().max(1));
-        let reply = timeout(limit + SOON, self.booted.daemon.get(&path)).await.context("no answer")??;
+        let reply = timeout(limit + SOON, self.rig.daemon.get(&path)).await.context("no answer")??;
         let status = reply.body["status"].as_str().unwrap_or_default();
         ensure!(
             matches!(status, "completed" | "failed" | "interrupted"),
             "not ended in {limit:?}: {reply:?}\n{}",
-            self.booted.daemon.log()
+            self.rig.daemon.log()
         );
         Ok(reply.body)
     }
@@ -114,8 +114,8 @@ impl Struck {
 
     /// Stops the daemon; nothing of Codex's is there afterwards, and nobody panicked.
     pub(crate) async fn stop(self) -> Result<()> {
-        self.booted.assert_calm();
-        let Booted { daemon, lab } = self.booted;
+        self.rig.assert_calm();
+        let Rig { daemon, lab } = self.rig;
         assert!(processes::of(&lab.codex_home).len() >= 3, "codexd, a host and a Codex");
         daemon.stop().await?;
         assert_eq!(processes::of(&lab.codex_home), Vec::<String>::new(), "left running");

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
-    booted::{Booted, assert_answered, assert_refused},
+    rig::{Rig, assert_answered, assert_refused},
     wire::{Call, Door, exchange, raw},
 };
 
@@ -20,8 +20,8 @@ fn sized(bytes: usize) -> String {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_once() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    for door in [booted.tcp(), booted.socket()] {
+    let rig = Rig::new(&["--no-auth"]).await?;
+    for door in [rig.tcp(), rig.socket()] {
         for size in [262_145, 300_000, 5_000_000] {
             let call = Call::post("/start", sized(size));
             assert_refused(&call.clone().ask(&door).await?, 413, "BODY_TOO_LARGE");
@@ -32,21 +32,21 @@ async fn a_body_over_the_limit_is_refused_once() -> Result<()> {
             assert_refused(&Call::post(path, sized(300_000)).ask(&door).await?, 413, "BODY_TOO_LARGE");
         }
     }
-    assert_eq!(booted.daemon.get("/sessions").await?.body, json!({"sessions": []}));
-    for door in [booted.tcp(), booted.socket()] {
+    assert_eq!(rig.daemon.get("/sessions").await?.body, json!({"sessions": []}));
+    for door in [rig.tcp(), rig.socket()] {
         let call = Call::post("/start", sized(262_144));
         assert_answered(&call.clone().ask(&door).await?, "ok");
         assert_answered(&call.chunked().ask(&door).await?, "ok");
     }
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
 /// A connection that stays open goes on with the next request, never with what is left of a refused body.
 #[tokio::test]
 async fn a_refused_body_is_not_read_as_a_request() -> Result<()> {
-    let booted = Booted::new(&["--token", "sesame"]).await?;
-    let Door::Tcp(address) = booted.tcp() else { anyhow::bail!("not TCP") };
+    let rig = Rig::new(&["--token", "sesame"]).await?;
+    let Door::Tcp(address) = rig.tcp() else { anyhow::bail!("not TCP") };
     let inner = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n");
     let body = inner.repeat(300_000 / inner.len());
     let last = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -61,7 +61,7 @@ async fn a_refused_body_is_not_read_as_a_request() -> Result<()> {
             } else {
                 request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
             }
-            let came = raw(&booted.tcp(), format!("{request}{last}").as_bytes()).await?;
+            let came = raw(&rig.tcp(), format!("{request}{last}").as_bytes()).await?;
             let came = String::from_utf8_lossy(&came).into_owned();
             let answers: Vec<&str> = came.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
             let status = status.to_string();
@@ -76,43 +76,43 @@ async fn a_refused_body_is_not_read_as_a_request() -> Result<()> {
 
 #[tokio::test]
 async fn a_length_over_the_limit_is_enough() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let Door::Tcp(address) = booted.tcp() else { anyhow::bail!("not TCP") };
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let Door::Tcp(address) = rig.tcp() else { anyhow::bail!("not TCP") };
     for length in ["300000", "10000000000", "18446744073709551615"] {
         let head =
             format!("POST /start HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
         let answer =
-            timeout(Duration::from_secs(20), exchange(&booted.tcp(), head.as_bytes())).await.context(length)??;
+            timeout(Duration::from_secs(20), exchange(&rig.tcp(), head.as_bytes())).await.context(length)??;
         // The last one is the largest number there is: whoever reads the head may refuse it in his own way.
         let refused = answer.status == 413 || (length.len() == 20 && (400..500).contains(&answer.status));
         assert!(refused, "{length}: {} {}", answer.status, answer.text());
     }
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn the_limit_can_be_set() -> Result<()> {
     for (flag, limit) in [("1000", 1000), ("2KiB", 2048), ("1MiB", 1 << 20)] {
-        let booted = Booted::new(&["--no-auth", "--max-body-bytes", flag]).await?;
+        let rig = Rig::new(&["--no-auth", "--max-body-bytes", flag]).await?;
         let within = Call::post("/start", sized(limit));
-        assert_answered(&within.clone().ask(&booted.tcp()).await?, "ok");
-        assert_answered(&within.chunked().ask(&booted.socket()).await?, "ok");
+        assert_answered(&within.clone().ask(&rig.tcp()).await?, "ok");
+        assert_answered(&within.chunked().ask(&rig.socket()).await?, "ok");
         let over = Call::post("/start", sized(limit + 1));
-        assert_refused(&over.clone().ask(&booted.socket()).await?, 413, "BODY_TOO_LARGE");
-        assert_refused(&over.chunked().ask(&booted.tcp()).await?, 413, "BODY_TOO_LARGE");
+        assert_refused(&over.clone().ask(&rig.socket()).await?, 413, "BODY_TOO_LARGE");
+        assert_refused(&over.chunked().ask(&rig.tcp()).await?, 413, "BODY_TOO_LARGE");
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_prompt_that_codex_would_not_take() -> Result<()> {
-    let booted = Booted::new(&["--no-auth", "--max-body-bytes", "8MiB"]).await?;
-    let (session, _) = booted.daemon.start("SAY:before").await?;
-    let thread = booted.session(&session).await?["threadId"].clone();
+    let rig = Rig::new(&["--no-auth", "--max-body-bytes", "8MiB"]).await?;
+    let (session, _) = rig.daemon.start("SAY:before").await?;
+    let thread = rig.session(&session).await?["threadId"].clone();
     for size in [(1 << 20) + 1, 3 << 20] {
         let prompt = "x".repeat(size);
-        for door in [booted.tcp(), booted.socket()] {
+        for door in [rig.tcp(), rig.socket()] {
             for (path, body) in [
                 ("/start", json!({"prompt": prompt})),
                 ("/continue", json!({"sessionId": session, "prompt": prompt})),
@@ -122,22 +122,22 @@ async fn a_prompt_that_codex_would_not_take() -> Result<()> {
             }
         }
     }
-    let list = booted.daemon.get("/sessions").await?.body;
+    let list = rig.daemon.get("/sessions").await?.body;
     assert_eq!(list["sessions"].as_array().map(Vec::len), Some(1), "{list}");
-    assert_eq!(booted.session(&session).await?["history"].as_array().map(Vec::len), Some(2));
+    assert_eq!(rig.session(&session).await?["history"].as_array().map(Vec::len), Some(2));
     // The largest that it takes, and the session goes on.
     let largest = "y".repeat(1 << 20);
-    let reply = Call::json("/start", &json!({"prompt": largest})).ask(&booted.tcp()).await?;
+    let reply = Call::json("/start", &json!({"prompt": largest})).ask(&rig.tcp()).await?;
     assert_answered(&reply, &format!("echo: {}", "y".repeat(200)));
-    assert_eq!(booted.daemon.go_on(&session, "SAY:after").await?, "after");
-    booted.assert_calm();
+    assert_eq!(rig.daemon.go_on(&session, "SAY:after").await?, "after");
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn a_large_answer_arrives_whole() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    for door in [booted.tcp(), booted.socket()] {
+    let rig = Rig::new(&["--no-auth"]).await?;
+    for door in [rig.tcp(), rig.socket()] {
         let reply = Call::json("/start", &json!({"prompt": "BIG:2000000"})).ask(&door).await?;
         assert_eq!(reply.status, 200);
         let text = reply.body["content"][0]["text"].as_str().unwrap_or_default();

@@ -12,19 +12,19 @@ use testkit::{Lab, eventually, fake_codex};
 use tokio::time::timeout;
 
 use crate::{
-    booted::{Booted, assert_refused, journal, lab, of_method, serving, text},
+    rig::{Rig, assert_refused, journal, lab, of_method, serving, text},
     wire::Call,
 };
 
 /// A daemon whose Codex need not become ready.
-async fn boot(lab: Lab, codex: &Path, env: &[(&str, &str)]) -> Result<Booted> {
+async fn boot(lab: Lab, codex: &Path, env: &[(&str, &str)]) -> Result<Rig> {
     let mut command = lab.command(&serving(codex, &["--no-auth"])?);
     command.env("FAKE_CODEX_LOG", journal(&lab)).envs(env.iter().copied());
     let daemon = lab.boot(command).await?;
-    Ok(Booted { daemon, lab })
+    Ok(Rig { daemon, lab })
 }
 
-async fn boot_fault(fault: &str) -> Result<Booted> {
+async fn boot_fault(fault: &str) -> Result<Rig> {
     // A stub tells a version that had an MCP server; that it need not is the theme of `stub`.
     let version = if fault.contains("mcp-only") { "0.153.4" } else { "0.169.0" };
     let env = [("FAKE_CODEX_FAULT", fault), ("FAKE_CODEX_VERSION", version)];
@@ -39,20 +39,20 @@ fn script(lab: &Lab, text: &str) -> Result<PathBuf> {
 }
 
 /// Asserts that the daemon is well and its Codex is not.
-async fn assert_unavailable(booted: &Booted) -> Result<()> {
-    let door = booted.tcp();
+async fn assert_unavailable(rig: &Rig) -> Result<()> {
+    let door = rig.tcp();
     eventually("it to be given up", async || {
-        let agent = booted.daemon.agent().await.ok()?;
+        let agent = rig.daemon.agent().await.ok()?;
         assert_ne!(agent["status"], "ready", "{agent}");
         (agent["status"] == "unavailable" && agent["lastError"].is_string()).then_some(())
     })
     .await
-    .with_context(|| booted.daemon.log())?;
+    .with_context(|| rig.daemon.log())?;
     assert_eq!(Call::get("/healthz").send(&door).await?.status, 200);
     assert_eq!(Call::get("/readyz").send(&door).await?.status, 503);
     let health = Call::get("/health").ask(&door).await?;
     assert_eq!((health.status, &health.body["ok"], &health.body["ready"]), (200, &json!(true), &json!(false)));
-    for door in [booted.tcp(), booted.socket()] {
+    for door in [rig.tcp(), rig.socket()] {
         let start = Call::json("/start", &json!({"prompt": "SAY:x"}));
         let reply = timeout(Duration::from_secs(45), start.ask(&door)).await.context("/start hangs")??;
         assert_refused(&reply, 503, "AGENT_UNAVAILABLE");
@@ -62,25 +62,25 @@ async fn assert_unavailable(booted: &Booted) -> Result<()> {
     assert_eq!(Call::get("/sessions").send(&door).await?.status, 200);
     let reply = Call::get("/sessions/nope").ask(&door).await?;
     assert_refused(&reply, 404, "NO_SESSION");
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn one_that_ends_at_once() -> Result<()> {
-    let booted = boot_fault("exit-at-start").await?;
-    assert_unavailable(&booted).await?;
-    booted.daemon.stop().await
+    let rig = boot_fault("exit-at-start").await?;
+    assert_unavailable(&rig).await?;
+    rig.daemon.stop().await
 }
 
 /// The same answer as later, whether it is given up already or still being tried: what has no Codex is no turn that failed.
 #[tokio::test]
 async fn one_that_is_still_being_tried() -> Result<()> {
     for _ in 0..3 {
-        let booted = boot_fault("exit-at-start").await?;
+        let rig = boot_fault("exit-at-start").await?;
         let mut replies = Vec::new();
         for _ in 0..4 {
-            replies.push(booted.daemon.post("/start", json!({"prompt": "SAY:x"})).await?);
+            replies.push(rig.daemon.post("/start", json!({"prompt": "SAY:x"})).await?);
         }
         for reply in replies {
             assert_refused(&reply, 503, "AGENT_UNAVAILABLE");
@@ -107,56 +107,56 @@ async fn hangs_at_everything(program: &str) -> Result<()> {
 }
 
 async fn hangs_at_initialize() -> Result<()> {
-    let booted = boot_fault("hang-at-initialize").await?;
-    assert_eq!(Call::get("/readyz").send(&booted.tcp()).await?.status, 503, "before any deadline");
-    assert_unavailable(&booted).await?;
-    booted.daemon.stop().await
+    let rig = boot_fault("hang-at-initialize").await?;
+    assert_eq!(Call::get("/readyz").send(&rig.tcp()).await?.status, 503, "before any deadline");
+    assert_unavailable(&rig).await?;
+    rig.daemon.stop().await
 }
 
 /// It works after the deadline.
 async fn hangs_at_version() -> Result<()> {
-    let booted = boot_fault("hang-at-version").await?;
-    assert_eq!(Call::get("/readyz").send(&booted.tcp()).await?.status, 503, "before the deadline");
+    let rig = boot_fault("hang-at-version").await?;
+    assert_eq!(Call::get("/readyz").send(&rig.tcp()).await?.status, 503, "before the deadline");
     // Told to wait or made to wait, but not for long.
     let start = Call::json("/start", &json!({"prompt": "SAY:early"}));
-    let reply = timeout(Duration::from_secs(60), start.ask(&booted.tcp())).await.context("/start hangs")??;
+    let reply = timeout(Duration::from_secs(60), start.ask(&rig.tcp())).await.context("/start hangs")??;
     if reply.status != 200 {
         assert_refused(&reply, 503, "AGENT_UNAVAILABLE");
     }
-    booted.daemon.ready().await?;
-    assert_eq!(booted.daemon.start("SAY:ready").await?.1, "ready");
-    booted.assert_calm();
+    rig.daemon.ready().await?;
+    assert_eq!(rig.daemon.start("SAY:ready").await?.1, "ready");
+    rig.assert_calm();
     Ok(())
 }
 
 /// It works after the deadline.
 async fn stub_hangs_at_version() -> Result<()> {
-    let booted = boot_fault("hang-at-version,mcp-only").await?;
-    booted.daemon.ready().await?;
-    assert_eq!(booted.daemon.start("SAY:ready").await?.1, "ready");
-    assert!(text(&booted.daemon.agent().await?, "backend").contains("mcp"));
-    booted.assert_calm();
+    let rig = boot_fault("hang-at-version,mcp-only").await?;
+    rig.daemon.ready().await?;
+    assert_eq!(rig.daemon.start("SAY:ready").await?.1, "ready");
+    assert!(text(&rig.daemon.agent().await?, "backend").contains("mcp"));
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn one_that_mixes_garbage_in_is_understood() -> Result<()> {
     for fault in ["garbage", "garbage,mcp-only"] {
-        let booted = boot_fault(fault).await?;
-        booted.daemon.ready().await?;
-        let (session, answer) = booted.daemon.start("SAY:clear").await?;
-        assert_eq!((answer.as_str(), booted.daemon.go_on(&session, "SAY:still").await?.as_str()), ("clear", "still"));
-        booted.assert_calm();
+        let rig = boot_fault(fault).await?;
+        rig.daemon.ready().await?;
+        let (session, answer) = rig.daemon.start("SAY:clear").await?;
+        assert_eq!((answer.as_str(), rig.daemon.go_on(&session, "SAY:still").await?.as_str()), ("clear", "still"));
+        rig.assert_calm();
     }
     Ok(())
 }
 
-async fn assert_unavailable_with(program: &str) -> Result<Booted> {
+async fn assert_unavailable_with(program: &str) -> Result<Rig> {
     let lab = lab().await?;
     let codex = script(&lab, program)?;
-    let booted = boot(lab, &codex, &[]).await?;
-    assert_unavailable(&booted).await.with_context(|| program.to_owned())?;
-    Ok(booted)
+    let rig = boot(lab, &codex, &[]).await?;
+    assert_unavailable(&rig).await.with_context(|| program.to_owned())?;
+    Ok(rig)
 }
 
 #[tokio::test]
@@ -170,12 +170,12 @@ async fn one_that_is_no_codex_at_all() -> Result<()> {
 #[tokio::test]
 async fn one_that_never_stops_talking() -> Result<()> {
     for program in ["exec yes garbage", "exec tr '\\0' x < /dev/zero"] {
-        let booted = assert_unavailable_with(program).await?;
-        let status = std::fs::read_to_string(format!("/proc/{}/status", booted.daemon.pid))?;
+        let rig = assert_unavailable_with(program).await?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", rig.daemon.pid))?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
         let peak: u64 = peak.trim().trim_end_matches(" kB").parse()?;
         assert!(peak < 400_000, "{program}: {peak} kB");
-        booted.daemon.stop().await?;
+        rig.daemon.stop().await?;
     }
     Ok(())
 }
@@ -188,13 +188,13 @@ async fn one_that_is_not_there() -> Result<()> {
     let hint = "no-such-codex";
     // Neither a daemon that says so nor one that does not start would be wrong.
     if let Ok(daemon) = lab.boot(command).await {
-        let booted = Booted { daemon, lab };
-        assert_unavailable(&booted).await?;
-        let reply = booted.daemon.post("/start", json!({"prompt": "x"})).await?;
-        assert!(text(&reply.body, "error").contains(hint) || booted.daemon.log().contains(hint), "{reply:?}");
+        let rig = Rig { daemon, lab };
+        assert_unavailable(&rig).await?;
+        let reply = rig.daemon.post("/start", json!({"prompt": "x"})).await?;
+        assert!(text(&reply.body, "error").contains(hint) || rig.daemon.log().contains(hint), "{reply:?}");
     } else {
         command = lab.command(&serving(&nowhere, &["--no-auth"])?);
-        let (output, text) = crate::booted::run(command).await?;
+        let (output, text) = crate::rig::run(command).await?;
         assert!(!output.status.success() && text.contains(hint) && !text.contains("panicked"), "{text}");
     }
     Ok(())
@@ -212,13 +212,13 @@ async fn none_found() -> Result<()> {
     };
     let what_to_do = "codex install";
     if let Ok(daemon) = lab.boot(command()).await {
-        let booted = Booted { daemon, lab };
-        assert_unavailable(&booted).await?;
-        let reply = booted.daemon.post("/start", json!({"prompt": "x"})).await?;
+        let rig = Rig { daemon, lab };
+        assert_unavailable(&rig).await?;
+        let reply = rig.daemon.post("/start", json!({"prompt": "x"})).await?;
         assert!(text(&reply.body, "error").contains(what_to_do), "what to do? {reply:?}");
-        assert!(booted.daemon.log().contains(what_to_do), "what to do? {}", booted.daemon.log());
+        assert!(rig.daemon.log().contains(what_to_do), "what to do? {}", rig.daemon.log());
     } else {
-        let (output, text) = crate::booted::run(command()).await?;
+        let (output, text) = crate::rig::run(command()).await?;
         assert!(!output.status.success() && text.contains(what_to_do) && !text.contains("panicked"), "{text}");
     }
     Ok(())
@@ -235,47 +235,47 @@ async fn one_that_dies_in_a_turn() -> Result<()> {
             ("FAKE_CODEX_FAULT_ONCE", once.to_str().context("not UTF-8")?),
             ("FAKE_CODEX_VERSION", if stub.is_empty() { "0.169.0" } else { "0.153.4" }),
         ];
-        let booted = boot(lab, &fake_codex()?, &env).await?;
-        booted.daemon.ready().await?;
-        let reply = booted.daemon.post("/start", json!({"prompt": "alpha"})).await?;
+        let rig = boot(lab, &fake_codex()?, &env).await?;
+        rig.daemon.ready().await?;
+        let reply = rig.daemon.post("/start", json!({"prompt": "alpha"})).await?;
         // The contract says what the turn becomes, not with which status the first version tells it.
         assert!(
             (reply.status == 200 && reply.body["isError"] == true) || (500..600).contains(&reply.status),
             "{fault}: {reply:?}"
         );
         let session = text(&reply.body, "sessionId");
-        booted.daemon.ready().await?;
-        assert_eq!(booted.daemon.go_on(&session, "SAY:on").await?, "on", "{fault}");
-        let heard = booted.heard()?;
+        rig.daemon.ready().await?;
+        assert_eq!(rig.daemon.go_on(&session, "SAY:on").await?, "on", "{fault}");
+        let heard = rig.heard()?;
         let prompts = [of_method(&heard, "turn/start"), of_method(&heard, "tools/call")].concat();
         let alphas = prompts
             .iter()
             .filter(|params| params["input"][0]["text"] == "alpha" || params["arguments"]["prompt"] == "alpha")
             .count();
         assert_eq!(alphas, 1, "given to Codex at most once: {fault}");
-        booted.assert_calm();
+        rig.assert_calm();
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn one_that_is_overloaded_is_asked_again() -> Result<()> {
-    let booted = boot_fault("overloaded:3").await?;
-    booted.daemon.ready().await?;
-    assert_eq!(booted.daemon.start("SAY:at last").await?.1, "at last");
+    let rig = boot_fault("overloaded:3").await?;
+    rig.daemon.ready().await?;
+    assert_eq!(rig.daemon.start("SAY:at last").await?.1, "at last");
     Ok(())
 }
 
 #[tokio::test]
 async fn one_that_widens_its_policy_is_not_worked_with() -> Result<()> {
-    let booted = boot_fault("wider").await?;
-    booted.daemon.ready().await?;
-    let reply = booted.daemon.post("/start", json!({"prompt": "SAY:wide"})).await?;
+    let rig = boot_fault("wider").await?;
+    rig.daemon.ready().await?;
+    let reply = rig.daemon.post("/start", json!({"prompt": "SAY:wide"})).await?;
     assert_eq!((reply.status, &reply.body["isError"]), (200, &json!(true)), "{reply:?}");
     let reason = text(&reply.body["content"][0], "text");
     let said = reason.to_lowercase();
     assert!(["policy", "sandbox", "wide", "danger", "never"].iter().any(|word| said.contains(word)), "{reason}");
-    assert_eq!(of_method(&booted.heard()?, "turn/start").len(), 0, "the prompt was given to it");
-    booted.assert_calm();
+    assert_eq!(of_method(&rig.heard()?, "turn/start").len(), 0, "the prompt was given to it");
+    rig.assert_calm();
     Ok(())
 }

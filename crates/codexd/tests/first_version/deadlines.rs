@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    booted::{Booted, assert_calm, tcp},
+    rig::{Rig, assert_calm, tcp},
     wire::{Call, Door, raw},
 };
 
@@ -24,7 +24,7 @@ async fn what_does_not_come_is_not_waited_for() -> Result<()> {
 
 /// A stop does not wait longer than for a body.
 async fn a_body_at_a_stop() -> Result<()> {
-    let Booted { daemon, lab } = Booted::new(&["--no-auth"]).await?;
+    let Rig { daemon, lab } = Rig::new(&["--no-auth"]).await?;
     let address = daemon.url.trim_start_matches("http://").to_owned();
     let mut half = TcpStream::connect(&address).await?;
     half.write_all(format!("POST /start HTTP/1.1\r\nHost: {address}\r\nContent-Length: 50\r\n\r\n{{").as_bytes())
@@ -36,8 +36,8 @@ async fn a_body_at_a_stop() -> Result<()> {
 }
 
 async fn heads_and_bodies() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let door = rig.tcp();
     let Door::Tcp(address) = &door else { anyhow::bail!("not TCP") };
     let nothing = String::new();
     let half_head = format!("GET /sessions HTTP/1.1\r\nHost: {address}\r\nX-Slow");
@@ -63,15 +63,15 @@ async fn heads_and_bodies() -> Result<()> {
     head?;
     // Not so soon that an honest slow client would suffer.
     assert!(body? > Duration::from_secs(20) && chunk? > Duration::from_secs(20));
-    assert_eq!(booted.daemon.get("/sessions").await?.body, serde_json::json!({"sessions": []}));
-    booted.assert_calm();
+    assert_eq!(rig.daemon.get("/sessions").await?.body, serde_json::json!({"sessions": []}));
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn a_full_house_has_room_again() -> Result<()> {
-    let booted = Booted::new(&["--no-auth", "--max-connections", "2"]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--no-auth", "--max-connections", "2"]).await?;
+    let door = rig.tcp();
     let Door::Tcp(address) = &door else { anyhow::bail!("not TCP") };
     let mut guests = Vec::new();
     for _ in 0..2 {
@@ -86,7 +86,7 @@ async fn a_full_house_has_room_again() -> Result<()> {
     let third = timeout(Duration::from_secs(1), Call::get("/healthz").send(&door)).await;
     assert!(!matches!(third, Ok(Ok(answer)) if answer.status == 200), "a third connection was served");
     drop(guests);
-    let daemon = &booted.daemon;
+    let daemon = &rig.daemon;
     eventually("room for another", async || {
         let answer = Call::get("/healthz").send(&tcp(daemon)).await.ok()?;
         (answer.status == 200).then_some(())

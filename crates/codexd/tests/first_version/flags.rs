@@ -5,7 +5,7 @@ use serde_json::json;
 use testkit::fake_codex;
 
 use crate::{
-    booted::{Booted, assert_answered, assert_refused, lab, of_method, run, serving, tcp, text},
+    rig::{Rig, assert_answered, assert_refused, lab, of_method, run, serving, tcp, text},
     wire::Call,
 };
 
@@ -14,12 +14,12 @@ async fn the_folder_of_sessions() -> Result<()> {
     let lab = lab().await?;
     let other = lab.project.with_file_name("other");
     std::fs::create_dir_all(&other)?;
-    let daemon = crate::booted::serve(&lab, &["--no-auth", "--cwd", other.to_str().context("not UTF-8")?], &[]).await?;
-    let booted = Booted { daemon, lab };
-    let reply = Call::json("/start", &json!({"prompt": "SAY:x"})).ask(&booted.tcp()).await?;
-    let session = booted.session(&text(&reply.body, "sessionId")).await?;
+    let daemon = crate::rig::serve(&lab, &["--no-auth", "--cwd", other.to_str().context("not UTF-8")?], &[]).await?;
+    let rig = Rig { daemon, lab };
+    let reply = Call::json("/start", &json!({"prompt": "SAY:x"})).ask(&rig.tcp()).await?;
+    let session = rig.session(&text(&reply.body, "sessionId")).await?;
     assert_eq!(session["meta"]["cwd"], json!(other));
-    assert_eq!(of_method(&booted.heard()?, "thread/start")[0]["cwd"], json!(other));
+    assert_eq!(of_method(&rig.heard()?, "thread/start")[0]["cwd"], json!(other));
     Ok(())
 }
 
@@ -72,15 +72,15 @@ async fn every_flag_has_an_environment_name() -> Result<()> {
     command.env("CODEXD_ALLOW_CWD_OVERRIDE", "true").env("CODEXD_ALLOW_SANDBOX_OVERRIDE", "true");
     command.env("CODEXD_ALLOW_APPROVAL_OVERRIDE", "true").env("CODEXD_MAX_INJECT_CHARS", "5000");
     command.env("CODEXD_ALLOW_HOST", "box.example").env("CODEXD_ALLOW_ORIGIN", "https://ui.example");
-    command.env("CODEXD_MAX_CONNECTIONS", "50").env("FAKE_CODEX_LOG", crate::booted::journal(&lab));
+    command.env("CODEXD_MAX_CONNECTIONS", "50").env("FAKE_CODEX_LOG", crate::rig::journal(&lab));
     let daemon = lab.boot(command).await?;
     daemon.ready().await?;
-    let booted = Booted { daemon, lab };
-    assert!(booted.daemon.url.starts_with("http://127.0.0.2:"), "{}", booted.daemon.url);
-    let door = tcp(&booted.daemon);
+    let rig = Rig { daemon, lab };
+    assert!(rig.daemon.url.starts_with("http://127.0.0.2:"), "{}", rig.daemon.url);
+    let door = tcp(&rig.daemon);
     let start = async |body| Call::json("/start", &body).token("sesame").ask(&door).await;
     assert_answered(&start(json!({"prompt": "SAY:x"})).await?, "x");
-    let heard = booted.heard()?;
+    let heard = rig.heard()?;
     let asked = of_method(&heard, "thread/start")[0];
     let turn = of_method(&heard, "turn/start")[0];
     assert_eq!((&turn["sandboxPolicy"]["type"], &turn["approvalPolicy"]), (&json!("readOnly"), &json!("untrusted")));
@@ -97,9 +97,9 @@ async fn every_flag_has_an_environment_name() -> Result<()> {
 #[tokio::test]
 async fn a_flag_wins_over_its_environment_name() -> Result<()> {
     let env = [("CODEXD_MODEL", "from-env"), ("CODEXD_MAX_BODY_BYTES", "10")];
-    let booted = Booted::with(&["--no-auth", "--model", "from-flag", "--max-body-bytes", "1000"], &env).await?;
-    booted.daemon.start("SAY:x").await?;
-    assert_eq!(of_method(&booted.heard()?, "thread/start")[0]["model"], "from-flag");
+    let rig = Rig::with(&["--no-auth", "--model", "from-flag", "--max-body-bytes", "1000"], &env).await?;
+    rig.daemon.start("SAY:x").await?;
+    assert_eq!(of_method(&rig.heard()?, "thread/start")[0]["model"], "from-flag");
     Ok(())
 }
 

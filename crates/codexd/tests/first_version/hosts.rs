@@ -4,19 +4,19 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::{
-    booted::{Booted, assert_answered, assert_refused},
+    rig::{Rig, assert_answered, assert_refused},
     wire::{Call, Door, exchange},
 };
 
-fn address(booted: &Booted) -> String {
-    booted.daemon.url.trim_start_matches("http://").to_owned()
+fn address(rig: &Rig) -> String {
+    rig.daemon.url.trim_start_matches("http://").to_owned()
 }
 
 #[tokio::test]
 async fn our_names_with_any_port() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let door = booted.tcp();
-    for host in ["127.0.0.1", "127.0.0.1:1", "localhost", "localhost:65535", "[::1]", "[::1]:8787", &address(&booted)] {
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let door = rig.tcp();
+    for host in ["127.0.0.1", "127.0.0.1:1", "localhost", "localhost:65535", "[::1]", "[::1]:8787", &address(&rig)] {
         let answer = Call::get("/sessions").host(host).send(&door).await?;
         assert_eq!(answer.status, 200, "{host}: {}", answer.text());
     }
@@ -25,8 +25,8 @@ async fn our_names_with_any_port() -> Result<()> {
 
 #[tokio::test]
 async fn other_names_are_misdirected() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let (door, address) = (booted.tcp(), address(&booted));
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let (door, address) = (rig.tcp(), address(&rig));
     for host in [
         "evil.example",
         "evil.example:8787",
@@ -68,14 +68,14 @@ async fn other_names_are_misdirected() -> Result<()> {
         assert!(matches!(answer.status, 400 | 421), "{hosts:?}: {} {}", answer.status, answer.text());
     }
     assert_eq!(Call::get("/sessions").host(&address).ask(&door).await?.body, json!({"sessions": []}));
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn a_target_with_an_authority_of_its_own() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let (door, address) = (booted.tcp(), address(&booted));
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let (door, address) = (rig.tcp(), address(&rig));
     let own = format!("http://{address}/sessions");
     assert_eq!(Call::get(&own).send(&door).await?.status, 200, "absolute form");
     assert_eq!(Call::get(&own).host("evil.example").send(&door).await?.status, 421, "a foreign Host");
@@ -89,21 +89,21 @@ async fn a_target_with_an_authority_of_its_own() -> Result<()> {
 
 #[tokio::test]
 async fn the_socket_has_no_name() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
+    let rig = Rig::new(&[]).await?;
     for host in ["evil.example", "localhost.", "codexd.sock"] {
-        let answer = Call::get("/sessions").host(host).send(&booted.socket()).await?;
+        let answer = Call::get("/sessions").host(host).send(&rig.socket()).await?;
         assert_eq!(answer.status, 200, "{host}: {}", answer.text());
     }
     // Pages don't get there, but a proxy might.
     let foreign = Call::get("/sessions").origin("http://evil.example");
-    assert_refused(&foreign.ask(&booted.socket()).await?, 403, "BAD_ORIGIN");
+    assert_refused(&foreign.ask(&rig.socket()).await?, 403, "BAD_ORIGIN");
     Ok(())
 }
 
 #[tokio::test]
 async fn only_pages_of_our_own_origin() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let (door, address) = (booted.tcp(), address(&booted));
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let (door, address) = (rig.tcp(), address(&rig));
     let own = format!("http://{address}");
     let body = json!({"prompt": "SAY:ok"});
     assert_answered(&Call::json("/start", &body).origin(&own).ask(&door).await?, "ok");
@@ -144,8 +144,8 @@ async fn only_pages_of_our_own_origin() -> Result<()> {
 #[tokio::test]
 async fn no_answer_has_cors_headers() -> Result<()> {
     let page = "https://ui.example";
-    let booted = Booted::new(&["--no-auth", "--allow-origin", page]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--no-auth", "--allow-origin", page]).await?;
+    let door = rig.tcp();
     let preflight = |path: &str| Call::new("OPTIONS", path).header("Access-Control-Request-Method", "POST");
     for (call, status) in [
         (Call::get("/sessions").origin(page), 200),
@@ -166,8 +166,8 @@ async fn no_answer_has_cors_headers() -> Result<()> {
 
 #[tokio::test]
 async fn more_names_can_be_allowed() -> Result<()> {
-    let booted = Booted::new(&["--no-auth", "--allow-host", "box.example"]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--no-auth", "--allow-host", "box.example"]).await?;
+    let door = rig.tcp();
     for host in ["box.example", "box.example:8443", "localhost"] {
         assert_eq!(Call::get("/sessions").host(host).send(&door).await?.status, 200, "{host}");
     }
@@ -181,9 +181,9 @@ async fn more_names_can_be_allowed() -> Result<()> {
 
 #[tokio::test]
 async fn the_bound_address_is_a_name_of_ours() -> Result<()> {
-    let booted = Booted::new(&["--no-auth", "--host", "127.0.0.2"]).await?;
-    assert!(booted.daemon.url.starts_with("http://127.0.0.2:"), "{}", booted.daemon.url);
-    let door = booted.tcp();
+    let rig = Rig::new(&["--no-auth", "--host", "127.0.0.2"]).await?;
+    assert!(rig.daemon.url.starts_with("http://127.0.0.2:"), "{}", rig.daemon.url);
+    let door = rig.tcp();
     for host in ["127.0.0.2", "127.0.0.2:1", "127.0.0.1", "localhost"] {
         assert_eq!(Call::get("/sessions").host(host).send(&door).await?.status, 200, "{host}");
     }
@@ -193,8 +193,8 @@ async fn the_bound_address_is_a_name_of_ours() -> Result<()> {
 
 #[tokio::test]
 async fn what_is_not_http_is_answered_or_closed() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let door = rig.tcp();
     let Door::Tcp(address) = &door else { anyhow::bail!("not TCP") };
     let smuggled = format!(
         "POST /start HTTP/1.1\r\nHost: {address}\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\nX"
@@ -225,6 +225,6 @@ async fn what_is_not_http_is_answered_or_closed() -> Result<()> {
         }
     }
     assert_eq!(Call::get("/sessions").ask(&door).await?.body, json!({"sessions": []}));
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }

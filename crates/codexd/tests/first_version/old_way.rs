@@ -5,12 +5,12 @@ use serde_json::json;
 use testkit::fake_codex;
 
 use crate::{
-    booted::{Booted, assert_answered, assert_refused, journal, lab, of_method, text},
+    rig::{Rig, assert_answered, assert_refused, journal, lab, of_method, text},
     wire::Call,
 };
 
 /// All flags of the first version but the token.
-async fn boot(more: &[&str], env: &[(&str, &str)]) -> Result<Booted> {
+async fn boot(more: &[&str], env: &[(&str, &str)]) -> Result<Rig> {
     let lab = lab().await?;
     let codex = fake_codex()?;
     let (codex, store) = (codex.to_str().context("not UTF-8")?, lab.store.to_str().context("not UTF-8")?.to_owned());
@@ -23,14 +23,14 @@ async fn boot(more: &[&str], env: &[(&str, &str)]) -> Result<Booted> {
     command.env_remove("CODEXD_STORE_DIR").env("FAKE_CODEX_LOG", journal(&lab)).envs(env.iter().copied());
     let daemon = lab.boot(command).await?;
     daemon.ready().await?;
-    Ok(Booted { daemon, lab })
+    Ok(Rig { daemon, lab })
 }
 
 #[tokio::test]
 async fn it_is_open_and_warns() -> Result<()> {
-    let booted = boot(&[], &[]).await?;
-    let door = booted.tcp();
-    let log = booted.daemon.log();
+    let rig = boot(&[], &[]).await?;
+    let door = rig.tcp();
+    let log = rig.daemon.log();
     assert!(log.contains("--token"), "it does not say how to have auth:\n{log}");
     assert_eq!(Call::get("/health").ask(&door).await?.body["authRequired"], false);
 
@@ -51,41 +51,41 @@ async fn it_is_open_and_warns() -> Result<()> {
     for path in ["/sessions", "/sessions/search?q=three", &format!("/sessions/{session}")] {
         assert_eq!(Call::get(path).send(&door).await?.status, 200, "{path}");
     }
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn its_flags_have_their_effect() -> Result<()> {
-    let booted = boot(&[], &[]).await?;
-    let inside = booted.lab.project.join("sub");
+    let rig = boot(&[], &[]).await?;
+    let inside = rig.lab.project.join("sub");
     std::fs::create_dir_all(&inside)?;
     let body = json!({"prompt": "SAY:x", "cwd": inside, "sandbox": "read-only", "approval_policy": "never"});
-    let reply = Call::json("/start", &body).ask(&booted.tcp()).await?;
+    let reply = Call::json("/start", &body).ask(&rig.tcp()).await?;
     assert_answered(&reply, "x");
     assert_eq!(reply.body.get("ignoredOverrides"), None, "{reply:?}");
-    let heard = booted.heard()?;
+    let heard = rig.heard()?;
     let asked = of_method(&heard, "thread/start")[0];
     assert_eq!(asked["cwd"], json!(inside));
     let turn = of_method(&heard, "turn/start")[0];
     assert_eq!((&turn["sandboxPolicy"]["type"], &turn["approvalPolicy"]), (&json!("readOnly"), &json!("never")));
     let large = Call::post("/start", json!({"prompt": "x".repeat(100_000)}).to_string());
-    assert_refused(&large.ask(&booted.tcp()).await?, 413, "BODY_TOO_LARGE");
+    assert_refused(&large.ask(&rig.tcp()).await?, 413, "BODY_TOO_LARGE");
     // The other checks are there, too.
-    assert_refused(&Call::get("/sessions").host("evil.example").ask(&booted.tcp()).await?, 421, "BAD_HOST");
-    assert_refused(&Call::get("/sessions").origin("http://evil.example").ask(&booted.tcp()).await?, 403, "BAD_ORIGIN");
+    assert_refused(&Call::get("/sessions").host("evil.example").ask(&rig.tcp()).await?, 421, "BAD_HOST");
+    assert_refused(&Call::get("/sessions").origin("http://evil.example").ask(&rig.tcp()).await?, 403, "BAD_ORIGIN");
     Ok(())
 }
 
 #[tokio::test]
 async fn with_a_token_it_is_shut() -> Result<()> {
     for (flags, env) in [(&["--token", "sesame"][..], &[][..]), (&[], &[("CODEXD_TOKEN", "sesame")])] {
-        let booted = boot(flags, env).await?;
-        let door = booted.tcp();
+        let rig = boot(flags, env).await?;
+        let door = rig.tcp();
         assert_eq!(Call::get("/health").ask(&door).await?.body["authRequired"], true);
         assert_refused(&Call::get("/sessions").ask(&door).await?, 401, "UNAUTHORIZED");
         assert_eq!(Call::get("/sessions").token("sesame").send(&door).await?.status, 200);
-        assert!(!booted.daemon.log().contains("sesame"));
+        assert!(!rig.daemon.log().contains("sesame"));
     }
     Ok(())
 }
@@ -98,7 +98,7 @@ async fn one_flag_is_enough() -> Result<()> {
     command.env("CODEXD_CODEX_CMD", &codex);
     let daemon = lab.boot(command).await?;
     daemon.ready().await?;
-    let booted = Booted { daemon, lab };
-    assert_answered(&Call::post("/start", r#"{"prompt": "SAY:x"}"#).ask(&booted.tcp()).await?, "x");
+    let rig = Rig { daemon, lab };
+    assert_answered(&Call::post("/start", r#"{"prompt": "SAY:x"}"#).ask(&rig.tcp()).await?, "x");
     Ok(())
 }

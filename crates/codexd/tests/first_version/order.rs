@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::{
-    booted::{Booted, assert_answered, assert_refused},
+    rig::{Rig, assert_answered, assert_refused},
     wire::{Answer, Call, Door, raw},
 };
 
@@ -45,8 +45,8 @@ impl Wrong {
 
 #[tokio::test]
 async fn each_check_wins_over_the_later_ones() -> Result<()> {
-    let booted = Booted::new(&["--token", TOKEN]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--token", TOKEN]).await?;
+    let door = rig.tcp();
     // From all wrong to all right, one after another.
     let mut wrong = Wrong::ALL;
     assert_refused(&wrong.call("POST", "/start", &door).ask(&door).await?, 421, "BAD_HOST");
@@ -67,8 +67,8 @@ async fn each_check_wins_over_the_later_ones() -> Result<()> {
 
 #[tokio::test]
 async fn each_check_alone_is_enough() -> Result<()> {
-    let booted = Booted::new(&["--token", TOKEN]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--token", TOKEN]).await?;
+    let door = rig.tcp();
     let right = Wrong { host: false, origin: false, token: false, kind: false, size: false, json: false };
     for (wrong, status, code) in [
         (Wrong { host: true, ..right }, 421, "BAD_HOST"),
@@ -85,14 +85,14 @@ async fn each_check_alone_is_enough() -> Result<()> {
             assert_refused(&wrong.call("POST", path, &door).ask(&door).await?, status, code);
         }
     }
-    assert_eq!(booted.daemon.get("/sessions").await?.body, json!({"sessions": []}));
+    assert_eq!(rig.daemon.get("/sessions").await?.body, json!({"sessions": []}));
     Ok(())
 }
 
 #[tokio::test]
 async fn authority_comes_before_not_found_and_wrong_method() -> Result<()> {
-    let booted = Booted::new(&["--token", TOKEN]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--token", TOKEN]).await?;
+    let door = rig.tcp();
     for (method, path, status) in [
         ("GET", "/nowhere", 404),
         ("GET", "/v1/nowhere", 404),
@@ -124,8 +124,8 @@ fn assert_unauthorized(answer: &Answer) {
 
 #[tokio::test]
 async fn health_is_free_of_authority_but_not_of_host_and_origin() -> Result<()> {
-    let booted = Booted::new(&["--token", TOKEN]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--token", TOKEN]).await?;
+    let door = rig.tcp();
     for path in ["/health", "/healthz", "/readyz"] {
         assert_eq!(Call::get(path).send(&door).await?.status, 200, "{path}");
         assert_eq!(Call::get(path).host("evil.example").send(&door).await?.status, 421, "{path}");
@@ -137,8 +137,8 @@ async fn health_is_free_of_authority_but_not_of_host_and_origin() -> Result<()> 
 
 #[tokio::test]
 async fn strangers_are_refused_before_their_body_is_read() -> Result<()> {
-    let booted = Booted::new(&["--token", TOKEN]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--token", TOKEN]).await?;
+    let door = rig.tcp();
     let Door::Tcp(address) = &door else { anyhow::bail!("not TCP") };
     // Only the heads are sent: who waited for the bodies would have nothing to answer.
     let body = json!({"prompt": "x"}).to_string();
@@ -159,8 +159,8 @@ async fn strangers_are_refused_before_their_body_is_read() -> Result<()> {
 
 #[tokio::test]
 async fn a_content_type_is_asked_for_only_beside_an_origin() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let door = rig.tcp();
     let Door::Tcp(address) = &door else { anyhow::bail!("not TCP") };
     let body = json!({"prompt": "SAY:ok"}).to_string();
     let own = format!("http://{address}");

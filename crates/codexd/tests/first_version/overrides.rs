@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::{Lab, Reply};
 
 use crate::{
-    booted::{Booted, assert_answered, assert_keys, assert_refused, of_method, text},
+    rig::{Rig, assert_answered, assert_keys, assert_refused, of_method, text},
     wire::Call,
 };
 
@@ -18,12 +18,12 @@ fn outside(lab: &Lab) -> Result<PathBuf> {
     Ok(folder)
 }
 
-async fn start(booted: &Booted, overrides: &Value) -> Result<Reply> {
+async fn start(rig: &Rig, overrides: &Value) -> Result<Reply> {
     let mut body = json!({"prompt": "SAY:ok"});
     for (key, value) in overrides.as_object().into_iter().flatten() {
         body[key] = value.clone();
     }
-    Call::json("/start", &body).ask(&booted.tcp()).await
+    Call::json("/start", &body).ask(&rig.tcp()).await
 }
 
 /// What was ignored, sorted.
@@ -38,8 +38,8 @@ fn ignored(reply: &Reply) -> Vec<String> {
 ///
 /// What counts is what the turn says: a thread that is started with a writable sandbox would make Codex trust the folder, so that none
 /// may be (facts/codex.md 2.11).
-fn asked(booted: &Booted) -> Result<(String, String, String)> {
-    let heard = booted.heard()?;
+fn asked(rig: &Rig) -> Result<(String, String, String)> {
+    let heard = rig.heard()?;
     let thread = of_method(&heard, "thread/start").pop().cloned().context("no thread was asked for")?;
     let turn = of_method(&heard, "turn/start").pop().cloned().context("no turn was asked for")?;
     assert_eq!(thread["sandbox"], "read-only", "this makes Codex trust the folder");
@@ -59,32 +59,32 @@ fn with(sandbox: &str, approval: &str, cwd: &Path) -> (String, String, String) {
     (sandbox.to_owned(), approval.to_owned(), cwd.to_string_lossy().into_owned())
 }
 
-async fn cwd_of(booted: &Booted, reply: &Reply) -> Result<String> {
-    Ok(text(&booted.session(&text(&reply.body, "sessionId")).await?["meta"], "cwd"))
+async fn cwd_of(rig: &Rig, reply: &Reply) -> Result<String> {
+    Ok(text(&rig.session(&text(&reply.body, "sessionId")).await?["meta"], "cwd"))
 }
 
 const ALL: [&str; 4] = ["--no-auth", "--allow-cwd-override", "--allow-sandbox-override", "--allow-approval-override"];
 
 #[tokio::test]
 async fn the_daemons_own_settings_hold_without_overrides() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let reply = start(&booted, &json!({})).await?;
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let reply = start(&rig, &json!({})).await?;
     assert_keys(&reply.body, &["sessionId", "threadId", "content", "structuredContent"]);
-    assert_eq!(asked(&booted)?, with("workspace-write", "on-request", &booted.lab.project));
+    assert_eq!(asked(&rig)?, with("workspace-write", "on-request", &rig.lab.project));
 
     let flags = ["--no-auth", "--sandbox", "read-only", "--approval-policy", "untrusted", "--model", "our-model"];
-    let booted = Booted::new(&flags).await?;
-    start(&booted, &json!({})).await?;
-    assert_eq!(asked(&booted)?, with("read-only", "untrusted", &booted.lab.project));
-    assert_eq!(of_method(&booted.heard()?, "thread/start")[0]["model"], "our-model");
+    let rig = Rig::new(&flags).await?;
+    start(&rig, &json!({})).await?;
+    assert_eq!(asked(&rig)?, with("read-only", "untrusted", &rig.lab.project));
+    assert_eq!(of_method(&rig.heard()?, "thread/start")[0]["model"], "our-model");
     Ok(())
 }
 
 #[tokio::test]
 async fn without_flags_what_widens_is_ignored_and_named() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let outside = outside(&booted.lab)?;
-    let inside = booted.lab.project.join("sub");
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let outside = outside(&rig.lab)?;
+    let inside = rig.lab.project.join("sub");
     std::fs::create_dir_all(&inside)?;
     for (overrides, names) in [
         (json!({"sandbox": "danger-full-access"}), &["sandbox"][..]),
@@ -98,20 +98,20 @@ async fn without_flags_what_widens_is_ignored_and_named() -> Result<()> {
             &["approval_policy", "cwd", "sandbox"],
         ),
     ] {
-        let reply = start(&booted, &overrides).await?;
+        let reply = start(&rig, &overrides).await?;
         assert_answered(&reply, "ok");
         assert_keys(&reply.body, &["sessionId", "threadId", "content", "structuredContent", "ignoredOverrides"]);
         assert_eq!(ignored(&reply), names, "{overrides}");
-        assert_eq!(asked(&booted)?, with("workspace-write", "on-request", &booted.lab.project), "{overrides}");
-        assert_eq!(cwd_of(&booted, &reply).await?, booted.lab.project.to_string_lossy());
+        assert_eq!(asked(&rig)?, with("workspace-write", "on-request", &rig.lab.project), "{overrides}");
+        assert_eq!(cwd_of(&rig, &reply).await?, rig.lab.project.to_string_lossy());
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn narrowing_needs_no_flag() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let project = &booted.lab.project;
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let project = &rig.lab.project;
     for (overrides, asked_for) in [
         (json!({"sandbox": "read-only"}), with("read-only", "on-request", project)),
         (json!({"approval_policy": "untrusted"}), with("workspace-write", "untrusted", project)),
@@ -120,19 +120,16 @@ async fn narrowing_needs_no_flag() -> Result<()> {
             with("workspace-write", "on-request", project),
         ),
     ] {
-        let reply = start(&booted, &overrides).await?;
+        let reply = start(&rig, &overrides).await?;
         assert_answered(&reply, "ok");
         assert_eq!(reply.body.get("ignoredOverrides"), None, "{overrides}");
-        assert_eq!(asked(&booted)?, asked_for);
+        assert_eq!(asked(&rig)?, asked_for);
     }
     // The model is nobody's permission.
-    let reply = start(&booted, &json!({"model": "another"})).await?;
+    let reply = start(&rig, &json!({"model": "another"})).await?;
     assert_eq!(reply.body.get("ignoredOverrides"), None);
-    assert_eq!(
-        of_method(&booted.heard()?, "thread/start").last().map(|params| &params["model"]),
-        Some(&json!("another"))
-    );
-    assert_eq!(booted.session(&text(&reply.body, "sessionId")).await?["meta"]["model"], "another");
+    assert_eq!(of_method(&rig.heard()?, "thread/start").last().map(|params| &params["model"]), Some(&json!("another")));
+    assert_eq!(rig.session(&text(&reply.body, "sessionId")).await?["meta"]["model"], "another");
     Ok(())
 }
 
@@ -140,8 +137,8 @@ async fn narrowing_needs_no_flag() -> Result<()> {
 async fn with_flags_they_are_applied() -> Result<()> {
     let mut flags = ALL.to_vec();
     flags.extend(["--sandbox", "read-only", "--approval-policy", "untrusted"]);
-    let booted = Booted::new(&flags).await?;
-    let project = booted.lab.project.clone();
+    let rig = Rig::new(&flags).await?;
+    let project = rig.lab.project.clone();
     let inside = project.join("sub/deeper");
     std::fs::create_dir_all(&inside)?;
     for (overrides, asked_for) in [
@@ -156,19 +153,19 @@ async fn with_flags_they_are_applied() -> Result<()> {
         // Never, where nothing can be written, is allowed.
         (json!({"approval_policy": "never"}), with("read-only", "never", &project)),
     ] {
-        let reply = start(&booted, &overrides).await?;
+        let reply = start(&rig, &overrides).await?;
         assert_answered(&reply, "ok");
         assert_eq!(reply.body.get("ignoredOverrides"), None, "{overrides}");
-        assert_eq!(asked(&booted)?, asked_for, "{overrides}");
-        assert_eq!(cwd_of(&booted, &reply).await?, asked_for.2);
+        assert_eq!(asked(&rig)?, asked_for, "{overrides}");
+        assert_eq!(cwd_of(&rig, &reply).await?, asked_for.2);
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn full_access_is_never_given() -> Result<()> {
-    let booted = Booted::new(&ALL).await?;
-    for door in [booted.tcp(), booted.socket()] {
+    let rig = Rig::new(&ALL).await?;
+    for door in [rig.tcp(), rig.socket()] {
         let body = json!({"prompt": "SAY:ok", "sandbox": "danger-full-access"});
         let reply = Call::json("/start", &body).ask(&door).await?;
         // Ignored and named, or refused: the contract allows both. It is not given.
@@ -177,7 +174,7 @@ async fn full_access_is_never_given() -> Result<()> {
             "{reply:?}"
         );
     }
-    let heard = Value::Array(booted.heard()?).to_string();
+    let heard = Value::Array(rig.heard()?).to_string();
     assert!(!heard.contains("danger-full-access") && !heard.contains("dangerFullAccess"), "{heard}");
     Ok(())
 }
@@ -185,10 +182,10 @@ async fn full_access_is_never_given() -> Result<()> {
 #[tokio::test]
 async fn never_to_ask_with_a_writable_sandbox_has_a_flag_of_its_own() -> Result<()> {
     let body = json!({"approval_policy": "never", "sandbox": "workspace-write"});
-    let booted = Booted::new(&ALL).await?;
-    let reply = start(&booted, &body).await?;
+    let rig = Rig::new(&ALL).await?;
+    let reply = start(&rig, &body).await?;
     assert!(reply.status == 200 && !ignored(&reply).is_empty() || (400..404).contains(&reply.status), "{reply:?}");
-    let heard = booted.heard()?;
+    let heard = rig.heard()?;
     let given = of_method(&heard, "turn/start")
         .into_iter()
         .find(|turn| turn["approvalPolicy"] == "never" && sandbox_of(turn) == "workspace-write");
@@ -196,19 +193,19 @@ async fn never_to_ask_with_a_writable_sandbox_has_a_flag_of_its_own() -> Result<
 
     let mut flags = ALL.to_vec();
     flags.push("--allow-never");
-    let booted = Booted::new(&flags).await?;
-    let reply = start(&booted, &body).await?;
+    let rig = Rig::new(&flags).await?;
+    let reply = start(&rig, &body).await?;
     assert_answered(&reply, "ok");
     assert_eq!(reply.body.get("ignoredOverrides"), None, "{reply:?}");
-    assert_eq!(asked(&booted)?, with("workspace-write", "never", &booted.lab.project));
+    assert_eq!(asked(&rig)?, with("workspace-write", "never", &rig.lab.project));
     Ok(())
 }
 
 #[tokio::test]
 async fn folders_that_will_not_do() -> Result<()> {
-    let booted = Booted::new(&ALL).await?;
-    let project = booted.lab.project.clone();
-    let outside = outside(&booted.lab)?;
+    let rig = Rig::new(&ALL).await?;
+    let project = rig.lab.project.clone();
+    let outside = outside(&rig.lab)?;
     let file = project.join("file");
     std::fs::write(&file, "")?;
     let link = project.join("link");
@@ -232,59 +229,59 @@ async fn folders_that_will_not_do() -> Result<()> {
         json!(sibling),
         json!("/tmp\u{0}x"),
     ] {
-        let reply = start(&booted, &json!({"cwd": cwd})).await?;
+        let reply = start(&rig, &json!({"cwd": cwd})).await?;
         assert_eq!(reply.status, 400, "{cwd}: {reply:?}");
         let code = text(&reply.body, "code");
         assert!(["BAD_CWD", "CWD_FORBIDDEN", "BAD_REQUEST"].contains(&code.as_str()), "{cwd}: {code}");
         assert_refused(&reply, 400, &code);
     }
-    let missing = start(&booted, &json!({"cwd": "/does/not/exist"})).await?;
+    let missing = start(&rig, &json!({"cwd": "/does/not/exist"})).await?;
     assert_refused(&missing, 400, "BAD_CWD");
-    assert_eq!(booted.daemon.get("/sessions").await?.body, json!({"sessions": []}));
-    assert_eq!(of_method(&booted.heard()?, "thread/start").len(), 0);
+    assert_eq!(rig.daemon.get("/sessions").await?.body, json!({"sessions": []}));
+    assert_eq!(of_method(&rig.heard()?, "thread/start").len(), 0);
     Ok(())
 }
 
 #[tokio::test]
 async fn values_that_codex_never_had() -> Result<()> {
     for flags in [&["--no-auth"][..], &ALL] {
-        let booted = Booted::new(flags).await?;
+        let rig = Rig::new(flags).await?;
         for (field, values) in [
             ("sandbox", &["none", "workspace-read", "trusted", "", "Read-Only", "full", "read-only "][..]),
             ("approval_policy", &["none", "trusted", "workspace-read", "", "always", "NEVER"]),
         ] {
             for value in values {
-                for door in [booted.tcp(), booted.socket()] {
+                for door in [rig.tcp(), rig.socket()] {
                     let body = json!({"prompt": "SAY:x", field: value});
                     assert_refused(&Call::json("/start", &body).ask(&door).await?, 400, "BAD_REQUEST");
                 }
             }
         }
-        assert_eq!(booted.daemon.get("/sessions").await?.body, json!({"sessions": []}));
+        assert_eq!(rig.daemon.get("/sessions").await?.body, json!({"sessions": []}));
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn the_user_at_the_machine_chooses_the_folder() -> Result<()> {
-    let booted = Booted::new(&["--no-auth", "--sandbox", "read-only"]).await?;
-    let outside = outside(&booted.lab)?;
+    let rig = Rig::new(&["--no-auth", "--sandbox", "read-only"]).await?;
+    let outside = outside(&rig.lab)?;
     let body = json!({"prompt": "SAY:ok", "cwd": outside, "sandbox": "workspace-write"});
-    let reply = booted.daemon.post("/start", body).await?;
+    let reply = rig.daemon.post("/start", body).await?;
     assert_answered(&reply, "ok");
     assert_eq!(reply.body.get("ignoredOverrides"), None, "{reply:?}");
-    assert_eq!(cwd_of(&booted, &reply).await?, outside.to_string_lossy());
-    assert_eq!(asked(&booted)?, with("workspace-write", "on-request", &outside));
+    assert_eq!(cwd_of(&rig, &reply).await?, outside.to_string_lossy());
+    assert_eq!(asked(&rig)?, with("workspace-write", "on-request", &outside));
     for cwd in ["relative", "/does/not/exist", ""] {
-        let reply = booted.daemon.post("/start", json!({"prompt": "SAY:ok", "cwd": cwd})).await?;
+        let reply = rig.daemon.post("/start", json!({"prompt": "SAY:ok", "cwd": cwd})).await?;
         assert_eq!(reply.status, 400, "{cwd}: {reply:?}");
         assert!(reply.body["error"].is_string() && reply.body["code"].is_string(), "{reply:?}");
     }
     // And it stays the session's folder.
     let session = text(&reply.body, "sessionId");
-    let booted = booted.restarted(&["--no-auth", "--sandbox", "read-only"], &[], |_| {}).await?;
-    assert_eq!(booted.daemon.go_on(&session, "SAY:there").await?, "there");
-    let heard = booted.heard()?;
+    let rig = rig.restarted(&["--no-auth", "--sandbox", "read-only"], &[], |_| {}).await?;
+    assert_eq!(rig.daemon.go_on(&session, "SAY:there").await?, "there");
+    let heard = rig.heard()?;
     let resumed = of_method(&heard, "thread/resume").pop().cloned().context("nothing was resumed")?;
     assert_eq!(resumed["cwd"], json!(outside), "sent at every resume");
     let turn = of_method(&heard, "turn/start").pop().cloned().context("no turn was asked for")?;

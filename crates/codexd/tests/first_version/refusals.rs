@@ -4,20 +4,20 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
-    booted::{Booted, assert_keys, assert_refused},
+    rig::{Rig, assert_keys, assert_refused},
     wire::Call,
 };
 
 /// Asserts that no session was made.
-async fn assert_no_session(booted: &Booted) -> Result<()> {
-    assert_eq!(booted.daemon.get("/sessions").await?.body, json!({"sessions": []}));
+async fn assert_no_session(rig: &Rig) -> Result<()> {
+    assert_eq!(rig.daemon.get("/sessions").await?.body, json!({"sessions": []}));
     Ok(())
 }
 
 #[tokio::test]
 async fn prompts_that_are_none() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    for door in [booted.tcp(), booted.socket()] {
+    let rig = Rig::new(&["--no-auth"]).await?;
+    for door in [rig.tcp(), rig.socket()] {
         for body in [
             json!({"prompt": ""}),
             json!({}),
@@ -33,24 +33,23 @@ async fn prompts_that_are_none() -> Result<()> {
             assert_refused(&Call::json("/start", &body).ask(&door).await?, 400, "BAD_REQUEST");
         }
     }
-    assert_no_session(&booted).await?;
-    let (session, _) = booted.daemon.start("SAY:x").await?;
-    let before = booted.session(&session).await?;
+    assert_no_session(&rig).await?;
+    let (session, _) = rig.daemon.start("SAY:x").await?;
+    let before = rig.session(&session).await?;
     for prompt in [json!(""), json!(null), json!(5)] {
         let body = json!({"sessionId": session, "prompt": prompt});
-        assert_refused(&booted.daemon.post("/continue", body).await?, 400, "BAD_REQUEST");
+        assert_refused(&rig.daemon.post("/continue", body).await?, 400, "BAD_REQUEST");
         let body = json!({"threadId": before["threadId"], "prompt": prompt});
-        assert_refused(&booted.daemon.post("/reply", body).await?, 400, "BAD_REQUEST");
+        assert_refused(&rig.daemon.post("/reply", body).await?, 400, "BAD_REQUEST");
     }
-    assert_eq!(booted.session(&session).await?["history"], before["history"]);
-    booted.assert_calm();
+    assert_eq!(rig.session(&session).await?["history"], before["history"]);
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn fields_of_a_wrong_type() -> Result<()> {
-    let booted =
-        Booted::new(&["--allow-cwd-override", "--allow-sandbox-override", "--allow-approval-override"]).await?;
+    let rig = Rig::new(&["--allow-cwd-override", "--allow-sandbox-override", "--allow-approval-override"]).await?;
     for (field, value) in [
         ("title", json!(7)),
         ("model", json!(["m"])),
@@ -62,7 +61,7 @@ async fn fields_of_a_wrong_type() -> Result<()> {
     ] {
         let mut body = json!({"prompt": "SAY:x"});
         body[field] = value;
-        assert_refused(&booted.daemon.post("/start", body).await?, 400, "BAD_REQUEST");
+        assert_refused(&rig.daemon.post("/start", body).await?, 400, "BAD_REQUEST");
     }
     for (path, body) in [
         ("/continue", json!({"sessionId": 5, "prompt": "x"})),
@@ -71,14 +70,14 @@ async fn fields_of_a_wrong_type() -> Result<()> {
         ("/reply", json!({"threadId": {}, "prompt": "x"})),
         ("/reply", json!({"prompt": "x"})),
     ] {
-        assert_refused(&booted.daemon.post(path, body).await?, 400, "BAD_REQUEST");
+        assert_refused(&rig.daemon.post(path, body).await?, 400, "BAD_REQUEST");
     }
-    assert_no_session(&booted).await
+    assert_no_session(&rig).await
 }
 
 #[tokio::test]
 async fn bodies_that_are_not_json() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
+    let rig = Rig::new(&["--no-auth"]).await?;
     let bodies: [&[u8]; 10] = [
         b"",
         b"prompt=x",
@@ -93,30 +92,27 @@ async fn bodies_that_are_not_json() -> Result<()> {
     ];
     for path in ["/start", "/continue", "/reply", "/sessions/rename", "/sessions/autoname"] {
         for body in bodies {
-            let reply = Call::post(path, body).ask(&booted.tcp()).await?;
+            let reply = Call::post(path, body).ask(&rig.tcp()).await?;
             assert_refused(&reply, 400, "BAD_REQUEST");
-            let reply = Call::post(path, body)
-                .header("Content-Type", "application/json")
-                .chunked()
-                .ask(&booted.socket())
-                .await?;
+            let reply =
+                Call::post(path, body).header("Content-Type", "application/json").chunked().ask(&rig.socket()).await?;
             assert_refused(&reply, 400, "BAD_REQUEST");
         }
         // No body at all.
-        assert_refused(&Call::new("POST", path).ask(&booted.tcp()).await?, 400, "BAD_REQUEST");
+        assert_refused(&Call::new("POST", path).ask(&rig.tcp()).await?, 400, "BAD_REQUEST");
     }
     // Deep nesting must not end the process.
     let deep = format!("{{\"prompt\": {}", "[".repeat(100_000));
-    assert_refused(&Call::post("/start", deep).ask(&booted.tcp()).await?, 400, "BAD_REQUEST");
-    assert_no_session(&booted).await?;
-    booted.assert_calm();
+    assert_refused(&Call::post("/start", deep).ask(&rig.tcp()).await?, 400, "BAD_REQUEST");
+    assert_no_session(&rig).await?;
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn sessions_that_do_not_exist() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let (real, _) = booted.daemon.start("SAY:x").await?;
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let (real, _) = rig.daemon.start("SAY:x").await?;
     let long = "a".repeat(5000);
     let almost = &real[..real.len() - 1];
     let unknown = [
@@ -139,7 +135,7 @@ async fn sessions_that_do_not_exist() -> Result<()> {
             ("/sessions/rename", json!({"sessionId": id, "title": "x"})),
             ("/sessions/autoname", json!({"sessionId": id})),
         ] {
-            let reply = booted.daemon.post(path, body).await?;
+            let reply = rig.daemon.post(path, body).await?;
             if id.is_empty() {
                 // An empty id may as well be called a bad request.
                 assert!(matches!(reply.status, 400 | 404), "{path}: {reply:?}");
@@ -157,21 +153,21 @@ async fn sessions_that_do_not_exist() -> Result<()> {
         "%E8%A9%A6",
         almost,
     ] {
-        let reply = Call::get(&format!("/sessions/{id}")).ask(&booted.tcp()).await?;
+        let reply = Call::get(&format!("/sessions/{id}")).ask(&rig.tcp()).await?;
         assert_refused(&reply, 404, "NO_SESSION");
     }
     // A path that climbs, as it is written.
-    let reply = Call::get("/sessions/../daemon.json").ask(&booted.tcp()).await?;
+    let reply = Call::get("/sessions/../daemon.json").ask(&rig.tcp()).await?;
     assert_eq!(reply.status, 404, "{reply:?}");
-    assert_eq!(booted.session(&real).await?["meta"]["title"], "SAY:x");
-    booted.assert_calm();
+    assert_eq!(rig.session(&real).await?["meta"]["title"], "SAY:x");
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn paths_and_methods_that_are_none() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    for door in [booted.tcp(), booted.socket()] {
+    let rig = Rig::new(&["--no-auth"]).await?;
+    for door in [rig.tcp(), rig.socket()] {
         for path in ["/", "/nope", "/start/", "/START", "/sessions/x/y", "/v2/agent", "/health/x"] {
             let reply = Call::get(path).ask(&door).await?;
             assert_eq!((reply.status, &reply.body["code"]), (404, &json!("NOT_FOUND")), "{path}: {reply:?}");
@@ -202,7 +198,7 @@ async fn paths_and_methods_that_are_none() -> Result<()> {
 
 #[tokio::test]
 async fn refusals_of_v1_are_problems() -> Result<()> {
-    let booted = Booted::new(&["--token", "sesame"]).await?;
+    let rig = Rig::new(&["--token", "sesame"]).await?;
     for (call, status, code) in [
         (Call::get("/v1/agent"), 401, "UNAUTHORIZED"),
         (Call::get("/v1/nope").token("sesame"), 404, "NOT_FOUND"),
@@ -210,7 +206,7 @@ async fn refusals_of_v1_are_problems() -> Result<()> {
         (Call::get("/v1/agent").token("sesame").host("evil.example"), 421, "BAD_HOST"),
         (Call::get("/v1/agent").token("sesame").origin("http://evil.example"), 403, "BAD_ORIGIN"),
     ] {
-        let answer = call.send(&booted.tcp()).await?;
+        let answer = call.send(&rig.tcp()).await?;
         assert_eq!(answer.status, status, "{}", answer.text());
         assert_eq!(answer.header("content-type").concat().split(';').next(), Some("application/problem+json"));
         let problem: Value = answer.reply()?.body;
@@ -222,7 +218,7 @@ async fn refusals_of_v1_are_problems() -> Result<()> {
         assert!(problem["retryable"].is_boolean() && problem["title"].is_string() && problem["detail"].is_string());
     }
     // And of the first version, not.
-    let answer = Call::get("/sessions").send(&booted.tcp()).await?;
+    let answer = Call::get("/sessions").send(&rig.tcp()).await?;
     assert_eq!(answer.header("content-type").concat().split(';').next(), Some("application/json"));
     assert_keys(&answer.reply()?.body, &["error", "code"]);
     Ok(())

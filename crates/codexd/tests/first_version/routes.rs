@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
-    booted::{Booted, assert_answered, assert_keys, text},
+    rig::{Rig, assert_answered, assert_keys, text},
     wire::Call,
 };
 
@@ -34,8 +34,8 @@ fn assert_turn(body: &Value, answer: &str) {
 
 #[tokio::test]
 async fn start_continue_and_reply_answer_alike() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    for door in [booted.tcp(), booted.socket()] {
+    let rig = Rig::new(&["--no-auth"]).await?;
+    for door in [rig.tcp(), rig.socket()] {
         let started = Call::json("/start", &json!({"prompt": "SAY:hello"})).ask(&door).await?;
         assert_eq!(started.status, 200, "{started:?}");
         assert_turn(&started.body, "hello");
@@ -57,32 +57,32 @@ async fn start_continue_and_reply_answer_alike() -> Result<()> {
         assert_turn(&replied.body, "user: SAY:hello\nassistant: hello\nuser: SAY:again\nassistant: again\ncount: 4");
         assert_eq!((text(&replied.body, "sessionId"), text(&replied.body, "threadId")), (session, thread));
     }
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn the_same_sessions_are_seen_by_both_doors() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let (session, _) = booted.daemon.start("by the socket").await?;
-    let by_tcp = Call::get(&format!("/sessions/{session}")).ask(&booted.tcp()).await?;
-    assert_eq!(by_tcp, booted.daemon.get(&format!("/sessions/{session}")).await?);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let (session, _) = rig.daemon.start("by the socket").await?;
+    let by_tcp = Call::get(&format!("/sessions/{session}")).ask(&rig.tcp()).await?;
+    assert_eq!(by_tcp, rig.daemon.get(&format!("/sessions/{session}")).await?);
     let further = json!({"sessionId": session, "prompt": "RECALL"});
-    let reply = Call::json("/continue", &further).ask(&booted.tcp()).await?;
+    let reply = Call::json("/continue", &further).ask(&rig.tcp()).await?;
     assert_answered(&reply, "user: by the socket\nassistant: echo: by the socket\ncount: 2");
     Ok(())
 }
 
 #[tokio::test]
 async fn the_list_is_newest_first() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let none = booted.daemon.get("/sessions").await?;
+    let rig = Rig::new(&[]).await?;
+    let none = rig.daemon.get("/sessions").await?;
     assert_eq!((none.status, none.body), (200, json!({"sessions": []})));
     let mut ids = Vec::new();
     for prompt in ["one", "two", "three"] {
-        ids.insert(0, booted.daemon.start(prompt).await?.0);
+        ids.insert(0, rig.daemon.start(prompt).await?.0);
     }
-    let list = booted.daemon.get("/sessions").await?;
+    let list = rig.daemon.get("/sessions").await?;
     assert_eq!(list.status, 200);
     assert_keys(&list.body, &["sessions"]);
     let sessions = list.body["sessions"].as_array().cloned().unwrap_or_default();
@@ -103,14 +103,14 @@ async fn the_list_is_newest_first() -> Result<()> {
 
 #[tokio::test]
 async fn one_session_with_its_history() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
+    let rig = Rig::new(&[]).await?;
     let start = json!({"prompt": "SAY:一 hello\nsecond line", "title": "given"});
-    let started = booted.daemon.post("/start", start).await?;
+    let started = rig.daemon.post("/start", start).await?;
     let (session, thread) = (text(&started.body, "sessionId"), text(&started.body, "threadId"));
-    let before = booted.session(&session).await?;
-    assert_eq!(booted.daemon.go_on(&session, "SAY:more").await?, "more");
+    let before = rig.session(&session).await?;
+    assert_eq!(rig.daemon.go_on(&session, "SAY:more").await?, "more");
 
-    let shown = booted.session(&session).await?;
+    let shown = rig.session(&session).await?;
     assert_keys(&shown, &["sessionId", "createdAtMs", "updatedAtMs", "threadId", "meta", "history"]);
     assert_eq!((text(&shown, "sessionId"), text(&shown, "threadId")), (session.clone(), thread.clone()));
     assert_eq!(shown["createdAtMs"], before["createdAtMs"]);
@@ -119,7 +119,7 @@ async fn one_session_with_its_history() -> Result<()> {
     assert_keys(meta, &["title", "titleLocked", "titleSource", "cwd", "model", "threadId"]);
     assert_eq!((text(meta, "title"), text(meta, "threadId")), ("given".to_owned(), thread));
     assert_eq!(meta["titleLocked"], false);
-    assert_eq!(text(meta, "cwd"), booted.lab.project.to_string_lossy());
+    assert_eq!(text(meta, "cwd"), rig.lab.project.to_string_lossy());
     assert!(meta["model"].is_null() || meta["model"].is_string(), "{meta}");
 
     let history = shown["history"].as_array().cloned().unwrap_or_default();
@@ -138,9 +138,9 @@ async fn one_session_with_its_history() -> Result<()> {
 
 #[tokio::test]
 async fn rename_and_autoname_say_ok() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let (session, _) = booted.daemon.start("first prompt").await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let (session, _) = rig.daemon.start("first prompt").await?;
+    let door = rig.tcp();
     let autonamed = Call::json("/sessions/autoname", &json!({"sessionId": session})).ask(&door).await?;
     assert_eq!((autonamed.status, autonamed.body), (200, json!({"ok": true, "title": "first prompt"})));
     let rename = json!({"sessionId": session, "title": "mine"});
@@ -157,13 +157,13 @@ async fn rename_and_autoname_say_ok() -> Result<()> {
 
 #[tokio::test]
 async fn health_tells_strangers_less() -> Result<()> {
-    let booted = Booted::new(&["--token", "sesame"]).await?;
-    let agent = booted.daemon.agent().await?;
-    let stranger = Call::get("/health").ask(&booted.tcp()).await?;
+    let rig = Rig::new(&["--token", "sesame"]).await?;
+    let agent = rig.daemon.agent().await?;
+    let stranger = Call::get("/health").ask(&rig.tcp()).await?;
     assert_eq!(stranger.status, 200);
     assert_eq!(stranger.body, json!({"ok": true, "pid": agent["pid"], "ready": true, "authRequired": true}));
-    let known = Call::get("/health").token("sesame").ask(&booted.tcp()).await?;
-    let local = Call::get("/health").ask(&booted.socket()).await?;
+    let known = Call::get("/health").token("sesame").ask(&rig.tcp()).await?;
+    let local = Call::get("/health").ask(&rig.socket()).await?;
     for reply in [known, local] {
         assert_eq!(reply.status, 200);
         assert_keys(&reply.body, &["ok", "pid", "ready", "authRequired", "version", "agent"]);
@@ -172,18 +172,18 @@ async fn health_tells_strangers_less() -> Result<()> {
         assert!(reply.body["pid"].is_u64() && !text(&reply.body, "version").is_empty(), "{reply:?}");
     }
     for path in ["/healthz", "/readyz"] {
-        let stranger = Call::get(path).send(&booted.tcp()).await?;
+        let stranger = Call::get(path).send(&rig.tcp()).await?;
         assert_eq!(stranger.status, 200, "{path}");
         assert!(!stranger.text().contains("0.169.0"), "details for a stranger: {}", stranger.text());
-        assert_eq!(Call::get(path).send(&booted.socket()).await?.status, 200, "{path}");
+        assert_eq!(Call::get(path).send(&rig.socket()).await?.status, 200, "{path}");
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn the_agent_of_v1() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    for door in [booted.tcp(), booted.socket()] {
+    let rig = Rig::new(&["--no-auth"]).await?;
+    for door in [rig.tcp(), rig.socket()] {
         let reply = Call::get("/v1/agent").ask(&door).await?;
         assert_eq!(reply.status, 200);
         let agent = reply.body;
@@ -198,17 +198,17 @@ async fn the_agent_of_v1() -> Result<()> {
         let at = text(&agent, "startedAt");
         assert!(at.len() == 24 && at.ends_with('Z') && at.as_bytes().get(19) == Some(&b'.'), "{at}");
     }
-    booted.daemon.kill_codex().await?;
-    let agent = booted.daemon.agent().await?;
+    rig.daemon.kill_codex().await?;
+    let agent = rig.daemon.agent().await?;
     assert!(agent["restarts"].as_u64() >= Some(1), "{agent}");
     Ok(())
 }
 
 #[tokio::test]
 async fn unknown_fields_and_any_content_type_are_taken() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
+    let rig = Rig::new(&["--no-auth"]).await?;
     let body = json!({"prompt": "SAY:ok", "bogus": {"deep": [1]}, "developerInstructions": 5}).to_string();
-    let door = booted.tcp();
+    let door = rig.tcp();
     assert_answered(&Call::post("/start", body.clone()).ask(&door).await?, "ok");
     for kind in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8"] {
         let call = Call::post("/start", body.clone()).header("Content-Type", kind);
@@ -223,9 +223,9 @@ async fn unknown_fields_and_any_content_type_are_taken() -> Result<()> {
 
 #[tokio::test]
 async fn a_failed_turn_is_an_answer() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
+    let rig = Rig::new(&[]).await?;
     for script in ["FAIL:500", "FAIL:400", "FAIL:429", "CONTEXT", "CUT"] {
-        let reply = booted.daemon.post("/start", json!({"prompt": script})).await?;
+        let reply = rig.daemon.post("/start", json!({"prompt": script})).await?;
         assert_eq!(reply.status, 200, "{script}: {reply:?}");
         assert_keys(&reply.body, &["sessionId", "threadId", "content", "structuredContent", "isError"]);
         assert_eq!(reply.body["isError"], true);
@@ -234,8 +234,8 @@ async fn a_failed_turn_is_an_answer() -> Result<()> {
         assert_keys(&content[0], &["type", "text"]);
         assert!(!text(&content[0], "text").trim().is_empty(), "{reply:?}");
         let session = text(&reply.body, "sessionId");
-        assert_eq!(booted.daemon.go_on(&session, "SAY:on we go").await?, "on we go", "after {script}");
+        assert_eq!(rig.daemon.go_on(&session, "SAY:on we go").await?, "on we go", "after {script}");
     }
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }

@@ -4,13 +4,13 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
-    booted::{Booted, assert_keys, text},
+    rig::{Rig, assert_keys, text},
     wire::Call,
 };
 
 /// The session ids of a search, in order.
-async fn found(booted: &Booted, query: &str) -> Result<Vec<String>> {
-    let reply = booted.daemon.get(&format!("/sessions/search?{query}")).await?;
+async fn found(rig: &Rig, query: &str) -> Result<Vec<String>> {
+    let reply = rig.daemon.get(&format!("/sessions/search?{query}")).await?;
     assert_eq!(reply.status, 200, "{query}: {reply:?}");
     assert_keys(&reply.body, &["sessions"]);
     let lines = reply.body["sessions"].as_array().cloned().unwrap_or_default();
@@ -26,65 +26,65 @@ fn escaped(text: &str) -> String {
 }
 
 /// Sessions with these prompts, the newest first.
-async fn started(booted: &Booted, prompts: &[&str]) -> Result<Vec<String>> {
+async fn started(rig: &Rig, prompts: &[&str]) -> Result<Vec<String>> {
     let mut ids = Vec::new();
     for prompt in prompts {
-        ids.insert(0, booted.daemon.start(prompt).await?.0);
+        ids.insert(0, rig.daemon.start(prompt).await?.0);
     }
     Ok(ids)
 }
 
 #[tokio::test]
 async fn the_limit_is_clamped_and_the_newest_fill_up() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    assert!(found(&booted, "q=anything").await?.is_empty());
+    let rig = Rig::new(&[]).await?;
+    assert!(found(&rig, "q=anything").await?.is_empty());
     let prompts: Vec<String> = (0..12).map(|n| format!("prompt number {n}")).collect();
-    let newest = started(&booted, &prompts.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    let newest = started(&rig, &prompts.iter().map(String::as_str).collect::<Vec<_>>()).await?;
     for (limit, count) in
         [("", 3), ("&limit=1", 1), ("&limit=0", 1), ("&limit=-5", 1), ("&limit=10", 10), ("&limit=11", 10)]
     {
-        assert_eq!(found(&booted, &format!("q=nowhere{limit}")).await?, newest[..count], "limit {limit:?}");
+        assert_eq!(found(&rig, &format!("q=nowhere{limit}")).await?, newest[..count], "limit {limit:?}");
     }
-    assert_eq!(found(&booted, "q=nowhere&limit=4000000000").await?, newest[..10]);
+    assert_eq!(found(&rig, "q=nowhere&limit=4000000000").await?, newest[..10]);
     Ok(())
 }
 
 #[tokio::test]
 async fn the_best_match_comes_first_and_only_once() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let ids = started(&booted, &["a zebrafish swims", "two", "three", "four"]).await?;
+    let rig = Rig::new(&[]).await?;
+    let ids = started(&rig, &["a zebrafish swims", "two", "three", "four"]).await?;
     let [four, three, two, zebrafish] = ids.as_slice() else { anyhow::bail!("{ids:?}") };
     let filled = [zebrafish.clone(), four.clone(), three.clone(), two.clone()];
     // The whole word, inside the word, at its end, in other case, two words in any order.
     for query in ["zebrafish", "brafi", "fish", "ZeBRaFiSH", "zebra", "swims%20zebrafish", "swims+zebra"] {
-        assert_eq!(found(&booted, &format!("q={query}")).await?, filled[..3], "{query}");
-        assert_eq!(found(&booted, &format!("limit=10&q={query}")).await?, filled, "{query}");
+        assert_eq!(found(&rig, &format!("q={query}")).await?, filled[..3], "{query}");
+        assert_eq!(found(&rig, &format!("limit=10&q={query}")).await?, filled, "{query}");
     }
-    assert_eq!(found(&booted, "q=zebrafish&limit=1").await?, filled[..1]);
+    assert_eq!(found(&rig, "q=zebrafish&limit=1").await?, filled[..1]);
     Ok(())
 }
 
 #[tokio::test]
 async fn titles_prompts_and_answers_are_searched() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
+    let rig = Rig::new(&[]).await?;
     // The answer of BIG has words that its prompt has not.
-    let ids = started(&booted, &["BIG:200", "later\n\nin the quagmire body", "newest", "newest of all"]).await?;
+    let ids = started(&rig, &["BIG:200", "later\n\nin the quagmire body", "newest", "newest of all"]).await?;
     let rename = json!({"sessionId": ids[3], "title": "Quokka notes"});
-    assert_eq!(booted.daemon.post("/sessions/rename", rename).await?.status, 200);
+    assert_eq!(rig.daemon.post("/sessions/rename", rename).await?.status, 200);
     for (query, session) in
         [("quokka", &ids[3]), ("line%20answer", &ids[3]), ("quagmire", &ids[2]), ("of%20all", &ids[0])]
     {
-        assert_eq!(found(&booted, &format!("q={query}&limit=1")).await?, std::slice::from_ref(session), "{query}");
+        assert_eq!(found(&rig, &format!("q={query}&limit=1")).await?, std::slice::from_ref(session), "{query}");
     }
     // A later message of a session is found as its first.
-    booted.daemon.go_on(&ids[2], "SAY:platypus").await?;
-    assert_eq!(found(&booted, "q=platypus&limit=1").await?, [ids[2].clone()]);
+    rig.daemon.go_on(&ids[2], "SAY:platypus").await?;
+    assert_eq!(found(&rig, "q=platypus&limit=1").await?, [ids[2].clone()]);
     Ok(())
 }
 
 #[tokio::test]
 async fn words_without_spaces_and_short_ones_are_found() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
+    let rig = Rig::new(&[]).await?;
     let prompts = [
         "数据库连接失败了",
         "サーバーを再起動してください",
@@ -94,7 +94,7 @@ async fn words_without_spaces_and_short_ones_are_found() -> Result<()> {
         "filler",
         "newest",
     ];
-    let ids = started(&booted, &prompts).await?;
+    let ids = started(&rig, &prompts).await?;
     for (query, at) in [
         ("连接失败", 6),
         ("连接", 6),
@@ -106,7 +106,7 @@ async fn words_without_spaces_and_short_ones_are_found() -> Result<()> {
         ("🦀", 2),
         ("q2", 3),
     ] {
-        let first = found(&booted, &format!("q={}&limit=1", escaped(query))).await?;
+        let first = found(&rig, &format!("q={}&limit=1", escaped(query))).await?;
         assert_eq!(first, [ids[at].clone()], "{query}");
     }
     Ok(())
@@ -114,8 +114,8 @@ async fn words_without_spaces_and_short_ones_are_found() -> Result<()> {
 
 #[tokio::test]
 async fn odd_queries_are_harmless() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let ids = started(&booted, &["one \"quoted\" 100% sure*", "two"]).await?;
+    let rig = Rig::new(&[]).await?;
+    let ids = started(&rig, &["one \"quoted\" 100% sure*", "two"]).await?;
     let odd = [
         "\"",
         "'",
@@ -135,16 +135,16 @@ async fn odd_queries_are_harmless() -> Result<()> {
         "x\u{301}",
     ];
     for query in odd {
-        let mut all = found(&booted, &format!("q={}", escaped(query))).await?;
+        let mut all = found(&rig, &format!("q={}", escaped(query))).await?;
         all.sort();
         let mut expected = ids.clone();
         expected.sort();
         assert_eq!(all, expected, "{query:?}");
     }
-    let long = found(&booted, &format!("q={}", "long".repeat(1000))).await?;
+    let long = found(&rig, &format!("q={}", "long".repeat(1000))).await?;
     assert_eq!(long.len(), 2);
     for (query, at) in [("\"quoted\"", 1), ("100%", 1), ("sure*", 1)] {
-        assert_eq!(found(&booted, &format!("limit=1&q={}", escaped(query))).await?, [ids[at].clone()], "{query}");
+        assert_eq!(found(&rig, &format!("limit=1&q={}", escaped(query))).await?, [ids[at].clone()], "{query}");
     }
     // What the contract leaves open, but never an inner error.
     for path in [
@@ -154,22 +154,22 @@ async fn odd_queries_are_harmless() -> Result<()> {
         "/sessions/search?q=a&limit=x",
         "/sessions/search?q=a&q=b",
     ] {
-        let answer = Call::get(path).send(&booted.socket()).await?;
+        let answer = Call::get(path).send(&rig.socket()).await?;
         assert!(answer.status < 500, "{path}: {}", answer.text());
     }
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn old_sessions_are_found_behind_many() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let (old, _) = booted.daemon.start("the word capybara is only here").await?;
+    let rig = Rig::new(&[]).await?;
+    let (old, _) = rig.daemon.start("the word capybara is only here").await?;
     for n in 0..30 {
-        booted.daemon.start(&format!("SAY:{n}")).await?;
+        rig.daemon.start(&format!("SAY:{n}")).await?;
     }
-    assert_eq!(found(&booted, "q=capybara&limit=1").await?, [old]);
-    let list: Value = booted.daemon.get("/sessions").await?.body;
+    assert_eq!(found(&rig, "q=capybara&limit=1").await?, [old]);
+    let list: Value = rig.daemon.get("/sessions").await?.body;
     assert_eq!(list["sessions"].as_array().map(Vec::len), Some(31), "all sessions are listed");
     Ok(())
 }

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    booted::{Booted, heard, lab, of_method, serving, tcp},
+    rig::{Rig, heard, lab, of_method, serving, tcp},
     wire::Call,
 };
 
@@ -29,7 +29,7 @@ fn codexes(lab: &Lab) -> Result<Vec<u64>> {
 
 #[tokio::test]
 async fn a_stop_is_clean() -> Result<()> {
-    let Booted { daemon, lab } = Booted::new(&["--no-auth"]).await?;
+    let Rig { daemon, lab } = Rig::new(&["--no-auth"]).await?;
     daemon.start("SAY:x").await?;
     let pid = daemon.agent().await?["pid"].as_u64().context("no pid")?;
     assert!(lives(pid));
@@ -44,7 +44,7 @@ async fn a_stop_is_clean() -> Result<()> {
 
 #[tokio::test]
 async fn an_idle_connection_does_not_keep_it() -> Result<()> {
-    let Booted { daemon, lab } = Booted::new(&["--no-auth"]).await?;
+    let Rig { daemon, lab } = Rig::new(&["--no-auth"]).await?;
     let address = daemon.url.trim_start_matches("http://").to_owned();
     let silent = TcpStream::connect(&address).await?;
     let mut kept_alive = TcpStream::connect(&address).await?;
@@ -60,7 +60,7 @@ async fn an_idle_connection_does_not_keep_it() -> Result<()> {
 
 #[tokio::test]
 async fn a_turn_under_way_does_not_keep_it() -> Result<()> {
-    let Booted { daemon, lab } = Booted::new(&["--no-auth"]).await?;
+    let Rig { daemon, lab } = Rig::new(&["--no-auth"]).await?;
     let (session, _) = daemon.start("alpha").await?;
     let door = tcp(&daemon);
     let body = json!({"sessionId": session, "prompt": "SLOW:150:100"});
@@ -76,7 +76,7 @@ async fn a_turn_under_way_does_not_keep_it() -> Result<()> {
     let good = heard_by_caller.as_ref().is_ok_and(|reply| reply.status == 200 && reply.body.get("isError").is_none());
     assert!(!good, "{heard_by_caller:?}");
 
-    let daemon = crate::booted::serve(&lab, &["--no-auth"], &[]).await?;
+    let daemon = crate::rig::serve(&lab, &["--no-auth"], &[]).await?;
     assert_eq!(daemon.go_on(&session, "SAY:on").await?, "on");
     assert_eq!(asked(&heard(&lab)?), 1, "given to Codex at most once");
     Ok(())
@@ -84,7 +84,7 @@ async fn a_turn_under_way_does_not_keep_it() -> Result<()> {
 
 #[tokio::test]
 async fn sigint_is_a_stop_too() -> Result<()> {
-    let Booted { daemon, lab } = Booted::new(&["--no-auth"]).await?;
+    let Rig { daemon, lab } = Rig::new(&["--no-auth"]).await?;
     let status = Command::new("kill").args(["-INT", &daemon.pid.to_string()]).status().await?;
     assert!(status.success());
     eventually("daemon.json to be gone", async || (!lab.store.join("daemon.json").exists()).then_some(())).await?;
@@ -108,13 +108,13 @@ async fn a_broken_codex_does_not_keep_it() -> Result<()> {
 
 #[tokio::test]
 async fn a_stop_and_a_start_at_the_same_port() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let (session, _) = booted.daemon.start("SAY:x").await?;
-    let port = booted.daemon.url.rsplit(':').next().unwrap_or_default().to_owned();
-    let door = booted.tcp();
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let (session, _) = rig.daemon.start("SAY:x").await?;
+    let port = rig.daemon.url.rsplit(':').next().unwrap_or_default().to_owned();
+    let door = rig.tcp();
     assert_eq!(Call::get("/sessions").send(&door).await?.status, 200);
     // A later flag wins over the harness's own `--port 0`, or the environment is asked.
-    let Booted { daemon, lab } = booted;
+    let Rig { daemon, lab } = rig;
     daemon.stop().await?;
     let codex = fake_codex()?;
     let args = ["serve", "--port", &port, "--no-auth", "--codex-cmd", codex.to_str().context("not UTF-8")?];
@@ -122,6 +122,6 @@ async fn a_stop_and_a_start_at_the_same_port() -> Result<()> {
     daemon.ready().await?;
     assert!(daemon.url.ends_with(&format!(":{port}")), "{}", daemon.url);
     let reply = Call::json("/continue", &json!({"sessionId": session, "prompt": "SAY:y"})).ask(&door).await?;
-    crate::booted::assert_answered(&reply, "y");
+    crate::rig::assert_answered(&reply, "y");
     Ok(())
 }

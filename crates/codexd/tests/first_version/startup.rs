@@ -6,54 +6,54 @@ use testkit::fake_codex;
 use tokio::net::TcpListener;
 
 use crate::{
-    booted::{Booted, assert_keys, lab, run, serving, text},
+    rig::{Rig, assert_keys, lab, run, serving, text},
     wire::{Call, Door},
 };
 
 #[tokio::test]
 async fn a_free_port_is_printed_and_written_down() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let file: Value = serde_json::from_slice(&std::fs::read(booted.lab.store.join("daemon.json"))?)?;
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let file: Value = serde_json::from_slice(&std::fs::read(rig.lab.store.join("daemon.json"))?)?;
     assert_keys(&file, &["pid", "processStart", "startedAt", "version", "http", "socket"]);
-    assert_eq!(file["pid"], booted.daemon.pid);
-    assert_eq!(text(&file, "socket"), booted.lab.store.join("codexd.sock").to_string_lossy());
+    assert_eq!(file["pid"], rig.daemon.pid);
+    assert_eq!(text(&file, "socket"), rig.lab.store.join("codexd.sock").to_string_lossy());
     let at = text(&file, "startedAt");
     assert!(at.len() == 24 && at.ends_with('Z') && at.contains('T'), "{at}");
     let url = text(&file, "http");
     let port: u16 = url.strip_prefix("http://127.0.0.1:").context("not on loopback")?.parse()?;
-    assert!(port > 0 && booted.daemon.log().contains(&format!("127.0.0.1:{port}")), "{}", booted.daemon.log());
+    assert!(port > 0 && rig.daemon.log().contains(&format!("127.0.0.1:{port}")), "{}", rig.daemon.log());
     assert_eq!(Call::get("/healthz").send(&Door::Tcp(format!("127.0.0.1:{port}"))).await?.status, 200);
     let version = text(&file, "version");
-    assert_eq!(text(&booted.daemon.get("/health").await?.body, "version"), version);
+    assert_eq!(text(&rig.daemon.get("/health").await?.body, "version"), version);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_store_has_one_daemon() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let (session, _) = booted.daemon.start("SAY:first").await?;
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let (session, _) = rig.daemon.start("SAY:first").await?;
     let codex = fake_codex()?;
     for skipped in [0, 1] {
-        let (output, text) = run(booted.lab.command(&serving(&codex, &["--no-auth"])?[skipped..])).await?;
+        let (output, text) = run(rig.lab.command(&serving(&codex, &["--no-auth"])?[skipped..])).await?;
         assert!(!output.status.success(), "{text}");
-        let pid = booted.daemon.pid.to_string();
+        let pid = rig.daemon.pid.to_string();
         assert!(text.contains(&pid), "the pid of the first, {pid}, is not in: {text}");
         assert!(!text.contains("panicked"), "{text}");
     }
-    assert_eq!(booted.daemon.go_on(&session, "SAY:undisturbed").await?, "undisturbed");
-    assert_eq!(Call::get("/healthz").send(&booted.tcp()).await?.status, 200);
-    let file: Value = serde_json::from_slice(&std::fs::read(booted.lab.store.join("daemon.json"))?)?;
-    assert_eq!(file["pid"], booted.daemon.pid);
+    assert_eq!(rig.daemon.go_on(&session, "SAY:undisturbed").await?, "undisturbed");
+    assert_eq!(Call::get("/healthz").send(&rig.tcp()).await?.status, 200);
+    let file: Value = serde_json::from_slice(&std::fs::read(rig.lab.store.join("daemon.json"))?)?;
+    assert_eq!(file["pid"], rig.daemon.pid);
     Ok(())
 }
 
 #[tokio::test]
 async fn what_a_killed_daemon_left_is_in_nobodys_way() -> Result<()> {
-    let Booted { daemon, lab } = Booted::new(&["--no-auth"]).await?;
+    let Rig { daemon, lab } = Rig::new(&["--no-auth"]).await?;
     let (session, _) = daemon.start("SAY:first").await?;
     daemon.kill().await?;
     assert!(lab.store.join("daemon.json").exists(), "a kill cannot tidy up");
-    let daemon = crate::booted::serve(&lab, &["--no-auth"], &[]).await?;
+    let daemon = crate::rig::serve(&lab, &["--no-auth"], &[]).await?;
     assert_eq!(daemon.go_on(&session, "SAY:again").await?, "again");
     Ok(())
 }
@@ -70,7 +70,7 @@ async fn a_port_in_use() -> Result<()> {
     assert!(text.contains("--port") || text.contains("in use"), "what to do? {text}");
     assert!(!text.contains("panicked") && !lab.store.join("daemon.json").exists(), "{text}");
     // With a free one it comes up: nothing was left behind.
-    let daemon = crate::booted::serve(&lab, &[], &[]).await?;
+    let daemon = crate::rig::serve(&lab, &[], &[]).await?;
     assert_eq!(daemon.start("SAY:up").await?.1, "up");
     Ok(())
 }
@@ -94,7 +94,7 @@ async fn a_store_dir_that_is_none() -> Result<()> {
 
 #[tokio::test]
 async fn a_store_of_a_newer_version_is_left_alone() -> Result<()> {
-    let Booted { daemon, lab } = Booted::new(&[]).await?;
+    let Rig { daemon, lab } = Rig::new(&[]).await?;
     daemon.start("SAY:kept").await?;
     daemon.stop().await?;
     let is_database =
@@ -114,7 +114,7 @@ async fn a_store_of_a_newer_version_is_left_alone() -> Result<()> {
     // Nothing is lost: with its own version back it opens again.
     bytes[60..64].copy_from_slice(&version);
     std::fs::write(database, &bytes)?;
-    let daemon = crate::booted::serve(&lab, &[], &[]).await?;
+    let daemon = crate::rig::serve(&lab, &[], &[]).await?;
     assert_eq!(daemon.get("/sessions").await?.body["sessions"][0]["title"], json!("SAY:kept"));
     Ok(())
 }

@@ -8,7 +8,7 @@ use testkit::fake_codex;
 use tokio::time::timeout;
 
 use crate::{
-    booted::{Booted, assert_answered, assert_keys, lab, of_method, serving, text},
+    rig::{Rig, assert_answered, assert_keys, lab, of_method, serving, text},
     wire::Call,
 };
 
@@ -16,41 +16,41 @@ use crate::{
 const STUB: [(&str, &str); 2] = [("FAKE_CODEX_FAULT", "mcp-only"), ("FAKE_CODEX_VERSION", "0.153.4")];
 
 /// The tool calls that the stub was asked for, from the n-th on: name and arguments.
-fn calls(booted: &Booted, from: usize) -> Result<Vec<(String, Value)>> {
-    let heard = booted.heard()?;
+fn calls(rig: &Rig, from: usize) -> Result<Vec<(String, Value)>> {
+    let heard = rig.heard()?;
     let calls = of_method(&heard, "tools/call").into_iter().skip(from);
     Ok(calls.map(|params| (text(params, "name"), params["arguments"].clone())).collect())
 }
 
 #[tokio::test]
 async fn its_sessions_go_on_after_a_restart() -> Result<()> {
-    let booted = Booted::with(&["--no-auth"], &STUB).await?;
-    let agent = booted.daemon.agent().await?;
+    let rig = Rig::with(&["--no-auth"], &STUB).await?;
+    let agent = rig.daemon.agent().await?;
     assert_eq!(agent["status"], "ready");
     assert!(text(&agent, "backend").contains("mcp"), "{agent}");
 
-    let reply = Call::json("/start", &json!({"prompt": "alpha"})).ask(&booted.tcp()).await?;
+    let reply = Call::json("/start", &json!({"prompt": "alpha"})).ask(&rig.tcp()).await?;
     assert_answered(&reply, "echo: alpha");
     assert_keys(&reply.body, &["sessionId", "threadId", "content", "structuredContent"]);
     let (session, former) = (text(&reply.body, "sessionId"), text(&reply.body, "threadId"));
-    assert_eq!(booted.daemon.go_on(&session, "beta").await?, "echo: beta");
+    assert_eq!(rig.daemon.go_on(&session, "beta").await?, "echo: beta");
     assert_eq!(
-        booted.daemon.go_on(&session, "RECALL").await?,
+        rig.daemon.go_on(&session, "RECALL").await?,
         "user: alpha\nassistant: echo: alpha\nuser: beta\nassistant: echo: beta\ncount: 4"
     );
-    assert_eq!(text(&booted.session(&session).await?, "threadId"), former);
-    let names: Vec<String> = calls(&booted, 0)?.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(text(&rig.session(&session).await?, "threadId"), former);
+    let names: Vec<String> = calls(&rig, 0)?.into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["codex", "codex-reply", "codex-reply"]);
 
     // The stub forgets its threads when it ends; the bridge does not.
-    let booted = booted.restarted(&["--no-auth"], &STUB, |_| {}).await?;
-    booted.daemon.go_on(&session, "gamma\nRECALL").await?;
-    let shown = booted.session(&session).await?;
+    let rig = rig.restarted(&["--no-auth"], &STUB, |_| {}).await?;
+    rig.daemon.go_on(&session, "gamma\nRECALL").await?;
+    let shown = rig.session(&session).await?;
     assert_eq!(shown["resumed"]["how"], "replayed", "{shown}");
     let current = text(&shown, "threadId");
     assert_ne!(current, former);
     assert_eq!(shown["history"].as_array().map(Vec::len), Some(8));
-    let told: Vec<(String, Value)> = calls(&booted, 3)?.into_iter().filter(|(name, _)| name == "codex").collect();
+    let told: Vec<(String, Value)> = calls(&rig, 3)?.into_iter().filter(|(name, _)| name == "codex").collect();
     assert_eq!(told.len(), 1, "{told:?}");
     let told = told[0].1.to_string();
     for (said, times) in [("echo: alpha", 2), ("echo: beta", 2), ("gamma", 1)] {
@@ -59,15 +59,15 @@ async fn its_sessions_go_on_after_a_restart() -> Result<()> {
     }
 
     // From here on the thread is there, and nothing is told again.
-    let reply = Call::json("/reply", &json!({"threadId": former, "prompt": "SAY:more"})).ask(&booted.tcp()).await?;
+    let reply = Call::json("/reply", &json!({"threadId": former, "prompt": "SAY:more"})).ask(&rig.tcp()).await?;
     assert_answered(&reply, "more");
     assert_eq!((text(&reply.body, "sessionId"), text(&reply.body, "threadId")), (session, current));
-    let last = calls(&booted, 0)?.pop();
+    let last = calls(&rig, 0)?.pop();
     assert!(
         last.as_ref().is_some_and(|(name, arguments)| name == "codex-reply" && arguments["prompt"] == "SAY:more"),
         "{last:?}"
     );
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
@@ -123,12 +123,12 @@ async fn it_need_not_tell_a_version() -> Result<()> {
 
 #[tokio::test]
 async fn its_policy_is_sent() -> Result<()> {
-    let booted = Booted::with(&["--no-auth", "--sandbox", "read-only", "--model", "our-model"], &STUB).await?;
-    booted.daemon.start("SAY:x").await?;
-    let (_, arguments) = calls(&booted, 0)?.remove(0);
+    let rig = Rig::with(&["--no-auth", "--sandbox", "read-only", "--model", "our-model"], &STUB).await?;
+    rig.daemon.start("SAY:x").await?;
+    let (_, arguments) = calls(&rig, 0)?.remove(0);
     assert_eq!(arguments["sandbox"], "read-only", "{arguments}");
     assert_eq!(arguments["approval-policy"], "on-request", "{arguments}");
-    assert_eq!(arguments["cwd"], json!(booted.lab.project), "{arguments}");
+    assert_eq!(arguments["cwd"], json!(rig.lab.project), "{arguments}");
     assert_eq!(arguments["model"], "our-model", "{arguments}");
     Ok(())
 }
@@ -136,16 +136,16 @@ async fn its_policy_is_sent() -> Result<()> {
 #[tokio::test]
 async fn what_is_told_again_has_a_budget() -> Result<()> {
     let flags = ["--no-auth", "--max-inject-chars", "600"];
-    let booted = Booted::with(&flags, &STUB).await?;
+    let rig = Rig::with(&flags, &STUB).await?;
     let said = |n: usize| format!("message-{n} {}", "試験🦀".repeat(30));
-    let (session, _) = booted.daemon.start(&said(0)).await?;
+    let (session, _) = rig.daemon.start(&said(0)).await?;
     for n in 1..8 {
-        booted.daemon.go_on(&session, &said(n)).await?;
+        rig.daemon.go_on(&session, &said(n)).await?;
     }
-    let booted = booted.restarted(&flags, &STUB, |_| {}).await?;
-    assert_eq!(booted.daemon.go_on(&session, "SAY:done").await?, "done");
+    let rig = rig.restarted(&flags, &STUB, |_| {}).await?;
+    assert_eq!(rig.daemon.go_on(&session, "SAY:done").await?, "done");
     let told =
-        calls(&booted, 8)?.into_iter().find(|(name, _)| name == "codex").map(|(_, arguments)| arguments.to_string());
+        calls(&rig, 8)?.into_iter().find(|(name, _)| name == "codex").map(|(_, arguments)| arguments.to_string());
     let told = told.unwrap_or_default();
     assert!(told.contains("message-7") && told.contains("SAY:done"), "the newest are kept: {told}");
     assert!(!told.contains("message-0") && !told.contains("message-3"), "the oldest are not: {told}");
@@ -157,21 +157,21 @@ async fn what_is_told_again_has_a_budget() -> Result<()> {
             assert!(piece.starts_with(&whole), "message {n} was cut: {told}");
         }
     }
-    assert_eq!(booted.session(&session).await?["history"].as_array().map(Vec::len), Some(18), "nothing is lost");
+    assert_eq!(rig.session(&session).await?["history"].as_array().map(Vec::len), Some(18), "nothing is lost");
     Ok(())
 }
 
 #[tokio::test]
 async fn its_failures_and_its_death_are_seen() -> Result<()> {
-    let booted = Booted::with(&["--no-auth"], &STUB).await?;
-    let reply = booted.daemon.post("/start", json!({"prompt": "FAIL:500"})).await?;
+    let rig = Rig::with(&["--no-auth"], &STUB).await?;
+    let reply = rig.daemon.post("/start", json!({"prompt": "FAIL:500"})).await?;
     assert_eq!((reply.status, &reply.body["isError"]), (200, &json!(true)), "{reply:?}");
     let session = text(&reply.body, "sessionId");
-    assert_eq!(booted.daemon.go_on(&session, "SAY:on").await?, "on");
-    let (other, _) = booted.daemon.start("alpha").await?;
-    booted.daemon.kill_codex().await?;
-    assert_eq!(booted.daemon.go_on(&other, "SAY:after").await?, "after");
-    assert_eq!(booted.session(&other).await?["resumed"]["how"], "replayed");
-    booted.assert_calm();
+    assert_eq!(rig.daemon.go_on(&session, "SAY:on").await?, "on");
+    let (other, _) = rig.daemon.start("alpha").await?;
+    rig.daemon.kill_codex().await?;
+    assert_eq!(rig.daemon.go_on(&other, "SAY:after").await?, "after");
+    assert_eq!(rig.session(&other).await?["resumed"]["how"], "replayed");
+    rig.assert_calm();
     Ok(())
 }

@@ -11,13 +11,13 @@ use tokio::{
 };
 
 use crate::{
-    booted::{Booted, assert_answered, assert_refused, lab, run, serving, tcp},
+    rig::{Rig, assert_answered, assert_refused, lab, run, serving, tcp},
     wire::{Call, Door},
 };
 
 /// The token opens, everything else does not.
-async fn assert_opens(booted: &Booted, token: &str) -> Result<()> {
-    let door = booted.tcp();
+async fn assert_opens(rig: &Rig, token: &str) -> Result<()> {
+    let door = rig.tcp();
     let sessions = Call::get("/sessions");
     assert_eq!(sessions.clone().token(token).send(&door).await?.status, 200);
     let reply = Call::json("/start", &json!({"prompt": "SAY:ok"})).token(token).ask(&door).await?;
@@ -34,7 +34,7 @@ async fn assert_opens(booted: &Booted, token: &str) -> Result<()> {
     let in_query = Call::get(&format!("/sessions?token={token}&access_token={token}"));
     assert_refused(&in_query.ask(&door).await?, 401, "UNAUTHORIZED");
     assert_refused(&sessions.ask(&door).await?, 401, "UNAUTHORIZED");
-    assert_eq!(booted.daemon.get("/sessions").await?.status, 200, "the socket needs none");
+    assert_eq!(rig.daemon.get("/sessions").await?.status, 200, "the socket needs none");
     let health = Call::get("/health").ask(&door).await?;
     assert_eq!(health.body["authRequired"], true);
     Ok(())
@@ -58,13 +58,13 @@ fn assert_not_kept(folder: &Path, token: &str) -> Result<()> {
 #[tokio::test]
 async fn a_token_as_a_flag_works_and_is_warned_of() -> Result<()> {
     let token = "flag-token-5b1f";
-    let booted = Booted::new(&["--token", token]).await?;
-    assert_opens(&booted, token).await?;
-    let log = booted.daemon.log();
+    let rig = Rig::new(&["--token", token]).await?;
+    assert_opens(&rig, token).await?;
+    let log = rig.daemon.log();
     let warned = log.lines().any(|line| line.contains("--token") && line.contains("process"));
     assert!(warned, "no warning that it is visible in the process list:\n{log}");
     assert!(!log.contains(token), "the token is in the log:\n{log}");
-    assert_not_kept(&booted.lab.store, token)
+    assert_not_kept(&rig.lab.store, token)
 }
 
 #[tokio::test]
@@ -74,28 +74,28 @@ async fn a_token_in_a_file() -> Result<()> {
     let file = lab.dir.path().join("token");
     std::fs::write(&file, format!("{token}\n"))?;
     let flags = ["--token-file", file.to_str().context("a path that is not UTF-8")?];
-    let daemon = crate::booted::serve(&lab, &flags, &[]).await?;
-    let booted = Booted { daemon, lab };
-    assert_opens(&booted, token).await?;
-    assert!(!booted.daemon.log().contains(token));
-    assert_not_kept(&booted.lab.store, token)
+    let daemon = crate::rig::serve(&lab, &flags, &[]).await?;
+    let rig = Rig { daemon, lab };
+    assert_opens(&rig, token).await?;
+    assert!(!rig.daemon.log().contains(token));
+    assert_not_kept(&rig.lab.store, token)
 }
 
 #[tokio::test]
 async fn a_token_in_the_environment_goes_no_further() -> Result<()> {
     let token = "env-token-c0de";
     let outer = [("CODEXD_TOKEN", token), ("CODEX_THREAD_ID", "t"), ("CODEX_SESSION_ID", "s")];
-    let booted = Booted::with(&[], &outer).await?;
-    assert_opens(&booted, token).await?;
-    assert!(!booted.daemon.log().contains(token));
+    let rig = Rig::with(&[], &outer).await?;
+    assert_opens(&rig, token).await?;
+    assert!(!rig.daemon.log().contains(token));
     // Codex and its children don't hear of it, nor of another Codex's thread.
-    let heard = booted.heard()?;
+    let heard = rig.heard()?;
     let names = Value::Array(heard.iter().map(|head| head["env"].clone()).collect()).to_string();
     assert!(names.contains("\"CODEX_HOME\""), "{names}");
     for ours in ["CODEXD_TOKEN", "CODEXD_STORE_DIR", "CODEXD_LOG", "CODEX_THREAD_ID", "CODEX_SESSION_ID"] {
         assert!(!names.contains(&format!("\"{ours}\"")), "{ours} among {names}");
     }
-    assert_not_kept(&booted.lab.store, token)
+    assert_not_kept(&rig.lab.store, token)
 }
 
 /// Each adds a token, or two of them at once are refused; none is dropped without a word. (Only `CODEXD_TOKEN`, being the environment's
@@ -169,22 +169,22 @@ async fn an_empty_token_is_an_error() -> Result<()> {
 
 #[tokio::test]
 async fn without_a_token_nobody_comes_in_by_tcp() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&[]).await?;
+    let door = rig.tcp();
     let health = Call::get("/health").ask(&door).await?;
     assert_eq!((health.status, &health.body["authRequired"]), (200, &json!(true)));
     assert_refused(&Call::get("/sessions").ask(&door).await?, 401, "UNAUTHORIZED");
     for token in ["", "x", "null", "undefined"] {
         assert_refused(&Call::get("/sessions").token(token).ask(&door).await?, 401, "UNAUTHORIZED");
     }
-    assert_eq!(booted.daemon.start("SAY:by the socket").await?.1, "by the socket");
+    assert_eq!(rig.daemon.start("SAY:by the socket").await?.1, "by the socket");
     Ok(())
 }
 
 #[tokio::test]
 async fn without_auth_anybody_here_may_come() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let door = rig.tcp();
     assert_eq!(Call::get("/health").ask(&door).await?.body["authRequired"], false);
     assert_answered(&Call::json("/start", &json!({"prompt": "SAY:ok"})).ask(&door).await?, "ok");
     assert_eq!(Call::get("/sessions").send(&door).await?.status, 200);
@@ -196,8 +196,8 @@ async fn without_auth_anybody_here_may_come() -> Result<()> {
 
 #[tokio::test]
 async fn guessing_is_slowed_down() -> Result<()> {
-    let booted = Booted::new(&["--token", "sesame"]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--token", "sesame"]).await?;
+    let door = rig.tcp();
     let Door::Tcp(address) = &door else { anyhow::bail!("not TCP") };
     // On one connection, so that a hundred guesses take no second.
     let mut stream = TcpStream::connect(address).await?;
@@ -213,6 +213,6 @@ async fn guessing_is_slowed_down() -> Result<()> {
     // Only failures are counted: who has the token is not kept out by who has not.
     assert_eq!(Call::get("/sessions").token("sesame").send(&door).await?.status, 200);
     assert_eq!(Call::get("/health").send(&door).await?.status, 200);
-    assert_eq!(booted.daemon.get("/sessions").await?.status, 200);
+    assert_eq!(rig.daemon.get("/sessions").await?.status, 200);
     Ok(())
 }

@@ -6,8 +6,9 @@ use anyhow::Result;
 use testkit::fake_codex;
 
 use crate::{
-    booted::{lab, run, serving},
-    configure, posting, secret,
+    configure, posting,
+    rig::{lab, run, serving},
+    secret,
 };
 
 #[tokio::test]

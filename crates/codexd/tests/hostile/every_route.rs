@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::{
-    booted::Booted,
+    rig::Rig,
     table::{BODY, Case, address, assert_answer, assert_untouched},
 };
 
@@ -31,14 +31,14 @@ fn operations(document: &Value) -> Result<Vec<(String, String)>> {
 
 #[tokio::test]
 async fn every_route_is_behind_every_check() -> Result<()> {
-    let booted = Booted::new(&["--token", TOKEN]).await?;
-    let host = address(&booted);
-    let document = booted.daemon.get("/openapi.json").await?.body;
+    let rig = Rig::new(&["--token", TOKEN]).await?;
+    let host = address(&rig);
+    let document = rig.daemon.get("/openapi.json").await?.body;
     let all = operations(&document)?;
     for known in ["/metrics", "/openapi.json", "/start", "/v1/sessions", "/v1/tokens", "/healthz"] {
         assert!(all.iter().any(|(_, path)| path == known), "{known} is not in the document");
     }
-    let (door, bearer) = (booted.tcp(), format!("Authorization: Bearer {TOKEN}\r\n"));
+    let (door, bearer) = (rig.tcp(), format!("Authorization: Bearer {TOKEN}\r\n"));
     for (method, path) in &all {
         let ask = |headers: &str, body: &str| {
             let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
@@ -76,7 +76,7 @@ async fn every_route_is_behind_every_check() -> Result<()> {
             assert_answer(&door, &Case::new(format!("{method} {path}: {what}"), request, statuses)).await?;
         }
     }
-    assert_untouched(&booted)?;
-    booted.assert_calm();
+    assert_untouched(&rig)?;
+    rig.assert_calm();
     Ok(())
 }

@@ -5,15 +5,15 @@
 use anyhow::Result;
 
 use crate::{
-    booted::Booted,
+    rig::Rig,
     table::{BODY, Case, address, answers, assert_harmless, post},
     wire::raw,
 };
 
 #[tokio::test]
 async fn no_request_hides_in_another() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
     let hidden = format!(
         "POST /start HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{BODY}",
         BODY.len()
@@ -55,14 +55,14 @@ async fn no_request_hides_in_another() -> Result<()> {
         case("a chunk that goes on behind its end", "Transfer-Encoding: chunked\r\n", "1\r\nab\r\n0\r\n\r\n", &[400]),
         case("a chunk with a bare line feed", "Transfer-Encoding: chunked\r\n", "0\n\n", &[400]),
     ];
-    assert_harmless(&booted, &cases, "").await
+    assert_harmless(&rig, &cases, "").await
 }
 
 /// What hides in it is of no use to anybody here: already what is around it must not be let in.
 #[tokio::test]
 async fn two_lengths_are_refused_where_they_agree_or_one_would_win() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
     let chunked = format!("{:x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len());
     let (whole, long) =
         (format!("Content-Length: {}\r\n", BODY.len()), format!("Content-Length: {}\r\n", chunked.len()));
@@ -82,26 +82,26 @@ async fn two_lengths_are_refused_where_they_agree_or_one_would_win() -> Result<(
         case("chunks of something else", "Transfer-Encoding: gzip, chunked\r\n", &chunked),
         case("by lines that end with a line feed", &format!("{te}{whole}").replace('\r', ""), &chunked),
     ];
-    assert_harmless(&booted, &cases, "").await
+    assert_harmless(&rig, &cases, "").await
 }
 
 #[tokio::test]
 async fn a_good_request_is_the_first_or_the_second_on_its_connection() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
     let head = format!("POST /start HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
     let plain = format!("{head}Content-Length: {}\r\n\r\n{BODY}", BODY.len());
     let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len());
     // Behind chunks a connection is over.
-    let came = raw(&booted.tcp(), format!("{plain}{plain}{chunked}{plain}").as_bytes()).await?;
+    let came = raw(&rig.tcp(), format!("{plain}{plain}{chunked}{plain}").as_bytes()).await?;
     assert_eq!(answers(&String::from_utf8_lossy(&came)), [200, 200, 200]);
     Ok(())
 }
 
 #[tokio::test]
 async fn what_is_not_http_is_refused() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
     let cases = [
         Case::new("no method", format!(" /start HTTP/1.1\r\nHost: {host}\r\n\r\n"), &[400]),
         Case::new("no target", format!("POST HTTP/1.1\r\nHost: {host}\r\n\r\n"), &[400]),
@@ -114,5 +114,5 @@ async fn what_is_not_http_is_refused() -> Result<()> {
         Case::new("a space in the target", format!("GET /sessions x HTTP/1.1\r\nHost: {host}\r\n\r\n"), &[400]),
         Case::new("another protocol", "EHLO evil.example\r\n\r\n", &[400]),
     ];
-    assert_harmless(&booted, &cases, "").await
+    assert_harmless(&rig, &cases, "").await
 }

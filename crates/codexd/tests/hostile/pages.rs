@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    booted::Booted,
+    rig::Rig,
     table::{BODY, Case, address, assert_harmless},
 };
 
@@ -16,8 +16,8 @@ fn posted(host: &str, headers: &str) -> String {
 
 #[tokio::test]
 async fn a_foreign_origin_is_refused_whatever_it_sends() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
     let port = host.split(':').nth(1).unwrap_or_default().to_owned();
     let mut cases = Vec::new();
     for origin in [
@@ -60,14 +60,14 @@ async fn a_foreign_origin_is_refused_whatever_it_sends() -> Result<()> {
         );
         cases.push(Case::new(format!("preflight {path}"), preflight, &[403]));
     }
-    assert_harmless(&booted, &cases, "").await
+    assert_harmless(&rig, &cases, "").await
 }
 
 /// What our own page could send by mistake, and what a page without `Origin` would have to be: refused for what it is.
 #[tokio::test]
 async fn a_simple_post_is_refused_where_a_page_could_have_sent_it() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
     let own = format!("Origin: http://{host}\r\n");
     let mut cases = Vec::new();
     for media in [
@@ -86,13 +86,13 @@ async fn a_simple_post_is_refused_where_a_page_could_have_sent_it() -> Result<()
     // A form's enctype=text/plain makes JSON of a name and a value.
     let form = posted(&host, &format!("{own}Content-Type: text/plain\r\n")).replacen("\": \"", "\":\"=", 1);
     cases.push(Case::new("a form that looks like JSON", form, &[415]));
-    assert_harmless(&booted, &cases, "").await
+    assert_harmless(&rig, &cases, "").await
 }
 
 #[tokio::test]
 async fn nothing_is_ever_upgraded() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
     let socket = "Upgrade: websocket\r\nConnection: Upgrade, close\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let asked = |line: &str, headers: &str| format!("{line} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n");
     let cases = [
@@ -119,5 +119,5 @@ async fn nothing_is_ever_upgraded() -> Result<()> {
         Case::new("without asking", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &[]),
         Case::new("an encrypted hello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".as_slice(), &[400]),
     ];
-    assert_harmless(&booted, &cases, "").await
+    assert_harmless(&rig, &cases, "").await
 }

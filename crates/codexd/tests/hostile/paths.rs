@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    booted::Booted,
+    rig::Rig,
     table::{BODY, Case, address, assert_harmless, post},
 };
 
@@ -27,11 +27,11 @@ fn below(folder: &Path) -> Result<BTreeSet<PathBuf>> {
 
 #[tokio::test]
 async fn an_id_is_never_a_path() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
-    let secret = booted.lab.dir.path().join("secret.json");
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
+    let secret = rig.lab.dir.path().join("secret.json");
     std::fs::write(&secret, "{\"meta\": \"a secret\"}")?;
-    let before = below(booted.lab.dir.path())?;
+    let before = below(rig.lab.dir.path())?;
     let mut cases = Vec::new();
     let absolute = secret.display().to_string().replace('/', "%2F");
     for id in [
@@ -87,9 +87,9 @@ async fn an_id_is_never_a_path() -> Result<()> {
     for target in ["/sessions/../daemon.json", "/sessions/../../secret.json", "/v1/sessions/../tokens"] {
         cases.push(Case::line(&format!("GET {target} HTTP/1.1"), &host, &[404]));
     }
-    assert_harmless(&booted, &cases, "").await?;
+    assert_harmless(&rig, &cases, "").await?;
     let logs = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "log");
-    let gone: Vec<_> = before.difference(&below(booted.lab.dir.path())?).filter(|path| !logs(path)).cloned().collect();
+    let gone: Vec<_> = before.difference(&below(rig.lab.dir.path())?).filter(|path| !logs(path)).cloned().collect();
     assert!(gone.is_empty(), "{gone:?} went");
     assert_eq!(std::fs::read_to_string(secret)?, "{\"meta\": \"a secret\"}");
     Ok(())
@@ -97,8 +97,8 @@ async fn an_id_is_never_a_path() -> Result<()> {
 
 #[tokio::test]
 async fn almost_a_route_is_none() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
     let mut cases = Vec::new();
     for target in [
         "//start",
@@ -143,5 +143,5 @@ async fn almost_a_route_is_none() -> Result<()> {
     }
     cases.push(Case::line("GET /start?_method=POST HTTP/1.1", &host, &[405]));
     cases.push(Case::line(&format!("CONNECT {host} HTTP/1.1"), &host, &[404]));
-    assert_harmless(&booted, &cases, "").await
+    assert_harmless(&rig, &cases, "").await
 }

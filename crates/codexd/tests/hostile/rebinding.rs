@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    booted::Booted,
+    rig::Rig,
     table::{Case, address, assert_harmless, post},
 };
 
@@ -11,8 +11,8 @@ const REFUSED: &[u16] = &[421];
 
 #[tokio::test]
 async fn a_name_that_is_not_ours_is_refused() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let port = address(&booted).split(':').nth(1).unwrap_or_default().to_owned();
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let port = address(&rig).split(':').nth(1).unwrap_or_default().to_owned();
     let mut cases: Vec<Case> = Vec::new();
     for host in [
         // The page's own name, also where it contains ours.
@@ -90,14 +90,14 @@ async fn a_name_that_is_not_ours_is_refused() -> Result<()> {
     let old =
         format!("POST /start HTTP/1.0\r\nContent-Length: {}\r\n\r\n{}", crate::table::BODY.len(), crate::table::BODY);
     cases.push(Case::new("HTTP/1.0 without Host", old, REFUSED));
-    assert_harmless(&booted, &cases, "").await
+    assert_harmless(&rig, &cases, "").await
 }
 
 #[tokio::test]
 async fn odd_forms_of_our_own_names_are_ours() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
+    let rig = Rig::new(&["--no-auth"]).await?;
     for host in ["LOCALHOST", "LocalHost:1", "[::1]", "[0:0:0:0:0:0:0:1]:65535", "127.0.0.1:80"] {
-        let answer = crate::wire::Call::get("/sessions").host(host).send(&booted.tcp()).await?;
+        let answer = crate::wire::Call::get("/sessions").host(host).send(&rig.tcp()).await?;
         assert_eq!(answer.status, 200, "{host}");
     }
     Ok(())

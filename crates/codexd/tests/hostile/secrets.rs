@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    booted::Booted,
+    rig::Rig,
     table::{Case, address, assert_harmless, assert_untouched, post, token},
 };
 
@@ -13,9 +13,9 @@ const WRONG: &[u16] = &[401, 429];
 #[tokio::test]
 async fn only_a_whole_token_in_its_place_opens() -> Result<()> {
     let given = "sesame-0123456789abcdef";
-    let booted = Booted::new(&["--token", given]).await?;
-    let host = address(&booted);
-    let made = token(&booted, "made", &["read", "run"]).await?;
+    let rig = Rig::new(&["--token", given]).await?;
+    let host = address(&rig);
+    let made = token(&rig, "made", &["read", "run"]).await?;
     let mut cases = Vec::new();
     for right in [given, made.as_str()] {
         let swapped: String = right.chars().rev().collect();
@@ -69,8 +69,8 @@ async fn only_a_whole_token_in_its_place_opens() -> Result<()> {
     }
     // Without the token there is no use in saying that one is the command line, or local.
     cases.push(Case::start(&format!("Host: {host}\r\nX-Codexd-Origin: cli\r\nX-Forwarded-For: 127.0.0.1\r\n"), WRONG));
-    assert_harmless(&booted, &cases, &format!("Authorization: Bearer {given}")).await?;
-    let log = booted.daemon.log();
+    assert_harmless(&rig, &cases, &format!("Authorization: Bearer {given}")).await?;
+    let log = rig.daemon.log();
     assert!(!log.contains(given) && !log.contains(&made[4..]), "a token is in the log");
     Ok(())
 }
@@ -78,9 +78,9 @@ async fn only_a_whole_token_in_its_place_opens() -> Result<()> {
 /// What its scopes do not open stays shut, by whatever spelling of a path.
 #[tokio::test]
 async fn no_spelling_of_a_path_opens_more_than_the_scopes() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let host = address(&booted);
-    let runner = token(&booted, "runner", &["read", "run"]).await?;
+    let rig = Rig::new(&[]).await?;
+    let host = address(&rig);
+    let runner = token(&rig, "runner", &["read", "run"]).await?;
     let mine = format!("Host: {host}\r\nAuthorization: Bearer {runner}\r\n");
     let grant = r#"{"name": "more", "scopes": ["admin"]}"#;
     let mut cases = Vec::new();
@@ -111,9 +111,9 @@ async fn no_spelling_of_a_path_opens_more_than_the_scopes() -> Result<()> {
         }
     }
     for case in &cases {
-        crate::table::assert_answer(&booted.tcp(), case).await?;
+        crate::table::assert_answer(&rig.tcp(), case).await?;
     }
-    assert_untouched(&booted)?;
-    assert_eq!(crate::table::rows(&booted, "grants")?, 1, "only the one that was made here");
+    assert_untouched(&rig)?;
+    assert_eq!(crate::table::rows(&rig, "grants")?, 1, "only the one that was made here");
     Ok(())
 }

@@ -7,14 +7,14 @@ use tokio::{
 };
 
 use crate::{
-    booted::Booted,
+    rig::Rig,
     table::{Case, address, answers, assert_harmless, assert_untouched},
 };
 
 #[tokio::test]
 async fn what_is_too_large_is_refused() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
     let head =
         |line: &str, headers: &str| format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n");
     let body = format!(r#"{{"prompt": "{}"}}"#, "x".repeat(300_000));
@@ -44,14 +44,14 @@ async fn what_is_too_large_is_refused() -> Result<()> {
         Case::new("a query", head(&format!("GET /v1/sessions?cursor={}", "x".repeat(60_000)), ""), &[400, 414]),
         Case::new("a method", head(&format!("{} /start", "X".repeat(1 << 20)), ""), &[400, 431]),
     ];
-    assert_harmless(&booted, &cases, "").await
+    assert_harmless(&rig, &cases, "").await
 }
 
 /// Nobody has to read what never ends: the answer comes once it is too much, and the connection ends while the peer still writes.
 #[tokio::test]
 async fn chunks_without_an_end_are_cut_off() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
     for (path, framing) in [
         ("/start", "Transfer-Encoding: chunked"),
         ("/v1/sessions", "Transfer-Encoding: chunked"),
@@ -78,7 +78,7 @@ async fn chunks_without_an_end_are_cut_off() -> Result<()> {
         let sent = writing.await.context("the writer")?;
         assert!(sent < 512 << 20, "{path} {framing}: {sent} bytes went through");
     }
-    assert_untouched(&booted)?;
-    booted.assert_calm();
+    assert_untouched(&rig)?;
+    rig.assert_calm();
     Ok(())
 }

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    booted::{Booted, assert_answered},
+    rig::{Rig, assert_answered},
     table::{address, answers, assert_untouched},
     wire::Call,
 };
@@ -24,8 +24,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 const SLACK: Duration = Duration::from_secs(15);
 
 /// How many connections the daemon counts.
-async fn connections(booted: &Booted) -> Result<usize> {
-    let metrics = booted.daemon.get("/metrics").await?.body;
+async fn connections(rig: &Rig) -> Result<usize> {
+    let metrics = rig.daemon.get("/metrics").await?.body;
     let text = metrics.as_str().context("no metrics")?;
     let line = text.lines().find(|line| line.starts_with("codexd_connections")).context("no such metric")?;
     Ok(line.rsplit(' ').next().context("no number")?.parse::<f64>()? as usize)
@@ -33,8 +33,8 @@ async fn connections(booted: &Booted) -> Result<usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_heads_without_an_end_are_cut_and_hold_nobody_up() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let host = address(&booted);
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let host = address(&rig);
     let begun = Instant::now();
     let mut crowd = JoinSet::new();
     for n in 0..CROWD {
@@ -68,17 +68,15 @@ async fn two_hundred_heads_without_an_end_are_cut_and_hold_nobody_up() -> Result
             Ok((came, begun.elapsed()))
         });
     }
-    testkit::eventually("all of them to be connected", async || {
-        (connections(&booted).await.ok()? >= CROWD).then_some(())
-    })
-    .await?;
-    assert_untouched(&booted)?;
+    testkit::eventually("all of them to be connected", async || (connections(&rig).await.ok()? >= CROWD).then_some(()))
+        .await?;
+    assert_untouched(&rig)?;
 
     // Others are served in the meantime, by the same door.
     let mut served = 0;
     while crowd.len() == CROWD && served < 20 {
         let call = Call::post("/start", json!({"prompt": "SAY:meanwhile"}).to_string());
-        let reply = timeout(LIMIT, call.ask(&booted.tcp())).await.context("held up by the crowd")??;
+        let reply = timeout(LIMIT, call.ask(&rig.tcp())).await.context("held up by the crowd")??;
         assert_answered(&reply, "meanwhile");
         served += 1;
     }
@@ -90,8 +88,7 @@ async fn two_hundred_heads_without_an_end_are_cut_and_hold_nobody_up() -> Result
         ensure!(answers(&text).iter().all(|status| *status == 408), "an answer to half a head: {text}");
         ensure!(after < LIMIT + SLACK, "one was held for {after:?}");
     }
-    testkit::eventually("their places to be free", async || (connections(&booted).await.ok()? < 10).then_some(()))
-        .await?;
-    booted.assert_calm();
+    testkit::eventually("their places to be free", async || (connections(&rig).await.ok()? < 10).then_some(())).await?;
+    rig.assert_calm();
     Ok(())
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    booted::{Booted, assert_answered, of_method},
+    rig::{Rig, assert_answered, of_method},
     wire::{Call, Door, raw},
 };
 
@@ -53,26 +53,26 @@ pub(crate) fn post(target: &str, headers: &str) -> String {
 }
 
 /// `HOST:PORT`.
-pub(crate) fn address(booted: &Booted) -> String {
-    booted.daemon.url.trim_start_matches("http://").trim_end_matches('/').to_owned()
+pub(crate) fn address(rig: &Rig) -> String {
+    rig.daemon.url.trim_start_matches("http://").trim_end_matches('/').to_owned()
 }
 
 /// Sends each, compares its answer, and asserts that nothing came of all of them: no row, nothing that Codex or a model heard. At last a good
 /// request shows that the door was not simply shut. `right`: the header lines of a good one.
-pub(crate) async fn assert_harmless(booted: &Booted, cases: &[Case], right: &str) -> Result<()> {
+pub(crate) async fn assert_harmless(rig: &Rig, cases: &[Case], right: &str) -> Result<()> {
     ensure!(cases.len() >= 3, "three cases at least");
-    let door = booted.tcp();
+    let door = rig.tcp();
     for case in cases {
         assert_answer(&door, case).await?;
     }
-    assert_untouched(booted)?;
+    assert_untouched(rig)?;
     let mut good = Call::post("/start", BODY);
     for line in right.lines() {
         let (name, value) = line.split_once(": ").context("a header")?;
         good = good.header(name, value);
     }
     assert_answered(&good.ask(&door).await?, "let in");
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
@@ -100,29 +100,29 @@ pub(crate) fn answers(text: &str) -> Vec<u16> {
 }
 
 /// Asserts that nobody has begun, changed or asked for anything.
-pub(crate) fn assert_untouched(booted: &Booted) -> Result<()> {
+pub(crate) fn assert_untouched(rig: &Rig) -> Result<()> {
     for table in ["sessions", "threads", "turns", "items", "asks", "approvals", "idempotency"] {
-        assert_eq!(rows(booted, table)?, 0, "rows in {table}");
+        assert_eq!(rows(rig, table)?, 0, "rows in {table}");
     }
-    let heard: Vec<Value> = booted.heard()?;
+    let heard: Vec<Value> = rig.heard()?;
     for method in ["thread/start", "thread/resume", "thread/fork", "turn/start"] {
         assert!(of_method(&heard, method).is_empty(), "Codex heard {method}");
     }
-    assert_eq!(booted.lab.model.request_count(), 0, "requests of the model");
+    assert_eq!(rig.lab.model.request_count(), 0, "requests of the model");
     Ok(())
 }
 
 /// How many rows a table of the store has.
-pub(crate) fn rows(booted: &Booted, table: &str) -> Result<u64> {
+pub(crate) fn rows(rig: &Rig, table: &str) -> Result<u64> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(booted.lab.store.join("store.db"), flags)?;
+    let conn = Connection::open_with_flags(rig.lab.store.join("store.db"), flags)?;
     let count: i64 = conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
     Ok(u64::try_from(count)?)
 }
 
 /// A token with these scopes.
-pub(crate) async fn token(booted: &Booted, name: &str, scopes: &[&str]) -> Result<String> {
-    let made = booted.daemon.post("/v1/tokens", json!({"name": name, "scopes": scopes})).await?;
+pub(crate) async fn token(rig: &Rig, name: &str, scopes: &[&str]) -> Result<String> {
+    let made = rig.daemon.post("/v1/tokens", json!({"name": name, "scopes": scopes})).await?;
     ensure!(made.status == 201, "{made:?}");
     Ok(made.body["token"].as_str().context("no token")?.to_owned())
 }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    booted::Booted,
+    rig::Rig,
     sse::{Client, Stream},
     wire::Door,
 };
@@ -14,12 +14,12 @@ const LONG: &str = "RUN:echo one\nESCALATE:echo two\nSLOW:2500:4";
 /// So many times it is cut.
 const CUTS: usize = 200;
 
-async fn approve_all(booted: &Booted) -> Result<()> {
-    let open = booted.daemon.get("/v1/approvals?status=pending").await?.body;
+async fn approve_all(rig: &Rig) -> Result<()> {
+    let open = rig.daemon.get("/v1/approvals?status=pending").await?.body;
     for approval in open["approvals"].as_array().into_iter().flatten() {
         let id = approval["id"].as_str().context("no id")?;
         // Somebody else, and not the one who watches.
-        booted.daemon.post(&format!("/v1/approvals/{id}"), json!({"decision": "accept"})).await?;
+        rig.daemon.post(&format!("/v1/approvals/{id}"), json!({"decision": "accept"})).await?;
     }
     Ok(())
 }
@@ -35,16 +35,16 @@ async fn whole(door: &Door, path: &str) -> Result<Client> {
 
 #[tokio::test]
 async fn two_hundred_cuts_lose_nothing_and_repeat_nothing() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let made = booted.daemon.post("/v1/sessions", json!({"prompt": LONG})).await?;
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let made = rig.daemon.post("/v1/sessions", json!({"prompt": LONG})).await?;
     let session = made.body["session"]["id"].as_str().context("no id")?.to_owned();
     let turn = made.body["turn"]["id"].as_str().context("no turn")?.to_owned();
     let path = format!("/v1/sessions/{session}/events");
-    let (door, mut client, mut cuts) = (booted.tcp(), Client::default(), 0);
+    let (door, mut client, mut cuts) = (rig.tcp(), Client::default(), 0);
     let mut chance = 1_u64;
     while !client.names.iter().any(|name| name == "turn.completed") {
         let mut stream = Stream::open(&door, &path, Some(client.last())).await?;
-        approve_all(&booted).await?;
+        approve_all(&rig).await?;
         // Some pieces, then it breaks, until it has broken often enough.
         chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let pieces = if cuts < CUTS { (chance >> 33) % 6 } else { u64::MAX };
@@ -52,7 +52,7 @@ async fn two_hundred_cuts_lose_nothing_and_repeat_nothing() -> Result<()> {
             let Some(frame) = stream.next().await? else { break };
             client.hear(&frame);
             if frame.name == "approval.requested" || frame.name == "approval.pending" {
-                approve_all(&booted).await?;
+                approve_all(&rig).await?;
             }
             if frame.name == "turn.completed" {
                 break;
@@ -64,7 +64,7 @@ async fn two_hundred_cuts_lose_nothing_and_repeat_nothing() -> Result<()> {
     let all = whole(&door, &path).await?;
     assert_eq!(client.events, all.events);
     assert_eq!(client.names, all.names);
-    let answer = booted.daemon.get(&format!("/v1/turns/{turn}")).await?.body;
+    let answer = rig.daemon.get(&format!("/v1/turns/{turn}")).await?.body;
     assert_eq!(answer["status"], "completed", "{answer}");
     for item in answer["items"].as_array().context("no items")? {
         let (Some(id), Some(text)) = (item["id"].as_str(), item["text"].as_str()) else { continue };
@@ -73,19 +73,19 @@ async fn two_hundred_cuts_lose_nothing_and_repeat_nothing() -> Result<()> {
         }
     }
     assert_eq!(client.asked.len(), 1, "the question was seen");
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn who_watches_from_the_beginning_joins_the_whole_answer_and_sees_the_order() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let door = rig.tcp();
     let mut stream = Stream::open(&door, "/v1/events", None).await?;
     let first = stream.next().await?.context("nothing")?;
     assert_eq!((first.name.as_str(), first.id), ("server.connected", None));
     assert!(first.data["storeEpoch"].is_string() && first.data["lastId"].is_i64(), "{first:?}");
-    let made = booted.daemon.post("/v1/sessions", json!({"prompt": "SLOW:60:2"})).await?;
+    let made = rig.daemon.post("/v1/sessions", json!({"prompt": "SLOW:60:2"})).await?;
     let turn = made.body["turn"]["id"].as_str().context("no turn")?.to_owned();
     let mut client = Client::default();
     while !client.names.iter().any(|name| name == "turn.completed") {
@@ -98,7 +98,7 @@ async fn who_watches_from_the_beginning_joins_the_whole_answer_and_sees_the_orde
     for pair in order.windows(2) {
         assert!(place(pair[0])? < place(pair[1])?, "{pair:?} in {names:?}");
     }
-    let ended = booted.daemon.get(&format!("/v1/turns/{turn}")).await?.body;
+    let ended = rig.daemon.get(&format!("/v1/turns/{turn}")).await?.body;
     let items = ended["items"].as_array().context("no items")?;
     let answer = items.iter().find(|item| item["kind"] == "agentMessage").context("no answer")?;
     let joined = client.texts.get(answer["id"].as_str().unwrap_or_default()).map(String::as_str);
@@ -108,13 +108,13 @@ async fn who_watches_from_the_beginning_joins_the_whole_answer_and_sees_the_orde
 
 #[tokio::test]
 async fn a_number_of_another_store_is_told_so_and_a_stop_closes_streams() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let door = rig.tcp();
     let mut stream = Stream::open(&door, "/v1/events", Some(1_000_000)).await?;
     assert_eq!(stream.next().await?.map(|frame| frame.name).as_deref(), Some("server.connected"));
     assert_eq!(stream.next().await?.map(|frame| frame.name).as_deref(), Some("stream.reset"));
     let began = std::time::Instant::now();
-    let Booted { daemon, lab: _lab } = booted;
+    let Rig { daemon, lab: _lab } = rig;
     daemon.stop().await?;
     let mut names: Vec<String> = Vec::new();
     while let Some(frame) = stream.next().await? {
@@ -127,12 +127,12 @@ async fn a_number_of_another_store_is_told_so_and_a_stop_closes_streams() -> Res
 
 #[tokio::test]
 async fn what_is_no_number_is_refused() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
+    let rig = Rig::new(&["--no-auth"]).await?;
     for path in ["/v1/events?after=x", "/v1/events?after=-1", "/v1/events?before=1"] {
-        let reply = crate::wire::Call::get(path).ask(&booted.tcp()).await?;
+        let reply = crate::wire::Call::get(path).ask(&rig.tcp()).await?;
         assert_eq!((reply.status, &reply.body["code"]), (400, &Value::from("BAD_REQUEST")), "{path} {reply:?}");
     }
-    let none = crate::wire::Call::get("/v1/sessions/none/events").ask(&booted.tcp()).await?;
+    let none = crate::wire::Call::get("/v1/sessions/none/events").ask(&rig.tcp()).await?;
     assert_eq!(none.status, 404);
     Ok(())
 }

@@ -11,7 +11,7 @@ use tokio::{
 };
 use types::EventId;
 
-use crate::{booted::Booted, wire::Door};
+use crate::{rig::Rig, wire::Door};
 
 /// So many connections are cut; those that come later are left alone.
 const CUTS: usize = 60;
@@ -47,11 +47,11 @@ async fn cutting(to: String) -> Result<String> {
 
 #[tokio::test]
 async fn a_stream_that_is_cut_again_and_again_is_whole_to_who_reads_it() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let Door::Tcp(address) = booted.tcp() else { anyhow::bail!("by TCP") };
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let Door::Tcp(address) = rig.tcp() else { anyhow::bail!("by TCP") };
     let client = Client::tcp(&cutting(address.clone()).await?, None)?;
     let prompt = "RUN:echo one\nESCALATE:echo two\nSLOW:600:15";
-    let made = booted.daemon.post("/v1/sessions", json!({ "prompt": prompt })).await?.body;
+    let made = rig.daemon.post("/v1/sessions", json!({ "prompt": prompt })).await?.body;
     let session = made["session"]["id"].as_str().context("no id")?.to_owned();
     let turn = made["turn"]["id"].as_str().context("no turn")?.to_owned();
     let which = |was_there| EventQuery {
@@ -71,10 +71,7 @@ async fn a_stream_that_is_cut_again_and_again_is_whole_to_who_reads_it() -> Resu
                     && approval.status == types::ApprovalStatus::Pending
                 {
                     asked += 1;
-                    booted
-                        .daemon
-                        .post(&format!("/v1/approvals/{}", approval.id), json!({"decision": "accept"}))
-                        .await?;
+                    rig.daemon.post(&format!("/v1/approvals/{}", approval.id), json!({"decision": "accept"})).await?;
                 }
                 if event.name == "turn.completed" {
                     break;
@@ -104,7 +101,7 @@ async fn a_stream_that_is_cut_again_and_again_is_whole_to_who_reads_it() -> Resu
         }
     }
     assert_eq!(ids, all, "each event once and in order");
-    let ended = booted.daemon.get(&format!("/v1/turns/{turn}")).await?.body;
+    let ended = rig.daemon.get(&format!("/v1/turns/{turn}")).await?.body;
     let mut compared = 0;
     for item in ended["items"].as_array().context("no items")?.iter().filter(|item| item["kind"] == "agentMessage") {
         let id = item["id"].as_str().context("no id")?;
@@ -114,6 +111,6 @@ async fn a_stream_that_is_cut_again_and_again_is_whole_to_who_reads_it() -> Resu
         }
     }
     ensure!(compared > 0, "no text was seen as it was written: {ended}");
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }

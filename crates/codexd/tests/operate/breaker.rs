@@ -8,7 +8,7 @@ use testkit::{eventually, fake_codex};
 use types::Timestamp;
 
 use crate::{
-    booted::{Booted, lab, run, serving},
+    rig::{Rig, lab, run, serving},
     wire::Call,
 };
 
@@ -22,8 +22,8 @@ async fn one_that_ends_again_and_again_is_tried_now_and_then_and_says_why() -> R
     };
     write("exit-when-ready")?;
     let daemon = lab.boot(lab.command(&serving(&codex, &["--no-auth"])?)).await?;
-    let booted = Booted { daemon, lab };
-    let daemon = &booted.daemon;
+    let rig = Rig { daemon, lab };
+    let daemon = &rig.daemon;
     let agent = eventually("it to be given up", async || {
         let agent = daemon.agent().await.ok()?;
         (agent["status"] == "unavailable").then_some(agent)
@@ -48,24 +48,24 @@ async fn one_that_ends_again_and_again_is_tried_now_and_then_and_says_why() -> R
     assert_eq!((refused.status, &refused.body["code"]), (503, &json!("AGENT_UNAVAILABLE")), "{refused:?}");
     assert!(refused.body["detail"].as_str().is_some_and(|detail| detail.contains("so it ends")), "{refused:?}");
     assert_eq!(refused.body["retryable"], true);
-    assert_eq!(Call::get("/readyz").send(&booted.tcp()).await?.status, 503);
+    assert_eq!(Call::get("/readyz").send(&rig.tcp()).await?.status, 503);
     let ready = daemon.get("/readyz").await?;
     assert!(ready.body["detail"].as_str().is_some_and(|detail| detail.contains("so it went 8 times")), "{ready:?}");
     for command in [&["status"][..], &["agent", "show"]] {
-        let (output, text) = run(booted.lab.command(command)).await?;
+        let (output, text) = run(rig.lab.command(command)).await?;
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains("so it ends") && text.contains("next try") && text.contains("unavailable"), "{text}");
     }
 
     // Repaired, it need not be waited for.
     write("none")?;
-    let (output, text) = run(booted.lab.command(&["agent", "restart", "--wait"])).await?;
+    let (output, text) = run(rig.lab.command(&["agent", "restart", "--wait"])).await?;
     assert_eq!(output.status.code(), Some(0), "{text}");
     let agent = daemon.agent().await?;
     let started: Timestamp = serde_json::from_value(agent["startedAt"].clone())?;
     assert!(started < next, "it was waited for until {next}: {agent}");
     assert!(agent["nextTryAt"].is_null(), "{agent}");
     assert_eq!(daemon.start("SAY:well").await?.1, "well");
-    booted.assert_calm();
-    booted.daemon.stop().await
+    rig.assert_calm();
+    rig.daemon.stop().await
 }

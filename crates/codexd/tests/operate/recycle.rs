@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use testkit::eventually;
 
 use crate::{
-    booted::Booted,
+    rig::Rig,
     turns::{codex, ended, running},
 };
 
 async fn is_replaced_at_rest(flags: &[&str], why: &str) -> Result<()> {
-    let booted = Booted::new(flags).await?;
-    let daemon = &booted.daemon;
+    let rig = Rig::new(flags).await?;
+    let daemon = &rig.daemon;
     let (session, _) = daemon.start("SAY:one").await?;
     // Longer than anything at rest is left alone, and silent for longer.
     let turn = running(daemon, &session, "SLOW:2:7000").await?;
@@ -28,8 +28,8 @@ async fn is_replaced_at_rest(flags: &[&str], why: &str) -> Result<()> {
     assert!(daemon.log().contains(why), "{}", daemon.log());
     let recalled = daemon.go_on(&session, "RECALL").await?;
     assert!(recalled.contains("user: SAY:one"), "{recalled}");
-    booted.assert_calm();
-    booted.daemon.stop().await
+    rig.assert_calm();
+    rig.daemon.stop().await
 }
 
 #[tokio::test]

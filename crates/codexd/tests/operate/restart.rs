@@ -9,7 +9,7 @@ use testkit::{Daemon, eventually};
 use types::EventId;
 
 use crate::{
-    booted::{Booted, run, serve},
+    rig::{Rig, run, serve},
     turns::{begin, codex, ended, running},
 };
 
@@ -57,8 +57,8 @@ async fn pending(daemon: &Daemon) -> Result<String> {
 
 #[tokio::test]
 async fn a_drain_waits_for_turns_and_their_questions_while_new_ones_wait_for_it() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let daemon = &booted.daemon;
+    let rig = Rig::new(&[]).await?;
+    let daemon = &rig.daemon;
     let (asks, _) = daemon.start("SAY:one").await?;
     let (other, _) = daemon.start("SAY:one").await?;
     let before = codex(daemon).await?;
@@ -78,7 +78,7 @@ async fn a_drain_waits_for_turns_and_their_questions_while_new_ones_wait_for_it(
         assert_eq!(daemon.get(turn).await?.body["status"], "queued", "{turn}");
     }
     assert_eq!(drain(daemon, true).await?["restart"], agent["restart"], "asked again");
-    let ran = run(booted.lab.command(&["agent"])).await?;
+    let ran = run(rig.lab.command(&["agent"])).await?;
     assert!(
         ran.0.status.code() == Some(1) && ran.1.contains("local asked for it, once its turns have ended"),
         "{ran:?}"
@@ -98,27 +98,27 @@ async fn a_drain_waits_for_turns_and_their_questions_while_new_ones_wait_for_it(
     happened(daemon, "agent.restarted").await?;
 
     // Those that waited were given to the other Codex, and to nobody else.
-    let heard = booted.heard()?;
+    let heard = rig.heard()?;
     let second = heard.iter().rposition(|line| line["env"].is_array()).context("no process")?;
     for words in ["SAY:later", "SAY:behind", "SAY:new"] {
         let given = |line: &&Value| line["method"] == "turn/start" && line.to_string().contains(words);
         assert_eq!((heard[..second].iter().find(given), heard.iter().filter(given).count()), (None, 1), "{words}");
     }
-    booted.assert_calm();
-    booted.daemon.stop().await
+    rig.assert_calm();
+    rig.daemon.stop().await
 }
 
 #[tokio::test]
 async fn at_once_ends_what_runs_and_says_who_wanted_it() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let daemon = &booted.daemon;
+    let rig = Rig::new(&[]).await?;
+    let daemon = &rig.daemon;
     let (session, _) = daemon.start("SAY:one").await?;
     let before = codex(daemon).await?;
     let turn = running(daemon, &session, "HANG").await?;
     // A drain that is in the way of nothing, and then somebody in a hurry.
     assert_eq!(drain(daemon, true).await?["restart"]["drain"], true);
     let waiting = begin(daemon, &session, "SAY:two").await?;
-    let (output, text) = run(booted.lab.command(&["agent", "restart", "--now", "--wait"])).await?;
+    let (output, text) = run(rig.lab.command(&["agent", "restart", "--now", "--wait"])).await?;
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert_ne!(codex(daemon).await?, before);
     let turn = ended(daemon, &turn).await?;
@@ -129,15 +129,15 @@ async fn at_once_ends_what_runs_and_says_who_wanted_it() -> Result<()> {
     assert_eq!(daemon.get(&waiting).await?.body["status"], "queued");
     let recalled = daemon.go_on(&session, "RECALL").await?;
     assert!(recalled.contains("user: SAY:one") && recalled.contains("user: SAY:two"), "{recalled}");
-    booted.assert_calm();
-    booted.daemon.stop().await
+    rig.assert_calm();
+    rig.daemon.stop().await
 }
 
 /// A question that nobody answers holds a turn's own deadline up, but not this one.
 #[tokio::test]
 async fn a_drain_has_an_end_whatever_runs() -> Result<()> {
-    let booted = Booted::new(&["--turn-timeout", "2s"]).await?;
-    let daemon = &booted.daemon;
+    let rig = Rig::new(&["--turn-timeout", "2s"]).await?;
+    let daemon = &rig.daemon;
     let (session, _) = daemon.start("SAY:one").await?;
     let before = codex(daemon).await?;
     let turn = running(daemon, &session, "ESCALATE:echo two").await?;
@@ -151,12 +151,12 @@ async fn a_drain_has_an_end_whatever_runs() -> Result<()> {
     let question = daemon.get(&format!("/v1/approvals/{question}")).await?.body;
     assert_eq!(question["status"], "cancelled", "{question}");
     assert_eq!(daemon.go_on(&session, "SAY:on").await?, "on");
-    booted.daemon.stop().await
+    rig.daemon.stop().await
 }
 
 #[tokio::test]
 async fn a_codexd_that_is_killed_in_a_drain_leaves_nothing_waiting() -> Result<()> {
-    let Booted { daemon, lab } = Booted::new(&[]).await?;
+    let Rig { daemon, lab } = Rig::new(&[]).await?;
     let (session, _) = daemon.start("SAY:one").await?;
     let (other, _) = daemon.start("SAY:one").await?;
     let before = codex(&daemon).await?;
@@ -177,8 +177,8 @@ async fn a_codexd_that_is_killed_in_a_drain_leaves_nothing_waiting() -> Result<(
 
 #[tokio::test]
 async fn a_codex_that_dies_in_a_drain_is_followed_by_another_one_and_by_no_third() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let daemon = &booted.daemon;
+    let rig = Rig::new(&[]).await?;
+    let daemon = &rig.daemon;
     let (session, _) = daemon.start("SAY:one").await?;
     let (other, _) = daemon.start("SAY:one").await?;
     let before = codex(daemon).await?;
@@ -191,12 +191,12 @@ async fn a_codex_that_dies_in_a_drain_is_followed_by_another_one_and_by_no_third
     let second = another(daemon, before).await?["pid"].clone();
     assert_eq!(daemon.go_on(&session, "SAY:on").await?, "on");
     assert_eq!(daemon.agent().await?["pid"], second);
-    booted.daemon.stop().await
+    rig.daemon.stop().await
 }
 
 #[tokio::test]
 async fn the_real_codex_is_drained() -> Result<()> {
-    let lab = crate::booted::lab().await?;
+    let lab = crate::rig::lab().await?;
     let daemon = lab.serve(&testkit::real_codex()?, &[]).await?;
     let (session, _) = daemon.start("SAY:one").await?;
     let (other, _) = daemon.start("SAY:first").await?;

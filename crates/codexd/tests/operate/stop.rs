@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::Lab;
 
 use crate::{
-    booted::{Booted, run, serve, serving},
+    rig::{Rig, run, serve, serving},
     turns::{codex, ended, gone, lives, running},
 };
 
@@ -32,7 +32,7 @@ fn agents(lab: &Lab) -> usize {
 
 #[tokio::test]
 async fn a_turn_that_runs_goes_on_for_the_next_codexd() -> Result<()> {
-    let Booted { daemon, lab } = Booted::new(&[]).await?;
+    let Rig { daemon, lab } = Rig::new(&[]).await?;
     let (session, _) = daemon.start("SAY:one").await?;
     let (before, codexd) = (codex(&daemon).await?, u64::from(daemon.pid));
     let turn = running(&daemon, &session, "SLOW:200:50").await?;
@@ -58,7 +58,7 @@ async fn a_turn_that_runs_goes_on_for_the_next_codexd() -> Result<()> {
 
 #[tokio::test]
 async fn with_agents_nothing_goes_on() -> Result<()> {
-    let Booted { daemon, lab } = Booted::new(&[]).await?;
+    let Rig { daemon, lab } = Rig::new(&[]).await?;
     let (session, _) = daemon.start("SAY:one").await?;
     let before = codex(&daemon).await?;
     let turn = running(&daemon, &session, "HANG").await?;
@@ -75,7 +75,7 @@ async fn with_agents_nothing_goes_on() -> Result<()> {
 
 #[tokio::test]
 async fn what_a_dead_codexd_left_is_ended_when_that_is_wanted() -> Result<()> {
-    let Booted { daemon, lab } = Booted::new(&[]).await?;
+    let Rig { daemon, lab } = Rig::new(&[]).await?;
     let (session, _) = daemon.start("SAY:one").await?;
     let before = codex(&daemon).await?;
     let turn = running(&daemon, &session, "HANG").await?;
@@ -98,7 +98,7 @@ async fn what_a_dead_codexd_left_is_ended_when_that_is_wanted() -> Result<()> {
 
 #[tokio::test]
 async fn without_a_daemon_there_is_nothing_to_stop() -> Result<()> {
-    let lab = crate::booted::lab().await?;
+    let lab = crate::rig::lab().await?;
     for flags in [&[][..], &["--agents"], &["--json"]] {
         let (output, text) = stop(&lab, flags).await?;
         assert_eq!(output.status.code(), Some(3), "{flags:?} {text}");
@@ -110,7 +110,7 @@ async fn without_a_daemon_there_is_nothing_to_stop() -> Result<()> {
 
 #[tokio::test]
 async fn who_can_t_have_the_store_is_told_who_has_it_and_what_ends_that() -> Result<()> {
-    let Booted { daemon, lab } = Booted::new(&[]).await?;
+    let Rig { daemon, lab } = Rig::new(&[]).await?;
     let fake = testkit::fake_codex()?;
     let (output, text) = run(lab.command(&serving(&fake, &[])?)).await?;
     assert_eq!(output.status.code(), Some(1), "{text}");

@@ -8,7 +8,7 @@ use testkit::{Lab, real_codex};
 use types::REDACTED;
 
 use crate::{
-    booted::lab,
+    rig::lab,
     wire::{Call, Door},
 };
 

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    booted::{Booted, lab, run},
+    rig::{Rig, lab, run},
     wire::Call,
 };
 
@@ -79,23 +79,23 @@ fn for_all(lab: &Lab, program: &Path) -> Result<PathBuf> {
 
 #[tokio::test]
 async fn another_user_reads_neither_store_nor_socket_nor_prompts_and_gets_401() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
+    let rig = Rig::new(&[]).await?;
     let secret = "a prompt for nobody else";
     // By the command line, where it could be seen by `ps` for as long as that runs: from stdin it can't.
-    let mut command = booted.lab.command(&["start", "-"]);
+    let mut command = rig.lab.command(&["start", "-"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
     let prompt = format!("SLOW:40:50\n{secret}");
     tokio::io::AsyncWriteExt::write_all(&mut child.stdin.take().context("no stdin")?, prompt.as_bytes()).await?;
     testkit::eventually("the turn to run", async || {
-        let heard = booted.heard().ok()?;
-        (!crate::booted::of_method(&heard, "turn/start").is_empty()).then_some(())
+        let heard = rig.heard().ok()?;
+        (!crate::rig::of_method(&heard, "turn/start").is_empty()).then_some(())
     })
     .await?;
 
-    let (store, stranger) = (&booted.lab.store, Stranger::new()?);
+    let (store, stranger) = (&rig.lab.store, Stranger::new()?);
     // The lab's own folder keeps everybody out; what is asserted is that the store does.
-    for folder in [booted.lab.dir.path(), &booted.lab.project] {
+    for folder in [rig.lab.dir.path(), &rig.lab.project] {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
     }
     let store_shown = store.display();
@@ -116,7 +116,7 @@ async fn another_user_reads_neither_store_nor_socket_nor_prompts_and_gets_401() 
         assert_eq!(fs::metadata(store.join(name))?.mode() & 0o777, mode, "{name}");
     }
     // Their own codexd finds none of ours.
-    let codexd = for_all(&booted.lab, Path::new(env!("CARGO_BIN_EXE_codexd")))?;
+    let codexd = for_all(&rig.lab, Path::new(env!("CARGO_BIN_EXE_codexd")))?;
     let status = format!("{} --store-dir {store_shown} status; echo exit $?", codexd.display());
     if let Some((_, text)) = stranger.does(&status).await? {
         let refused = text.contains("daemon.json") && text.contains("ermission denied") && text.contains("exit 1");
@@ -137,7 +137,7 @@ async fn another_user_reads_neither_store_nor_socket_nor_prompts_and_gets_401() 
     };
     assert!(seen.contains("codexd") && !seen.contains(secret), "{seen}");
     // By TCP they get as far as anybody.
-    let address = booted.daemon.url.trim_start_matches("http://").to_owned();
+    let address = rig.daemon.url.trim_start_matches("http://").to_owned();
     let (host, port) = address.split_once(':').context("no port")?;
     let ask = format!(
         "exec 3<>/dev/tcp/{host}/{port}; printf 'GET /v1/sessions HTTP/1.1\\r\\nHost: {address}\\r\\nConnection: close\\r\\n\\r\\n' >&3; cat <&3"
@@ -147,10 +147,10 @@ async fn another_user_reads_neither_store_nor_socket_nor_prompts_and_gets_401() 
     {
         assert!(text.contains("401 Unauthorized") && !text.contains(secret), "{text}");
     }
-    assert_eq!(Call::get("/v1/sessions").send(&booted.tcp()).await?.status, 401);
+    assert_eq!(Call::get("/v1/sessions").send(&rig.tcp()).await?.status, 401);
     let output = child.wait_with_output().await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use testkit::eventually;
 
-use crate::manager::Manager;
+use crate::systemd::Systemd;
 
 /// The soft and the hard limit of a process.
 fn open_files(pid: &str) -> Result<(u64, u64)> {
@@ -17,20 +17,20 @@ fn open_files(pid: &str) -> Result<(u64, u64)> {
 #[tokio::test]
 async fn the_soft_limit_is_raised_and_not_too_far() -> Result<()> {
     let (_, hard) = open_files("self")?;
-    let manager = Manager::new().await?;
+    let systemd = Systemd::new().await?;
     for (shell, expected) in [
         ("ulimit -Sn 256; ", (hard.min(65_536), hard)),
         // The operator's hard limit stays.
         ("ulimit -Sn 256; ulimit -Hn 512; ", (512, 512)),
     ] {
-        let (service, _) = manager.ready(&manager.serve(&[])?, shell, vec![]).await?;
+        let (service, _) = systemd.ready(&systemd.serve(&[])?, shell, vec![]).await?;
         assert_eq!(open_files(&service.pid.to_string())?, expected, "{shell}");
-        let codex = eventually("Codex", async || manager.codexes().ok()?.pop()).await?;
+        let codex = eventually("Codex", async || systemd.codexes().ok()?.pop()).await?;
         let pid = codex["pid"].to_string();
         assert!(open_files(&pid)?.0 <= 65_536, "what Codex and its commands inherit");
         service.stop().await?;
-        assert!(manager.heard().await?.contains("STOPPING=1"));
-        std::fs::remove_file(manager.journal())?;
+        assert!(systemd.heard().await?.contains("STOPPING=1"));
+        std::fs::remove_file(systemd.journal())?;
     }
     Ok(())
 }
@@ -39,9 +39,9 @@ async fn the_soft_limit_is_raised_and_not_too_far() -> Result<()> {
 async fn many_connections_need_no_setting() -> Result<()> {
     let (_, hard) = open_files("self")?;
     assert!(hard >= 1024, "this machine allows {hard} open files, too few to try");
-    let manager = Manager::new().await?;
-    let (service, _) = manager.ready(&manager.serve(&["--no-auth"])?, "ulimit -Sn 64; ", vec![]).await?;
-    let url = manager.daemon_json()?["http"].as_str().context("no address")?.to_owned();
+    let systemd = Systemd::new().await?;
+    let (service, _) = systemd.ready(&systemd.serve(&["--no-auth"])?, "ulimit -Sn 64; ", vec![]).await?;
+    let url = systemd.daemon_json()?["http"].as_str().context("no address")?.to_owned();
     let address = url.trim_start_matches("http://");
     let mut silent = Vec::new();
     for _ in 0..200 {

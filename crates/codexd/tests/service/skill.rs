@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context as _, Result};
 
-use crate::manager::Manager;
+use crate::systemd::Systemd;
 
 const FOLDER: &str = "codex-mcp-bridge";
 
@@ -60,7 +60,7 @@ fn commands(markdown: &str) -> BTreeSet<Vec<String>> {
 
 #[tokio::test]
 async fn what_it_teaches_exists() -> Result<()> {
-    let manager = Manager::new().await?;
+    let systemd = Systemd::new().await?;
     let mut all = commands(&skill()?);
     assert!(all.len() >= 10, "{all:?}");
     all.extend(commands(&text("docs/openclaw.md")?));
@@ -69,7 +69,7 @@ async fn what_it_teaches_exists() -> Result<()> {
         let path = command.iter().take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()));
         let mut asked: Vec<&str> = path.map(String::as_str).collect();
         asked.push("--help");
-        let (code, help) = manager.cli(&asked).await?;
+        let (code, help) = systemd.cli(&asked).await?;
         assert_eq!(code, Some(0), "codexd {}: {help}", command.join(" "));
         for flag in command.iter().filter(|word| word.starts_with("--")) {
             let flag = flag.split('=').next().unwrap_or_default();
@@ -82,8 +82,8 @@ async fn what_it_teaches_exists() -> Result<()> {
 
 #[tokio::test]
 async fn its_exit_codes_are_codexds() -> Result<()> {
-    let manager = Manager::new().await?;
-    let (_, help) = manager.cli(&["--help"]).await?;
+    let systemd = Systemd::new().await?;
+    let (_, help) = systemd.cli(&["--help"]).await?;
     let known: BTreeSet<&str> = help
         .lines()
         .skip_while(|line| !line.starts_with("Exit codes"))

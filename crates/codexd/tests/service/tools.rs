@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use testkit::{Daemon, Lab, eventually, fake_codex};
 use tokio::process::Command;
 
-use crate::manager::{CODEXD, run};
+use crate::systemd::{CODEXD, run};
 
 /// A machine with programs of its own that stand in for those that a script calls.
 struct Machine {

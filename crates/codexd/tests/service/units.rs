@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 use anyhow::{Context as _, Result, ensure};
 use testkit::fake_codex;
 
-use crate::manager::{CODEXD, Manager, get, run};
+use crate::systemd::{CODEXD, Systemd, get, run};
 
 /// The settings of a unit, `Section.Key` to all of their values.
 fn unit(name: &str) -> Result<BTreeMap<String, Vec<String>>> {
@@ -69,10 +69,10 @@ fn the_service_says_what_matters() -> Result<()> {
 
 #[tokio::test]
 async fn the_service_runs_as_written() -> Result<()> {
-    let manager = Manager::new().await?;
+    let systemd = Systemd::new().await?;
     let unit = unit("codex-mcp-bridge.service")?;
-    let home = manager.lab.dir.path().canonicalize()?.join("home");
-    let credentials = manager.lab.dir.path().join("credentials");
+    let home = systemd.lab.dir.path().canonicalize()?.join("home");
+    let credentials = systemd.lab.dir.path().join("credentials");
     std::fs::create_dir(&credentials)?;
     std::fs::write(credentials.join("token"), "of-the-unit\n")?;
     let plain = |text: &str| -> Result<Vec<String>> {
@@ -88,13 +88,13 @@ async fn the_service_runs_as_written() -> Result<()> {
     let words = plain(only(&unit, "Service.ExecStart")?)?;
     assert_eq!(words[..2], ["/usr/bin/env", "codexd"]);
     let args: Vec<&str> = words[2..].iter().map(String::as_str).collect();
-    let mut command = manager.lab.command(&args);
+    let mut command = systemd.lab.command(&args);
     assert_eq!(command.as_std().get_program(), CODEXD);
     command.env("CODEXD_PORT", "0").env("CODEXD_CODEX_CMD", fake_codex()?);
-    command.env("NOTIFY_SOCKET", manager.lab.dir.path().join("notify"));
+    command.env("NOTIFY_SOCKET", systemd.lab.dir.path().join("notify"));
     command.env("CREDENTIALS_DIRECTORY", &credentials);
-    let (service, _) = manager.ready(&command, "", vec![]).await?;
-    let url = manager.daemon_json()?["http"].as_str().context("no address")?.to_owned();
+    let (service, _) = systemd.ready(&command, "", vec![]).await?;
+    let url = systemd.daemon_json()?["http"].as_str().context("no address")?.to_owned();
     assert_eq!(get(&url, "/sessions", None).await?, 401);
     assert_eq!(get(&url, "/sessions", Some("of-the-unit")).await?, 200);
     service.stop().await
@@ -103,26 +103,26 @@ async fn the_service_runs_as_written() -> Result<()> {
 /// As systemd restarts it: one process ends, and another one begins.
 #[tokio::test]
 async fn a_restart_of_the_service_leaves_its_turns_running() -> Result<()> {
-    let manager = Manager::new().await?;
-    let (service, _) = manager.ready(&manager.serve(&[])?, "", vec![]).await?;
-    let (code, started) = manager.cli(&["start", "--detach", "SLOW:200:50"]).await?;
+    let systemd = Systemd::new().await?;
+    let (service, _) = systemd.ready(&systemd.serve(&[])?, "", vec![]).await?;
+    let (code, started) = systemd.cli(&["start", "--detach", "SLOW:200:50"]).await?;
     assert_eq!(code, Some(0), "{started}");
     let turn = started.split_whitespace().skip_while(|word| *word != "turn").nth(1).context(started.clone())?;
     let codex = async || -> Result<String> {
-        let (_, agent) = manager.cli(&["agent", "--json"]).await?;
+        let (_, agent) = systemd.cli(&["agent", "--json"]).await?;
         let pid = agent.split("\"pid\":").nth(1).and_then(|rest| rest.split(',').next());
         Ok(pid.context(agent.clone())?.to_owned())
     };
     let before = codex().await?;
     testkit::eventually("the turn to be with Codex", async || {
-        let (_, shown) = manager.cli(&["turn", "show", turn, "--json"]).await.ok()?;
+        let (_, shown) = systemd.cli(&["turn", "show", turn, "--json"]).await.ok()?;
         shown.contains("\"delivery\":\"yes\"").then_some(())
     })
     .await?;
     service.stop().await?;
-    while manager.try_hear().is_some() {}
-    let (service, _) = manager.ready(&manager.serve(&[])?, "", vec![]).await?;
-    let (code, answer) = manager.cli(&["turn", "wait", turn]).await?;
+    while systemd.try_hear().is_some() {}
+    let (service, _) = systemd.ready(&systemd.serve(&[])?, "", vec![]).await?;
+    let (code, answer) = systemd.cli(&["turn", "wait", turn]).await?;
     assert_eq!((code, answer.contains(" 200\n")), (Some(0), true), "{answer}");
     assert_eq!(codex().await?, before, "the one that was there");
     service.stop().await
@@ -133,8 +133,8 @@ async fn the_socket_is_where_codexd_would_listen() -> Result<()> {
     let unit = unit("codex-mcp-bridge.socket")?;
     let address: SocketAddr = only(&unit, "Socket.ListenStream")?.parse()?;
     assert!(address.ip().is_loopback());
-    let manager = Manager::new().await?;
-    let (_, help) = manager.cli(&["serve", "--help"]).await?;
+    let systemd = Systemd::new().await?;
+    let (_, help) = systemd.cli(&["serve", "--help"]).await?;
     assert!(help.contains(&format!("[default: {}]", address.port())), "{help}");
     assert_eq!(only(&unit, "Install.WantedBy")?, "sockets.target");
     Ok(())

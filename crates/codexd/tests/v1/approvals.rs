@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::{Daemon, Reply, eventually};
 
 use crate::{
-    booted::{Booted, lab, serve, tcp},
+    rig::{Rig, lab, serve, tcp},
     wire::Call,
 };
 
@@ -43,18 +43,15 @@ async fn ended(daemon: &Daemon, approval: &Value) -> Result<Value> {
 
 #[tokio::test]
 async fn an_answer_decides_what_codex_does() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let daemon = &booted.daemon;
+    let rig = Rig::new(&[]).await?;
+    let daemon = &rig.daemon;
     for (decision, status, outcome, word) in [
         ("accept", "accepted", "completed", "ran: fake output of touch x"),
         ("decline", "declined", "completed", "rejected by user"),
         ("cancel", "cancelled", "interrupted", ""),
     ] {
         let approval = asking(daemon, ASKS).await?;
-        assert_eq!(
-            (&approval["kind"], &approval["cwd"]),
-            (&json!("command"), &json!(booted.lab.project.canonicalize()?))
-        );
+        assert_eq!((&approval["kind"], &approval["cwd"]), (&json!("command"), &json!(rig.lab.project.canonicalize()?)));
         assert!(approval["command"].as_str().is_some_and(|text| text.contains("touch x")), "{approval}");
         let session = approval["sessionId"].as_str().context("no session")?;
         let waits = daemon.get(&format!("/v1/sessions/{session}")).await?.body;
@@ -69,51 +66,51 @@ async fn an_answer_decides_what_codex_does() -> Result<()> {
         let next = daemon.post(&format!("/v1/sessions/{session}/turns?wait=60"), json!({"prompt": "SAY:on"})).await?;
         assert_eq!(next.body["turn"]["answer"], "on", "{next:?}");
     }
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn what_is_accepted_for_a_session_is_not_asked_again_in_it() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let approval = asking(&booted.daemon, ASKS).await?;
-    assert_eq!(decide(&booted.daemon, &approval, "always").await?.body["status"], "accepted");
-    assert_eq!(ended(&booted.daemon, &approval).await?["status"], "completed");
+    let rig = Rig::new(&[]).await?;
+    let approval = asking(&rig.daemon, ASKS).await?;
+    assert_eq!(decide(&rig.daemon, &approval, "always").await?.body["status"], "accepted");
+    assert_eq!(ended(&rig.daemon, &approval).await?["status"], "completed");
     let session = approval["sessionId"].as_str().context("no session")?;
-    let again = booted.daemon.post(&format!("/v1/sessions/{session}/turns?wait=60"), json!({ "prompt": ASKS })).await?;
+    let again = rig.daemon.post(&format!("/v1/sessions/{session}/turns?wait=60"), json!({ "prompt": ASKS })).await?;
     assert_eq!(again.body["turn"]["status"], "completed", "{again:?}");
-    asking(&booted.daemon, ASKS).await.context("another session asks")?;
+    asking(&rig.daemon, ASKS).await.context("another session asks")?;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_file_change_shows_what_it_would_change() -> Result<()> {
-    let booted = Booted::new(&["--sandbox", "read-only"]).await?;
-    let approval = asking(&booted.daemon, "PATCH:a.txt:hello").await?;
+    let rig = Rig::new(&["--sandbox", "read-only"]).await?;
+    let approval = asking(&rig.daemon, "PATCH:a.txt:hello").await?;
     assert_eq!(
         (&approval["kind"], &approval["changes"][0]["kind"]),
         (&json!("fileChange"), &json!("add")),
         "{approval}"
     );
     assert!(approval["changes"][0]["path"].as_str().is_some_and(|path| path.ends_with("a.txt")), "{approval}");
-    decide(&booted.daemon, &approval, "accept").await?;
-    assert_eq!(ended(&booted.daemon, &approval).await?["answer"], "patched");
+    decide(&rig.daemon, &approval, "accept").await?;
+    assert_eq!(ended(&rig.daemon, &approval).await?["answer"], "patched");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_person_answers_questions_in_words() -> Result<()> {
-    let booted = Booted::with(&[], &[("FAKE_CODEX_FAULT", "ask-input")]).await?;
-    let approval = asking(&booted.daemon, "SAY:x").await?;
+    let rig = Rig::with(&[], &[("FAKE_CODEX_FAULT", "ask-input")]).await?;
+    let approval = asking(&rig.daemon, "SAY:x").await?;
     let question = &approval["questions"][0];
     assert_eq!((&approval["kind"], &question["options"]), (&json!("userInput"), &json!(["red", "blue"])), "{approval}");
-    let yes = decide(&booted.daemon, &approval, "accept").await?;
+    let yes = decide(&rig.daemon, &approval, "accept").await?;
     assert_eq!((yes.status, &yes.body["code"]), (400, &json!("BAD_REQUEST")), "{yes:?}");
     let answers = json!({"answers": {question["id"].as_str().context("no id")?: ["blue"]}});
-    let answered = booted.daemon.post(&path(&approval), answers).await?;
+    let answered = rig.daemon.post(&path(&approval), answers).await?;
     assert_eq!((answered.status, &answered.body["status"]), (200, &json!("accepted")), "{answered:?}");
-    assert_eq!(ended(&booted.daemon, &approval).await?["status"], "completed");
-    let heard = std::fs::read_to_string(crate::booted::journal(&booted.lab))?;
+    assert_eq!(ended(&rig.daemon, &approval).await?["status"], "completed");
+    let heard = std::fs::read_to_string(crate::rig::journal(&rig.lab))?;
     assert!(heard.contains(r#""answers":["blue"]"#), "{heard}");
     Ok(())
 }
@@ -121,34 +118,34 @@ async fn a_person_answers_questions_in_words() -> Result<()> {
 #[tokio::test]
 async fn what_nobody_answers_expires_as_the_operator_said() -> Result<()> {
     for (on_expiry, outcome) in [("cancel", "interrupted"), ("decline", "completed")] {
-        let booted = Booted::new(&["--approval-timeout", "1s", "--on-expiry", on_expiry]).await?;
-        let made = booted.daemon.post("/v1/sessions?wait=60", json!({ "prompt": ASKS })).await?.body;
+        let rig = Rig::new(&["--approval-timeout", "1s", "--on-expiry", on_expiry]).await?;
+        let made = rig.daemon.post("/v1/sessions?wait=60", json!({ "prompt": ASKS })).await?.body;
         assert_eq!(made["turn"]["status"], outcome, "{made}");
-        let all = booted.daemon.get("/v1/approvals").await?.body;
+        let all = rig.daemon.get("/v1/approvals").await?.body;
         let approval = &all["approvals"][0];
         assert_eq!((&approval["status"], &approval["resolvedBy"]), (&json!("expired"), &json!("expiry")), "{all}");
         assert_eq!(made["turn"]["declined"], json!([approval["id"]]));
-        let late = decide(&booted.daemon, approval, "accept").await?;
+        let late = decide(&rig.daemon, approval, "accept").await?;
         assert_eq!((late.status, &late.body["code"]), (409, &json!("APPROVAL_RESOLVED")), "{late:?}");
-        booted.assert_calm();
+        rig.assert_calm();
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn one_waits_for_the_turn_while_another_answers_once() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let (door, call) = (booted.tcp(), Call::json("/v1/sessions?wait=60", &json!({ "prompt": ASKS })));
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let (door, call) = (rig.tcp(), Call::json("/v1/sessions?wait=60", &json!({ "prompt": ASKS })));
     let waiting = tokio::spawn(async move { call.ask(&door).await });
     let approval = eventually("it to ask", async || {
-        booted.daemon.get("/v1/approvals?status=pending").await.ok()?.body["approvals"].get(0).cloned()
+        rig.daemon.get("/v1/approvals?status=pending").await.ok()?.body["approvals"].get(0).cloned()
     })
     .await?;
     // Ten answer at once: one is the first, and the others hear of it.
     let answers: Vec<_> = (0..10)
         .map(|n| {
             let decision = if n % 2 == 0 { "accept" } else { "decline" };
-            let (door, call) = (booted.socket(), Call::json(&path(&approval), &json!({ "decision": decision })));
+            let (door, call) = (rig.socket(), Call::json(&path(&approval), &json!({ "decision": decision })));
             tokio::spawn(async move { call.ask(&door).await })
         })
         .collect();
@@ -175,27 +172,27 @@ async fn one_waits_for_the_turn_while_another_answers_once() -> Result<()> {
 
 #[tokio::test]
 async fn who_may_not_answer_is_refused_and_codex_still_waits() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
+    let rig = Rig::new(&[]).await?;
     let mut tokens = Vec::new();
     for scopes in [json!(["read", "run"]), json!(["run", "approve"]), json!(["run", "approve", "approve-own"])] {
         let body = json!({"name": format!("t{}", tokens.len()), "scopes": scopes});
-        let made = booted.daemon.post("/v1/tokens", body).await?;
+        let made = rig.daemon.post("/v1/tokens", body).await?;
         tokens.push(made.body["token"].as_str().context("no token")?.to_owned());
     }
     // Who begins the turn; who may not answer; who may.
     for (begins, refused, answers) in [(0, vec![0], 1), (1, vec![0, 1], 2), (2, vec![], 2)] {
         let call = Call::json("/v1/sessions", &json!({ "prompt": ASKS })).token(&tokens[begins]);
-        let made = call.ask(&booted.tcp()).await?;
-        let approval = asked(&booted.daemon, made.body["turn"]["id"].as_str().context("no turn")?).await?;
+        let made = call.ask(&rig.tcp()).await?;
+        let approval = asked(&rig.daemon, made.body["turn"]["id"].as_str().context("no turn")?).await?;
         let yes = |token: &str| Call::json(&path(&approval), &json!({"decision": "accept"})).token(token);
         for token in refused {
-            let reply = yes(&tokens[token]).ask(&booted.tcp()).await?;
+            let reply = yes(&tokens[token]).ask(&rig.tcp()).await?;
             assert_eq!((reply.status, &reply.body["code"]), (403, &json!("FORBIDDEN")), "{reply:?}");
         }
-        assert_eq!(booted.daemon.get(&path(&approval)).await?.body["status"], "pending", "Codex still waits");
-        let reply = yes(&tokens[answers]).ask(&booted.tcp()).await?;
+        assert_eq!(rig.daemon.get(&path(&approval)).await?.body["status"], "pending", "Codex still waits");
+        let reply = yes(&tokens[answers]).ask(&rig.tcp()).await?;
         assert_eq!((reply.status, &reply.body["status"]), (200, &json!("accepted")), "{reply:?}");
-        assert_eq!(ended(&booted.daemon, &approval).await?["status"], "completed");
+        assert_eq!(ended(&rig.daemon, &approval).await?["status"], "completed");
     }
     Ok(())
 }
@@ -222,13 +219,13 @@ async fn a_question_does_not_outlive_the_machine() -> Result<()> {
 
 #[tokio::test]
 async fn a_question_ends_with_its_codex() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let approval = asking(&booted.daemon, ASKS).await?;
-    booted.daemon.kill_codex().await?;
-    let turn = ended(&booted.daemon, &approval).await?;
+    let rig = Rig::new(&[]).await?;
+    let approval = asking(&rig.daemon, ASKS).await?;
+    rig.daemon.kill_codex().await?;
+    let turn = ended(&rig.daemon, &approval).await?;
     assert_eq!((&turn["status"], &turn["error"]["code"]), (&json!("interrupted"), &json!("AGENT_EXITED")), "{turn}");
-    let closed = booted.daemon.get(&path(&approval)).await?.body;
+    let closed = rig.daemon.get(&path(&approval)).await?.body;
     assert_eq!((&closed["status"], &closed["resolvedBy"]), (&json!("cancelled"), &json!("policy")), "{closed}");
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }

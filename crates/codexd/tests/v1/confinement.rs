@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testkit::{Reply, wire::Call};
 
-use crate::booted::{Booted, lab, of_method, serve};
+use crate::rig::{Rig, lab, of_method, serve};
 
 /// A lab with two roots, of which one is a link, and much around them. The daemon runs in the first root.
 struct Tree {
-    booted: Booted,
+    rig: Rig,
     base: PathBuf,
 }
 
@@ -41,7 +41,7 @@ impl Tree {
         let (root, extra) = (base.join("root"), base.join("extra"));
         let flags = ["--no-auth", "--allow-cwd-override", "--cwd", utf8(&root)?, "--allow-root", utf8(&extra)?];
         let daemon = serve(&lab, &flags, &[]).await?;
-        Ok(Self { booted: Booted { daemon, lab }, base })
+        Ok(Self { rig: Rig { daemon, lab }, base })
     }
 
     /// A path below the tree, without being tidied; or as it is, when it is absolute.
@@ -50,11 +50,11 @@ impl Tree {
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Reply> {
-        Call::json(path, body).ask(&self.booted.tcp()).await
+        Call::json(path, body).ask(&self.rig.tcp()).await
     }
 
     fn folders_that_codex_was_given(&self) -> Result<Vec<String>> {
-        let heard = self.booted.heard()?;
+        let heard = self.rig.heard()?;
         let given = ["thread/start", "thread/resume", "turn/start"].map(|method| of_method(&heard, method)).concat();
         Ok(given.iter().filter_map(|params| params["cwd"].as_str()).map(str::to_owned).collect())
     }
@@ -115,7 +115,7 @@ async fn no_folder_outside_of_the_roots_is_worked_in_however_it_is_called() -> R
         assert_eq!(reply.body["code"], "BAD_CWD", "{cwd:?}: {reply:?}");
     }
     assert_eq!(tree.folders_that_codex_was_given()?, Vec::<String>::new());
-    assert_eq!(tree.booted.daemon.get("/v1/sessions").await?.body["sessions"], json!([]), "nothing is left of them");
+    assert_eq!(tree.rig.daemon.get("/v1/sessions").await?.body["sessions"], json!([]), "nothing is left of them");
 
     // What lies in a root may be used by any name, and Codex is given the true one.
     for (cwd, real) in [
@@ -140,7 +140,7 @@ async fn no_folder_outside_of_the_roots_is_worked_in_however_it_is_called() -> R
         given.iter().all(|given| roots.iter().any(|root| std::path::Path::new(given).starts_with(root))),
         "{given:?}"
     );
-    tree.booted.assert_calm();
+    tree.rig.assert_calm();
     Ok(())
 }
 
@@ -195,7 +195,7 @@ async fn no_picture_outside_of_the_roots_is_shown_to_a_model() -> Result<()> {
         let refused = picture(path).await?;
         ensure!(refused.status == 400 || refused.status == 403, "{path}: {refused:?}");
     }
-    assert_eq!(tree.booted.heard()?.iter().filter(|heard| heard["method"] == "turn/start").count(), 0);
+    assert_eq!(tree.rig.heard()?.iter().filter(|heard| heard["method"] == "turn/start").count(), 0);
     for path in [tree.path("root/a.png"), "a.png".to_owned(), tree.path("extra/d.png")] {
         let seen = picture(&path).await?;
         assert_eq!(seen.body["turn"]["answer"], "seen", "{path}: {seen:?}");

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use testkit::eventually;
 
-use crate::booted::{Booted, of_method};
+use crate::rig::{Rig, of_method};
 
 fn history(turns: &Value) -> Vec<(&str, &str)> {
     let turns = turns["turns"].as_array().into_iter().flatten();
@@ -13,52 +13,52 @@ fn history(turns: &Value) -> Vec<(&str, &str)> {
 
 #[tokio::test]
 async fn a_fork_has_the_history_and_what_comes_later_is_its_own() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let (session, _) = booted.daemon.start("SAY:one").await?;
-    booted.daemon.go_on(&session, "SAY:two").await?;
-    let made = booted.daemon.post(&format!("/v1/sessions/{session}/fork"), json!({"title": "other way"})).await?;
+    let rig = Rig::new(&[]).await?;
+    let (session, _) = rig.daemon.start("SAY:one").await?;
+    rig.daemon.go_on(&session, "SAY:two").await?;
+    let made = rig.daemon.post(&format!("/v1/sessions/{session}/fork"), json!({"title": "other way"})).await?;
     assert_eq!(made.status, 201, "{made:?}");
     let fork = made.body["session"].clone();
     let id = fork["id"].as_str().context("no id")?;
     assert_eq!((&fork["forkedFrom"], &fork["title"]), (&json!(session), &json!("other way")));
     assert_eq!((&fork["turnCount"], &fork["resumed"]["how"]), (&json!(2), &json!("forked")), "{fork}");
-    let turns = booted.daemon.get(&format!("/v1/sessions/{id}/turns")).await?.body;
+    let turns = rig.daemon.get(&format!("/v1/sessions/{id}/turns")).await?.body;
     assert_eq!(history(&turns), [("SAY:one", "one"), ("SAY:two", "two")]);
-    booted.daemon.go_on(&session, "SAY:there").await?;
-    booted.daemon.go_on(id, "SAY:here").await?;
-    let (here, there) = (booted.daemon.go_on(id, "RECALL").await?, booted.daemon.go_on(&session, "RECALL").await?);
+    rig.daemon.go_on(&session, "SAY:there").await?;
+    rig.daemon.go_on(id, "SAY:here").await?;
+    let (here, there) = (rig.daemon.go_on(id, "RECALL").await?, rig.daemon.go_on(&session, "RECALL").await?);
     assert!(here.contains("two") && here.contains("here") && !here.contains("there"), "{here}");
     assert!(there.contains("two") && there.contains("there") && !there.contains("SAY:here"), "{there}");
-    assert_eq!(of_method(&booted.heard()?, "thread/fork").len(), 1);
-    let found = booted.daemon.get("/v1/search?q=two").await?.body;
+    assert_eq!(of_method(&rig.heard()?, "thread/fork").len(), 1);
+    let found = rig.daemon.get("/v1/search?q=two").await?.body;
     assert_eq!(found["results"].as_array().map(Vec::len), Some(2), "both are found: {found}");
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn a_fork_of_a_busy_session_ends_before_the_turn_that_runs() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let (session, _) = booted.daemon.start("SAY:one").await?;
+    let rig = Rig::new(&[]).await?;
+    let (session, _) = rig.daemon.start("SAY:one").await?;
     let path = format!("/v1/sessions/{session}/turns");
-    booted.daemon.post(&path, json!({"prompt": "SLOW:2000"})).await?;
-    let made = booted.daemon.post(&format!("/v1/sessions/{session}/fork"), json!({})).await?;
+    rig.daemon.post(&path, json!({"prompt": "SLOW:2000"})).await?;
+    let made = rig.daemon.post(&format!("/v1/sessions/{session}/fork"), json!({})).await?;
     let id = made.body["session"]["id"].as_str().with_context(|| format!("{made:?}"))?.to_owned();
     assert!(made.body["session"]["title"].as_str().is_some_and(|title| title.ends_with("(fork)")), "{made:?}");
-    let recalled = booted.daemon.go_on(&id, "RECALL").await?;
+    let recalled = rig.daemon.go_on(&id, "RECALL").await?;
     assert!(recalled.contains("one") && !recalled.contains("SLOW"), "{recalled}");
-    let fork = booted.daemon.get(&format!("/v1/sessions/{id}")).await?.body;
+    let fork = rig.daemon.get(&format!("/v1/sessions/{id}")).await?.body;
     assert_eq!(fork["resumed"]["how"], "replayed", "{fork}");
     Ok(())
 }
 
 #[tokio::test]
 async fn the_same_key_makes_one_fork() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let (session, _) = booted.daemon.start("SAY:one").await?;
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let (session, _) = rig.daemon.start("SAY:one").await?;
     let call =
         || crate::wire::Call::json(&format!("/v1/sessions/{session}/fork"), &json!({})).header("Idempotency-Key", "k");
-    let (one, two) = (call().ask(&booted.tcp()).await?, call().ask(&booted.tcp()).await?);
+    let (one, two) = (call().ask(&rig.tcp()).await?, call().ask(&rig.tcp()).await?);
     assert_eq!((one.status, two.status), (201, 201), "{two:?}");
     assert_eq!(one.body["session"]["id"], two.body["session"]["id"]);
     Ok(())
@@ -66,22 +66,22 @@ async fn the_same_key_makes_one_fork() -> Result<()> {
 
 #[tokio::test]
 async fn what_is_held_goes_on_when_somebody_says_so() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let made = booted.daemon.post("/v1/sessions", json!({"prompt": "SLOW:4000:5"})).await?.body;
+    let rig = Rig::new(&[]).await?;
+    let made = rig.daemon.post("/v1/sessions", json!({"prompt": "SLOW:4000:5"})).await?.body;
     let (session, running) = (made["session"]["id"].as_str().unwrap_or(""), made["turn"]["id"].as_str().unwrap_or(""));
     let path = format!("/v1/sessions/{session}/turns");
-    let waiting = booted.daemon.post(&path, json!({"prompt": "SAY:later"})).await?.body["turn"].clone();
+    let waiting = rig.daemon.post(&path, json!({"prompt": "SAY:later"})).await?.body["turn"].clone();
     let waiting = waiting["id"].as_str().context("no id")?;
-    booted.daemon.post(&format!("/v1/turns/{running}/interrupt?wait=60"), json!({})).await?;
+    rig.daemon.post(&format!("/v1/turns/{running}/interrupt?wait=60"), json!({})).await?;
     eventually("it to be held", async || {
-        (booted.daemon.get(&format!("/v1/turns/{waiting}")).await.ok()?.body["held"] == json!(true)).then_some(())
+        (rig.daemon.get(&format!("/v1/turns/{waiting}")).await.ok()?.body["held"] == json!(true)).then_some(())
     })
     .await?;
-    let resumed = booted.daemon.post(&format!("/v1/sessions/{session}/resume"), json!({})).await?;
+    let resumed = rig.daemon.post(&format!("/v1/sessions/{session}/resume"), json!({})).await?;
     assert_eq!((resumed.status, &resumed.body["id"]), (200, &json!(session)), "{resumed:?}");
-    let ended = booted.daemon.get(&format!("/v1/turns/{waiting}?wait=60")).await?.body;
+    let ended = rig.daemon.get(&format!("/v1/turns/{waiting}?wait=60")).await?.body;
     assert_eq!((&ended["status"], &ended["answer"]), (&json!("completed"), &json!("later")), "{ended}");
-    let none = booted.daemon.post("/v1/sessions/none/resume", json!({})).await?;
+    let none = rig.daemon.post("/v1/sessions/none/resume", json!({})).await?;
     assert_eq!((none.status, &none.body["code"]), (404, &json!("NO_SESSION")));
     Ok(())
 }
@@ -89,17 +89,17 @@ async fn what_is_held_goes_on_when_somebody_says_so() -> Result<()> {
 /// A hundred times two at the same moment: two answers, each its own, in the order in which they were taken.
 #[tokio::test]
 async fn two_turns_at_the_same_moment_are_two_turns() -> Result<()> {
-    let booted = Booted::new(&[]).await?;
-    let (session, _) = booted.daemon.start("SAY:begin").await?;
+    let rig = Rig::new(&[]).await?;
+    let (session, _) = rig.daemon.start("SAY:begin").await?;
     let path = format!("/v1/sessions/{session}/turns?wait=60");
     for round in 0..100 {
-        let post = |text: String| booted.daemon.post(&path, json!({"prompt": format!("SAY:{text}")}));
+        let post = |text: String| rig.daemon.post(&path, json!({"prompt": format!("SAY:{text}")}));
         let (one, two) = tokio::join!(post(format!("a{round}")), post(format!("b{round}")));
         let (one, two) = (one?.body["turn"].clone(), two?.body["turn"].clone());
         assert_eq!((&one["answer"], &two["answer"]), (&json!(format!("a{round}")), &json!(format!("b{round}"))));
         assert_ne!(one["id"], two["id"]);
     }
-    let turns = booted.daemon.get(&format!("/v1/sessions/{session}/turns?limit=200&order=desc")).await?.body;
+    let turns = rig.daemon.get(&format!("/v1/sessions/{session}/turns?limit=200&order=desc")).await?.body;
     let turns = turns["turns"].as_array().context("no turns")?.clone();
     assert_eq!(turns.len(), 200, "and the first one is on the next page");
     for pair in turns.windows(2) {

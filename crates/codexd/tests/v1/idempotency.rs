@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::{Daemon, Lab};
 
 use crate::{
-    booted::{Booted, heard, lab, of_method, serve, tcp},
+    rig::{Rig, heard, lab, of_method, serve, tcp},
     wire::{Answer, Call, Door},
 };
 
@@ -126,8 +126,8 @@ async fn a_key_whose_request_died_with_the_daemon_is_either_free_or_done() -> Re
 
 #[tokio::test]
 async fn another_body_is_refused_and_a_refused_request_leaves_the_key() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let door = booted.tcp();
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let door = rig.tcp();
     let refused = keyed("/v1/sessions", &json!({"prompt": " "}), "k").send(&door).await?;
     assert_eq!(refused.status, 400);
     let first = keyed("/v1/sessions", &json!({"prompt": "SAY:x"}), "k").send(&door).await?;
@@ -135,7 +135,7 @@ async fn another_body_is_refused_and_a_refused_request_leaves_the_key() -> Resul
     let other = keyed("/v1/sessions", &json!({"prompt": "SAY:y"}), "k").ask(&door).await?;
     assert_eq!((other.status, &other.body["code"]), (422, &json!("IDEMPOTENCY_MISMATCH")), "{other:?}");
     // By the socket it is somebody else who asks.
-    let local = keyed("/v1/sessions", &json!({"prompt": "SAY:y"}), "k").send(&booted.socket()).await?;
+    let local = keyed("/v1/sessions", &json!({"prompt": "SAY:y"}), "k").send(&rig.socket()).await?;
     assert_eq!((local.status, replayed(&local)), (201, false), "{}", local.text());
     for wrong in ["", &"x".repeat(256), "a\tb"] {
         let answer = keyed("/v1/sessions", &json!({"prompt": "SAY:x"}), wrong).send(&door).await?;
@@ -143,17 +143,17 @@ async fn another_body_is_refused_and_a_refused_request_leaves_the_key() -> Resul
     }
     let twice = keyed("/v1/sessions", &json!({"prompt": "SAY:x"}), "a").header("Idempotency-Key", "b");
     assert_eq!(twice.send(&door).await?.status, 400);
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn old_routes_take_keys_as_well() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
+    let rig = Rig::new(&["--no-auth"]).await?;
     let call = keyed("/start", &json!({"prompt": "SAY:once"}), "k");
-    let answers = twenty(&booted.tcp(), &call).await?;
+    let answers = twenty(&rig.tcp(), &call).await?;
     one_id(&answers, "/sessionId");
     assert!(answers.iter().all(|answer| answer.text().contains("once")), "each is answered with the end of the turn");
-    assert_eq!(prompts(&booted.lab)?, 1);
+    assert_eq!(prompts(&rig.lab)?, 1);
     Ok(())
 }

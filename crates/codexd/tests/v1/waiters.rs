@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    booted::Booted,
+    rig::Rig,
     wire::{Call, Door},
 };
 
@@ -35,11 +35,11 @@ fn ticks(pid: u32) -> Option<u64> {
     Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
 }
 
-async fn hanging(booted: &Booted) -> Result<String> {
-    let started = booted.daemon.post("/v1/sessions", json!({"prompt": "HANG"})).await?;
+async fn hanging(rig: &Rig) -> Result<String> {
+    let started = rig.daemon.post("/v1/sessions", json!({"prompt": "HANG"})).await?;
     let turn = started.body["turn"]["id"].as_str().context("no turn")?.to_owned();
     eventually("the turn to run", async || {
-        let turn = booted.daemon.get(&format!("/v1/turns/{turn}")).await.ok()?;
+        let turn = rig.daemon.get(&format!("/v1/turns/{turn}")).await.ok()?;
         (turn.body["status"] == "running").then_some(())
     })
     .await?;
@@ -49,10 +49,10 @@ async fn hanging(booted: &Booted) -> Result<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_wait_for_one_turn_and_cost_next_to_nothing() -> Result<()> {
     // The soft limit that most systems begin with would not do.
-    let booted = Booted::with(&["--no-auth", "--max-connections", "1100"], &[]).await?;
-    let pid = booted.daemon.pid;
-    let turn = hanging(&booted).await?;
-    let Door::Tcp(address) = booted.tcp() else { unreachable!("by TCP") };
+    let rig = Rig::with(&["--no-auth", "--max-connections", "1100"], &[]).await?;
+    let pid = rig.daemon.pid;
+    let turn = hanging(&rig).await?;
+    let Door::Tcp(address) = rig.tcp() else { unreachable!("by TCP") };
     let request = format!("GET /v1/turns/{turn}?wait=600 HTTP/1.1\r\nHost: {address}\r\n\r\n");
     let before = (open_files(pid), resident_kib(pid).context("no status")?);
     let mut waiting = Vec::new();
@@ -66,7 +66,7 @@ async fn a_thousand_wait_for_one_turn_and_cost_next_to_nothing() -> Result<()> {
     let (began, used) = (std::time::Instant::now(), ticks(pid).context("no stat")?);
     let mut asked = 0_u64;
     while began.elapsed() < Duration::from_secs(1) {
-        assert_eq!(booted.daemon.get("/healthz").await?.status, 200);
+        assert_eq!(rig.daemon.get("/healthz").await?.status, 200);
         asked += 1;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -82,9 +82,9 @@ async fn a_thousand_wait_for_one_turn_and_cost_next_to_nothing() -> Result<()> {
         .await?;
 
     // The turn ends, because its session goes: the others are told.
-    let session = booted.daemon.get(&format!("/v1/turns/{turn}")).await?.body["sessionId"].clone();
+    let session = rig.daemon.get(&format!("/v1/turns/{turn}")).await?.body["sessionId"].clone();
     let session = session.as_str().context("no session")?.to_owned();
-    let gone = booted.daemon.request("DELETE", &format!("/v1/sessions/{session}"), None).await?;
+    let gone = rig.daemon.request("DELETE", &format!("/v1/sessions/{session}"), None).await?;
     assert_eq!(gone.status, 204, "{gone:?}");
     for mut stream in waiting {
         let mut head = [0_u8; 12];
@@ -92,26 +92,26 @@ async fn a_thousand_wait_for_one_turn_and_cost_next_to_nothing() -> Result<()> {
         let head = String::from_utf8_lossy(&head).into_owned();
         assert!(head == "HTTP/1.1 200" || head == "HTTP/1.1 404", "{head}");
     }
-    booted.assert_calm();
+    rig.assert_calm();
     Ok(())
 }
 
 #[tokio::test]
 async fn waiting_ends_with_the_turn_or_with_its_time() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let turn = hanging(&booted).await?;
-    let reply = Call::get(&format!("/v1/turns/{turn}?wait=1")).ask(&booted.tcp()).await?;
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let turn = hanging(&rig).await?;
+    let reply = Call::get(&format!("/v1/turns/{turn}?wait=1")).ask(&rig.tcp()).await?;
     assert_eq!((reply.status, &reply.body["status"]), (200, &json!("running")));
-    let done = booted.daemon.post("/v1/sessions?wait=60", json!({"prompt": "SAY:done"})).await?;
+    let done = rig.daemon.post("/v1/sessions?wait=60", json!({"prompt": "SAY:done"})).await?;
     assert_eq!((done.status, &done.body["turn"]["answer"]), (201, &json!("done")), "{done:?}");
     let session = done.body["session"]["id"].as_str().context("no id")?.to_owned();
     let path = format!("/v1/sessions/{session}/turns");
-    let seen = booted.daemon.post(&format!("{path}?wait=60"), json!({"prompt": "SAY:seen"})).await?;
+    let seen = rig.daemon.post(&format!("{path}?wait=60"), json!({"prompt": "SAY:seen"})).await?;
     assert_eq!((seen.status, &seen.body["turn"]["status"]), (200, &json!("completed")), "{seen:?}");
-    let not = booted.daemon.post(&path, json!({"prompt": "SAY:not"})).await?;
+    let not = rig.daemon.post(&path, json!({"prompt": "SAY:not"})).await?;
     assert_eq!(not.status, 202, "{not:?}");
     for wait in ["601", "-1", "x", "1.5", ""] {
-        let reply = Call::get(&format!("/v1/turns/{turn}?wait={wait}")).ask(&booted.tcp()).await?;
+        let reply = Call::get(&format!("/v1/turns/{turn}?wait={wait}")).ask(&rig.tcp()).await?;
         assert_eq!((reply.status, &reply.body["code"]), (400, &json!("BAD_REQUEST")), "{wait}: {reply:?}");
     }
     Ok(())
@@ -133,15 +133,15 @@ fn all_read(port: u16) -> bool {
 
 #[tokio::test]
 async fn a_stop_answers_who_waits() -> Result<()> {
-    let booted = Booted::new(&["--no-auth"]).await?;
-    let turn = hanging(&booted).await?;
-    let Door::Tcp(address) = booted.tcp() else { unreachable!("by TCP") };
+    let rig = Rig::new(&["--no-auth"]).await?;
+    let turn = hanging(&rig).await?;
+    let Door::Tcp(address) = rig.tcp() else { unreachable!("by TCP") };
     let port = address.rsplit_once(':').context("no port")?.1.parse()?;
     let mut waiting = TcpStream::connect(&address).await?;
     let request = format!("GET /v1/turns/{turn}?wait=600 HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     waiting.write_all(request.as_bytes()).await?;
     eventually("it to be heard", async || all_read(port).then_some(())).await?;
-    let Booted { daemon, lab: _lab } = booted;
+    let Rig { daemon, lab: _lab } = rig;
     daemon.stop().await?;
     let mut answer = String::new();
     waiting.read_to_string(&mut answer).await?;

@@ -1,3 +1,5 @@
+//! Commands of hooks as real processes: what they are given, how they end, and what is left of them.
+
 use std::{fs, time::Instant};
 
 use super::*;
@@ -18,7 +20,7 @@ async fn it_gets_the_event_and_a_few_words_about_it() {
     let (told, dir) = sh("cat > body; env > env", LONG).await;
     assert_eq!(told.unwrap(), "the command ended with exit code 0");
     let body: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join("body")).unwrap()).unwrap();
-    assert_eq!(body["event"], crate::TEST_EVENT);
+    assert_eq!(body["event"], crate::letter::TEST_EVENT);
     let env = fs::read_to_string(dir.path().join("env")).unwrap();
     let mut ours: Vec<&str> = env.lines().filter(|line| line.starts_with("CODEXD_")).collect();
     ours.sort_unstable();

@@ -1,3 +1,5 @@
+//! What is read of a file, and where each mistake is.
+
 use super::*;
 
 fn file(text: &str) -> File {

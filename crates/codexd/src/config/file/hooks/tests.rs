@@ -1,3 +1,5 @@
+//! `[[hooks]]` tables: what they become, and where each mistake is.
+
 use super::*;
 
 fn file(text: &str) -> File {

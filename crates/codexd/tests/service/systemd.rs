@@ -31,12 +31,12 @@ static STARTED: AtomicU32 = AtomicU32::new(0);
 pub(crate) const FOR_ME: &str = "export LISTEN_PID=$$; ";
 
 /// What starts codexd, and is told how it is.
-pub(crate) struct Manager {
+pub(crate) struct Systemd {
     pub(crate) lab: Lab,
     pub(crate) socket: UnixDatagram,
 }
 
-impl Manager {
+impl Systemd {
     /// One with an empty machine.
     pub(crate) async fn new() -> Result<Self> {
         let lab = Lab::new(CODEXD).await?;

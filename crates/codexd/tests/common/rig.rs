@@ -1,4 +1,4 @@
-//! A lab with a daemon in it that runs the double of Codex, and what is asserted about its answers again and again.
+//! A rig: a lab with a daemon in it that runs the double of Codex, and what is asserted about its answers again and again.
 #![allow(dead_code, reason = "shared by several test binaries")]
 
 use std::{
@@ -14,8 +14,8 @@ use tokio::process::Command;
 
 use crate::wire::Door;
 
-/// A daemon and its machine.
-pub(crate) struct Booted {
+/// A daemon that runs, and its machine.
+pub(crate) struct Rig {
     pub(crate) daemon: Daemon,
     pub(crate) lab: Lab,
 }
@@ -25,7 +25,7 @@ pub(crate) async fn lab() -> Result<Lab> {
     Lab::new(env!("CARGO_BIN_EXE_codexd")).await
 }
 
-impl Booted {
+impl Rig {
     /// A daemon with these further flags, whose Codex is ready.
     pub(crate) async fn new(flags: &[&str]) -> Result<Self> {
         Self::with(flags, &[]).await
