@@ -1,7 +1,7 @@
 //! Which layer counts: a flag, a variable of the environment, the file; and what is shown of it.
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::fake_codex;
 
 use super::{command, lab, run, show, shown, write, write_default};
