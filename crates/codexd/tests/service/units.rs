@@ -113,12 +113,12 @@ async fn a_restart_of_the_service_leaves_its_turns_running() -> Result<()> {
         let pid = agent.split("\"pid\":").nth(1).and_then(|rest| rest.split(',').next());
         Ok(pid.context(agent.clone())?.to_owned())
     };
-    let before = codex().await?;
     testkit::eventually("the turn to be with Codex", async || {
         let (_, shown) = systemd.cli(&["turn", "show", turn, "--json"]).await.ok()?;
         shown.contains("\"delivery\":\"yes\"").then_some(())
     })
     .await?;
+    let before = codex().await?;
     service.stop().await?;
     while systemd.try_hear().is_some() {}
     let (service, _) = systemd.ready(&systemd.serve(&[])?, "", vec![]).await?;
