@@ -34,7 +34,6 @@ pub(super) fn inherited() -> anyhow::Result<Inherited> {
 }
 
 /// Tells which of those that come by the pipe are agents'.
-#[expect(clippy::unnecessary_wraps, reason = "as on the other platforms")]
 pub(super) fn descents(agents: PathBuf) -> Option<Descents> {
     Some(Descents::new(move |pid| agent::descent(&agents, pid)))
 }
@@ -47,7 +46,6 @@ pub(super) struct Socket(PathBuf);
 
 impl Socket {
     /// Chooses its name: a new one each time, so that nobody can take it before us.
-    #[expect(clippy::unnecessary_wraps, reason = "as on the other platforms")]
     pub(super) fn new(_dir: &Path, _inherited: Option<Nothing>) -> anyhow::Result<Option<Self>> {
         Ok(Some(Self(format!(r"\\.\pipe\codexd-{}", Uuid::now_v7().simple()).into())))
     }
@@ -72,7 +70,6 @@ impl Socket {
     }
 
     /// So there is nothing to make again.
-    #[expect(clippy::unnecessary_wraps, reason = "as on the other platforms")]
     pub(super) const fn again(&self, _: &Api, _: &CancellationToken, _: &TaskTracker) -> anyhow::Result<()> {
         Ok(())
     }

@@ -16,7 +16,7 @@ mod stream;
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -351,7 +351,7 @@ impl Drop for Hosted {
 }
 
 /// The first words on a connection.
-async fn greet(socket: &PathBuf, secret: &str) -> io::Result<(Stream, Inbox, Welcome)> {
+async fn greet(socket: &Path, secret: &str) -> io::Result<(Stream, Inbox, Welcome)> {
     let greeting = async {
         let mut stream = stream::connect(socket).await?;
         let hello = Hello {

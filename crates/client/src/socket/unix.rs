@@ -10,7 +10,6 @@ pub(crate) async fn connect(path: &Path) -> io::Result<UnixStream> {
 }
 
 /// Its folder says so.
-#[expect(clippy::unnecessary_wraps, reason = "as on the other platforms")]
 pub(crate) const fn is_ours(_stream: &UnixStream) -> Result<(), String> {
     Ok(())
 }

@@ -36,7 +36,6 @@ const WAITER_STACK: usize = 64 * 1024;
 pub(in crate::host) struct Loop;
 
 impl Loop {
-    #[expect(clippy::unnecessary_wraps, reason = "as on the other platforms")]
     pub(in crate::host) const fn new() -> io::Result<Self> {
         Ok(Self)
     }

@@ -161,7 +161,6 @@ impl Listener {
 }
 
 /// Makes this process one that Codex and what comes of it belong to, and nobody else. It was started without a console of others.
-#[expect(clippy::unnecessary_wraps, reason = "as on the other platforms")]
 pub(in crate::host) const fn stand_alone() -> io::Result<()> {
     Ok(())
 }
@@ -228,7 +227,6 @@ impl Family {
     }
 
     /// Nobody is given to a parent here.
-    #[expect(clippy::unused_self, reason = "as on the other platforms")]
     pub(in crate::host) const fn reap(&self) -> Option<String> {
         None
     }
@@ -249,7 +247,6 @@ fn describe(status: ExitStatus) -> String {
 }
 
 /// Nothing was inherited but what codexd gave, which lets go of it.
-#[expect(clippy::unnecessary_wraps, reason = "as on the other platforms")]
 pub(in crate::host) const fn let_go() -> io::Result<()> {
     Ok(())
 }

@@ -30,7 +30,6 @@ pub(super) fn own_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Whether an open file has been removed. No agent's folder is made a second time, so what is there is that file.
-#[expect(clippy::unnecessary_wraps, reason = "as on the other platforms")]
 pub(super) fn is_removed(_file: &File, path: &Path) -> io::Result<bool> {
     Ok(!path.exists())
 }
@@ -60,7 +59,6 @@ pub(super) fn read_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Res
 }
 
 /// What an agent's pipe is called. The id can't be guessed, and whoever connects looks whose the pipe is.
-#[expect(clippy::unnecessary_wraps, reason = "as on the other platforms")]
 pub(super) fn socket_path(_folder: &Path, agent: &AgentId) -> io::Result<PathBuf> {
     Ok(format!(r"\\.\pipe\codexd-agent-{agent}").into())
 }
