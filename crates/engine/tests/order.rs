@@ -148,6 +148,7 @@ async fn engine(root: &Path) -> (Engine, Arc<Witness>, Store) {
         hold: true,
         approval_limit: Duration::from_secs(60),
         on_expiry: engine::OnExpiry::default(),
+        git: engine::Git::nowhere(),
     };
     let engine = Engine::start(store.clone(), witness.clone(), inbox, options).await.unwrap();
     (engine, witness, store)

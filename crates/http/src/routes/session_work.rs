@@ -90,7 +90,8 @@ pub(super) async fn resume(
 
 /// Make a session that begins with the history of another one
 ///
-/// Both have the same history, up to the last turn that has ended, and a future of their own.
+/// Both have the same history, up to the last turn that has ended, and a future of their own. The fork of a session that works in a git worktree to
+/// itself has one as well, with the same files.
 #[utoipa::path(
     post,
     path = "/v1/sessions/{id}/fork",
