@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use store::WorktreeState;
 use tokio::sync::oneshot;
 use types::{
     Code, Principal, Session, SessionId, TitleSource, Turn, TurnId, WorktreeFate, WorktreeLeft, auto_title, fold_title,
@@ -14,7 +15,6 @@ use crate::{
     prompt::check_labels,
     state::Patch,
     work::blocking,
-    worktrees::WorktreeState,
 };
 
 /// What is to be different about a session; what is absent stays.

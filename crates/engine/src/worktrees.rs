@@ -18,13 +18,14 @@
 //!
 //! What would be lost is for [`worktree::Git::loss`] to say.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use store::{Batch, Store, StoreError, StoredWorktree, Write};
+use store::{Batch, Store, StoreError, StoredWorktree, WorktreeState, Write};
 use types::{Code, Principal, SessionId, Timestamp, Worktree, WorktreeFate, WorktreeLeft};
 use worktree::{Error, Found, Git, Snapshot, Tree};
-
-pub use store::WorktreeState;
 
 use crate::{Policy, Refusal, work::blocking};
 
@@ -49,7 +50,7 @@ impl Worktrees {
     /// Makes one for a session that is to be. Gives the folder in it that the session works in.
     pub(crate) async fn make(
         &self,
-        policy: &std::sync::Arc<Policy>,
+        policy: &Arc<Policy>,
         who: &Principal,
         session: &SessionId,
         cwd: &Path,

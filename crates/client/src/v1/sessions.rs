@@ -67,14 +67,6 @@ pub struct Created {
     pub turn: Option<Turn>,
 }
 
-/// What `DELETE /v1/sessions/{id}` answers when the session had a worktree to itself.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Deleted {
-    /// What became of it.
-    #[serde(default)]
-    pub worktree: Option<WorktreeLeft>,
-}
-
 /// What `POST /v1/sessions/{id}/fork` answers.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Forked {
@@ -239,6 +231,10 @@ impl Client {
         thread: bool,
         worktree: WorktreeFate,
     ) -> Result<Option<WorktreeLeft>, Error> {
+        #[derive(Deserialize)]
+        struct Deleted {
+            worktree: Option<WorktreeLeft>,
+        }
         let mut path = query(&of(id, ""), thread.then_some(("thread", "delete")));
         // A daemon that does not know the word would refuse it.
         if worktree != WorktreeFate::Auto {

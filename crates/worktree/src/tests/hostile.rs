@@ -126,7 +126,7 @@ async fn live(place: &Place, name: &str, traps: &Traps) {
     let tree = place.made(name).await;
     assert_eq!(traps.sprung(), Vec::<String>::new(), "made");
     assert_eq!(place.git.loss(&tree).await.unwrap(), None);
-    write(&tree.path, "a.txt", "changed\n");
+    write(&tree.path, "a.txt", "eno\n");
     write(&tree.path, "new.bin", "new\n");
     assert!(place.git.loss(&tree).await.unwrap().is_some());
     assert_eq!(traps.sprung(), Vec::<String>::new(), "looked at");
@@ -147,7 +147,8 @@ async fn no_program_that_a_repository_names_is_run() {
     let traps = lay(&place);
     // The traps are real: a plain git springs them.
     place.plain(&["worktree", "add", "--quiet", "-b", "plain", "../plain"]);
-    write(&place.base().join("plain"), "a.txt", "changed\n");
+    // Of the same size, so that it has to be read.
+    write(&place.base().join("plain"), "a.txt", "eno\n");
     let _ = command(&place.base().join("plain"), &["status"]).output();
     let sprung = traps.sprung();
     for trap in

@@ -47,19 +47,19 @@ async fn nothing_that_somebody_did_is_lost() {
             },
             "staged",
         ),
-        ("committed", |_, at| commit(at, "work"), "no other branch"),
+        ("committed", |_, at| commit(at, at.to_str().unwrap()), "no other branch"),
         (
             "committed on no branch",
             |_, at| {
                 plain(at, &["checkout", "--quiet", "--detach"]);
-                commit(at, "work");
+                commit(at, at.to_str().unwrap());
             },
             "no other branch",
         ),
         (
             "committed, and only the stash has it",
             |_, at| {
-                commit(at, "work");
+                commit(at, at.to_str().unwrap());
                 write(at, "a.txt", "other\n");
                 plain(at, &["stash", "--quiet"]);
             },
@@ -68,7 +68,7 @@ async fn nothing_that_somebody_did_is_lost() {
         (
             "left on its branch for another one",
             |_, at| {
-                commit(at, "work");
+                commit(at, at.to_str().unwrap());
                 plain(at, &["checkout", "--quiet", "-b", "elsewhere", "main"]);
             },
             "no other branch",
@@ -77,7 +77,7 @@ async fn nothing_that_somebody_did_is_lost() {
             "a merge",
             |place, at| {
                 plain(&place.repository, &["branch", "--force", "other"]);
-                commit(at, "work");
+                commit(at, at.to_str().unwrap());
                 plain(at, &["push", "--quiet", ".", "HEAD:refs/heads/kept"]);
                 plain(
                     at,
