@@ -103,8 +103,10 @@ impl Engine {
             let state = if fate == WorktreeFate::Keep { WorktreeState::Kept } else { WorktreeState::Leaving };
             engine.worktrees.mark(&found.id, state).await?;
             if let Err(refusal) = engine.tell(&found.id, |reply| Mail::Delete { threads, reply }).await {
-                // It is still there, or another one deletes it.
-                let _ = engine.worktrees.mark(&found.id, WorktreeState::Used).await;
+                // Where another deletion was quicker, that one sees to the worktree.
+                if engine.store.session(&found.id).await?.is_some() {
+                    let _ = engine.worktrees.mark(&found.id, WorktreeState::Used).await;
+                }
                 return Err(refusal);
             }
             Ok(engine.worktrees.leave(&found.id, fate).await?)

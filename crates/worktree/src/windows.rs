@@ -14,6 +14,7 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     fs::create_dir(path)
 }
 
+#[allow(clippy::permissions_set_readonly_false, reason = "here it makes nothing writable for others")]
 /// Lets files be removed that are read-only, as git's own are.
 pub(crate) fn open_up(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };

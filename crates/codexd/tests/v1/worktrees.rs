@@ -466,3 +466,33 @@ async fn the_command_line_makes_shows_and_removes_them() -> Result<()> {
     assert!(said.contains(id(&work)) && said.contains("new.txt") && !path(&old).exists(), "{said}");
     Ok(())
 }
+
+/// Some of them, such as that of git-lfs, do what the repository says.
+#[tokio::test]
+async fn filters_of_the_users_own_configuration_are_not_run() -> Result<()> {
+    let lab = lab().await?;
+    repository(&lab.project)?;
+    fs::write(lab.project.join(".gitattributes"), "*.bin filter=big\n")?;
+    fs::write(lab.project.join("x.bin"), "a pointer\n")?;
+    git(&lab.project, &["add", "--all"])?;
+    git(&lab.project, &["commit", "--quiet", "--message", "big files"])?;
+    let home = lab.dir.path().join("home");
+    let (program, ran) = (home.join("filter"), home.join("ran"));
+    fs::write(&program, format!("#!/bin/sh\n: > '{}'\ncat\n", ran.display()))?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    let filter = program.display();
+    let config = format!("[filter \"big\"]\n\tsmudge = {filter}\n\tclean = {filter}\n\trequired = true\n");
+    fs::write(home.join(".gitconfig"), config)?;
+    let mut plain = Command::new("git");
+    plain.arg("-C").arg(&lab.project).args(["worktree", "add", "--quiet", "--detach", "../plain"]).env("HOME", &home);
+    ensure!(plain.status()?.success() && ran.exists(), "it is no filter");
+    fs::remove_file(&ran)?;
+    git(&lab.project, &["worktree", "remove", "--force", "../plain"])?;
+    let daemon = serve(&lab, &[], &[]).await?;
+    let booted = Booted { daemon, lab };
+    let session = with_worktree(&booted).await?;
+    assert_eq!(fs::read_to_string(path(&session).join("x.bin"))?, "a pointer\n");
+    assert_eq!(deleted(&booted, &session, "").await?.body["worktree"]["removed"], true);
+    assert!(!ran.exists(), "it was run");
+    assert_no_trace(&booted.lab)
+}
