@@ -239,7 +239,8 @@ async fn nothing_is_fetched() {
     place.plain(&["config", "core.repositoryFormatVersion", "1"]);
     place.plain(&["config", "extensions.partialClone", "origin"]);
     place.plain(&["config", "remote.origin.promisor", "true"]);
-    place.plain(&["config", "remote.origin.url", &format!("ext::{} %S", traps.program("fetched"))]);
+    let fetch = format!("ext::sh -c :>{}/fetched", traps.ran.display());
+    place.plain(&["config", "remote.origin.url", &fetch]);
     let mut control = command(&place.repository, &["cat-file", "-p", blob.trim()]);
     let _ = control.env("GIT_ALLOW_PROTOCOL", "ext").output();
     assert_eq!(traps.sprung(), ["fetched"], "it is a trap");
