@@ -1,5 +1,8 @@
 //! Sessions with a git worktree to themselves.
 
+#[path = "worktrees/ends.rs"]
+mod ends;
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
@@ -353,117 +356,6 @@ async fn a_fork_has_a_worktree_of_its_own_with_the_same_files() -> Result<()> {
     fs::remove_dir_all(path(&fork))?;
     let refused = booted.daemon.post(&format!("/v1/sessions/{}/fork", id(&fork)), json!({})).await?;
     assert_eq!((refused.status, &refused.body["code"]), (400, &json!("BAD_CWD")), "{refused:?}");
-    Ok(())
-}
-
-/// A git that stops where it is when it is asked for this, and is git otherwise.
-fn stopping_git(lab: &Lab, word: &str) -> Result<String> {
-    let folder = lab.dir.path().join("bin");
-    fs::create_dir_all(&folder)?;
-    let path = std::env::var("PATH")?;
-    let text = format!(
-        "#!/bin/sh\ncase \" $* \" in *' {word} '*) : > '{0}/stopped'; exec sleep 60;; esac\nPATH='{path}' exec git \"$@\"\n",
-        folder.display()
-    );
-    fs::write(folder.join("git"), text)?;
-    fs::set_permissions(folder.join("git"), fs::Permissions::from_mode(0o755))?;
-    Ok(format!("{}:{path}", folder.display()))
-}
-
-#[tokio::test]
-async fn a_daemon_that_is_killed_while_a_worktree_is_made_leaves_nothing_and_meanwhile_others_go_on() -> Result<()> {
-    for word in ["--no-checkout", "read-tree"] {
-        let lab = lab().await?;
-        repository(&lab.project)?;
-        let path = stopping_git(&lab, word)?;
-        let daemon = serve(&lab, &["--no-auth"], &[("PATH", &path)]).await?;
-        let booted = Booted { daemon, lab };
-        let door = booted.tcp();
-        let making = tokio::spawn(async move {
-            Call::json("/v1/sessions", &json!({"prompt": "SAY:never", "worktree": true})).ask(&door).await.map(drop)
-        });
-        let stopped = booted.lab.dir.path().join("bin/stopped");
-        eventually("git to be at it", async || stopped.exists().then_some(())).await?;
-        assert_eq!(booted.daemon.start("SAY:meanwhile").await?.1, "meanwhile");
-        assert_eq!(there(&booted.lab).len(), if word == "read-tree" { 2 } else { 1 });
-        let Booted { daemon, lab } = booted;
-        daemon.kill().await?;
-        let _ = making.await;
-        let daemon = serve(&lab, &[], &[]).await?;
-        eventually("it to be cleared up", async || there(&lab).is_empty().then_some(())).await?;
-        eventually("the branch to go", async || (branches(&lab).ok()?.len() == 1).then_some(())).await?;
-        assert_no_trace(&lab)?;
-        assert_eq!(daemon.get("/v1/sessions").await?.body["sessions"].as_array().map(Vec::len), Some(1));
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_daemon_that_is_killed_while_a_session_goes_sees_to_its_worktree_later() -> Result<()> {
-    for (query, stays) in [("", false), ("?worktree=keep", true)] {
-        let booted = booted(&[]).await?;
-        let (clean, changed) = (with_worktree(&booted).await?, with_worktree(&booted).await?);
-        fs::write(path(&changed).join("a.txt"), "work")?;
-        let Booted { daemon, lab } = booted;
-        daemon.stop().await?;
-        let search = stopping_git(&lab, "diff-index")?;
-        let daemon = serve(&lab, &[], &[("PATH", &search)]).await?;
-        let booted = Booted { daemon, lab };
-        for session in [&clean, &changed] {
-            let request = format!("/v1/sessions/{}{query}", id(session));
-            let asked = booted.daemon.request("DELETE", &request, None);
-            let gone = eventually("the session to go", async || {
-                (booted.daemon.get(&format!("/v1/sessions/{}", id(session))).await.ok()?.status == 404).then_some(())
-            });
-            tokio::select! {
-                reply = asked => ensure!(reply?.status == 200),
-                gone = gone => gone?,
-            }
-        }
-        let Booted { daemon, lab } = booted;
-        daemon.kill().await?;
-        let _daemon = serve(&lab, &[], &[]).await?;
-        let expected = if stays { 2 } else { 1 };
-        eventually("them to be seen to", async || (there(&lab).len() == expected).then_some(())).await?;
-        assert_eq!(path(&clean).exists(), stays);
-        assert_eq!(fs::read_to_string(path(&changed).join("a.txt"))?, "work");
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn the_command_line_makes_shows_and_removes_them() -> Result<()> {
-    let booted = booted(&[]).await?;
-    let (output, said) = run(booted.lab.command(&["start", "--worktree", "SAY:done"])).await?;
-    assert!(output.status.success() && said.contains("done"), "{said}");
-    let listed = booted.daemon.get("/v1/sessions").await?.body;
-    let session = listed["sessions"][0].clone();
-    assert!(path(&session).join("a.txt").is_file(), "{session}");
-    let (_, shown) = run(booted.lab.command(&["sessions", "show", id(&session)])).await?;
-    assert!(shown.contains(session["worktree"]["branch"].as_str().unwrap_or("none")), "{shown}");
-    fs::write(path(&session).join("new.txt"), "work")?;
-    let (_, said) = run(booted.lab.command(&["sessions", "delete", "--yes", id(&session)])).await?;
-    assert!(said.contains("still there") && said.contains("new.txt") && said.contains("worktree remove"), "{said}");
-    let other = with_worktree(&booted).await?;
-    let arguments = ["sessions", "delete", "--yes", "--worktree", "remove", "--json", id(&other)];
-    let (_, said) = run(booted.lab.command(&arguments)).await?;
-    assert!(said.contains("\"removed\":true"), "{said}");
-
-    // Old sessions go the same way, also when no daemon runs: then the next one sees to their worktrees.
-    let (old, work) = (with_worktree(&booted).await?, with_worktree(&booted).await?);
-    fs::write(path(&work).join("new.txt"), "work")?;
-    let Booted { daemon, lab } = booted;
-    daemon.stop().await?;
-    let (output, said) = run(lab.command(&["gc", "--older-than", "0s", "--all-idle", "--yes"])).await?;
-    assert!(output.status.success() && said.contains("worktrees"), "{said}");
-    let daemon = serve(&lab, &[], &[]).await?;
-    eventually("the worktree to go", async || (!path(&old).exists()).then_some(())).await?;
-    assert!(path(&work).join("new.txt").exists());
-    let booted = Booted { daemon, lab };
-    let (old, work) = (with_worktree(&booted).await?, with_worktree(&booted).await?);
-    fs::write(path(&work).join("new.txt"), "work")?;
-    let (_, said) = run(booted.lab.command(&["gc", "--older-than", "0s", "--all-idle", "--yes"])).await?;
-    assert!(said.contains(id(&work)) && said.contains("new.txt") && !path(&old).exists(), "{said}");
     Ok(())
 }
 
