@@ -147,8 +147,13 @@ async fn a_worktree_goes_with_its_session_when_nothing_would_be_lost_and_stays_o
     assert_eq!(fs::read_to_string(path(&changed).join("new.txt"))?, "somebody's work");
 
     // What stays is left alone by the next daemon, and known to whoever checks the store.
-    let booted = booted.restarted(&[], &[], |_| {}).await?;
-    assert!(path(&changed).join("new.txt").exists());
+    let set = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).is_ok();
+    let mode = |path: &Path| fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
+    let work = path(&changed).join("new.txt");
+    let opened = |lab: &Lab| assert!(set(&work, 0o664) && set(&lab.store.join("worktrees"), 0o755));
+    let booted = booted.restarted(&[], &[], opened).await?;
+    // The folder of all of them is closed to others; what is in them is nobody's business.
+    assert_eq!((mode(&booted.lab.store.join("worktrees"))?, mode(&work)?), (0o700, 0o664));
     let (_, said) = run(booted.lab.command(&["check"])).await?;
     assert!(said.contains(id(&changed)), "{said}");
 

@@ -100,7 +100,7 @@ pub(super) async fn resume(
     params(("id" = String, Path, description = "The id of the session to copy, or that of any thread that it has had")),
     request_body = Option<Fork>,
     responses((status = 201, description = "The new session", body = Forked, headers(("location" = String)))),
-    extensions(("x-work" = json!(true)), ("x-codes" = json!(["NO_SESSION", "BAD_CWD", "CWD_FORBIDDEN"]))),
+    extensions(("x-work" = json!(true)), ("x-codes" = json!(["NO_SESSION", "BAD_CWD", "CWD_FORBIDDEN", "NOT_SUPPORTED"]))),
 )]
 pub(super) async fn fork(
     State(api): State<Api>,
