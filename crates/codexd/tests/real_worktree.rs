@@ -67,7 +67,7 @@ async fn an_agent_writes_into_its_worktree_and_the_checkout_is_as_it_was() -> Re
     assert_eq!(fs::read_to_string(lab.project.join("b.txt"))?, "new\n");
     for session in [&first, &second] {
         let id = session["id"].as_str().context("no id")?;
-        let gone = daemon.request("DELETE", &format!("/v1/sessions/{id}"), None).await?;
+        let gone = daemon.request("DELETE", &format!("/v1/sessions/{id}?worktree=auto"), None).await?;
         assert_eq!(gone.body["worktree"]["removed"], true, "{gone:?}");
     }
     daemon.stop().await

@@ -223,22 +223,22 @@ impl Client {
         self.call(Call::new(Method::PATCH, of(id, "")).with(changes)?).await
     }
 
-    /// `DELETE /v1/sessions/{id}`: ends what runs in it and removes its history; with `thread` also what Codex itself keeps. Tells what
-    /// became of its worktree, if it had one.
+    /// `DELETE /v1/sessions/{id}`: ends what runs in it and removes its history; with `thread` also what Codex itself keeps. With
+    /// `worktree`, which is for a session that has one, it tells what became of that.
     pub async fn delete_session(
         &self,
         id: &str,
         thread: bool,
-        worktree: WorktreeFate,
+        worktree: Option<WorktreeFate>,
     ) -> Result<Option<WorktreeLeft>, Error> {
         #[derive(Deserialize)]
         struct Deleted {
             worktree: Option<WorktreeLeft>,
         }
         let mut path = query(&of(id, ""), thread.then_some(("thread", "delete")));
-        // A daemon that does not know the word would refuse it.
-        if worktree != WorktreeFate::Auto {
-            path = query(&path, [("worktree", worktree.as_str())]);
+        // A daemon that does not know worktrees would refuse the word.
+        if let Some(fate) = worktree {
+            path = query(&path, [("worktree", fate.as_str())]);
         }
         let call = Call::new(Method::DELETE, path).within(WORKTREE_LIMIT);
         Ok(self.call_or_nothing::<Deleted>(call).await?.and_then(|deleted| deleted.worktree))

@@ -216,10 +216,8 @@ impl Way {
                 if !is_old(&now, before) || now.archived_at.is_some() != session.archived_at.is_some() {
                     return Ok(Removed::NotOld);
                 }
-                match line
-                    .ask(&spinner, async |client| client.delete_session(id, false, WorktreeFate::Auto).await)
-                    .await
-                {
+                let fate = now.worktree.is_some().then_some(WorktreeFate::Auto);
+                match line.ask(&spinner, async |client| client.delete_session(id, false, fate).await).await {
                     // It was asked again after a cut.
                     Err(error) if error.code() == Some(Code::NoSession) => Ok(Removed::Gone(None)),
                     Err(error) => Err(error.into()),

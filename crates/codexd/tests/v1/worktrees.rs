@@ -131,14 +131,14 @@ async fn a_worktree_goes_with_its_session_when_nothing_would_be_lost_and_stays_o
     let clean = with_worktree(&booted).await?;
     booted.daemon.request("PATCH", &format!("/v1/sessions/{}", id(&clean)), Some(&json!({"archived": true}))).await?;
     assert!(path(&clean).join("a.txt").is_file(), "archived, it is as it was");
-    let gone = deleted(&booted, &clean, "").await?;
+    let gone = deleted(&booted, &clean, "?worktree=auto").await?;
     assert_eq!((gone.status, &gone.body["worktree"]["removed"]), (200, &json!(true)), "{gone:?}");
     assert_eq!(gone.body["worktree"]["branch"], clean["worktree"]["branch"]);
     assert_no_trace(&booted.lab)?;
 
     let changed = with_worktree(&booted).await?;
     fs::write(path(&changed).join("new.txt"), "somebody's work")?;
-    let left = deleted(&booted, &changed, "").await?;
+    let left = deleted(&booted, &changed, "?worktree=auto").await?;
     assert_eq!((left.status, &left.body["worktree"]["removed"]), (200, &json!(false)), "{left:?}");
     let (reason, how) = (left.body["worktree"]["reason"].as_str(), left.body["worktree"]["byHand"].as_str());
     assert!(reason.is_some_and(|reason| reason.contains("new.txt")), "{left:?}");
@@ -170,6 +170,10 @@ async fn a_worktree_goes_with_its_session_when_nothing_would_be_lost_and_stays_o
     assert!(!path(&unwanted).exists());
     assert_eq!(branches(&booted.lab)?.len(), 3);
 
+    // Who does not know of worktrees is answered as ever.
+    let simple = with_worktree(&booted).await?;
+    assert_eq!(deleted(&booted, &simple, "").await?.status, 204);
+    assert!(!path(&simple).exists());
     let plain = made(&booted, json!({"prompt": "SAY:ok"})).await?;
     assert_eq!(deleted(&booted, &plain, "?worktree=remove").await?.status, 204);
     booted.assert_calm();
@@ -181,7 +185,7 @@ async fn a_worktree_in_which_another_session_works_stays() -> Result<()> {
     let booted = booted(&[]).await?;
     let first = with_worktree(&booted).await?;
     let guest = made(&booted, json!({"prompt": "SAY:ok", "cwd": path(&first).join("sub")})).await?;
-    let left = deleted(&booted, &first, "").await?;
+    let left = deleted(&booted, &first, "?worktree=auto").await?;
     assert!(left.body["worktree"]["reason"].as_str().is_some_and(|why| why.contains(id(&guest))), "{left:?}");
     assert_eq!(booted.daemon.go_on(id(&guest), "SAY:still here").await?, "still here");
     Ok(())
@@ -355,7 +359,7 @@ async fn a_fork_has_a_worktree_of_its_own_with_the_same_files() -> Result<()> {
     assert_eq!(fs::read_to_string(path(&fork).join("new.txt"))?, "not committed");
     assert_eq!(booted.daemon.go_on(id(&fork), "SAY:here").await?, "here");
     fs::remove_file(path(&first).join("new.txt"))?;
-    assert_eq!(deleted(&booted, &first, "").await?.body["worktree"]["removed"], true);
+    assert_eq!(deleted(&booted, &first, "?worktree=auto").await?.body["worktree"]["removed"], true);
     assert!(path(&fork).join("new.txt").exists());
     // One that is gone can't be copied.
     fs::remove_dir_all(path(&fork))?;
@@ -389,7 +393,7 @@ async fn filters_of_the_users_own_configuration_are_not_run() -> Result<()> {
     let booted = Booted { daemon, lab };
     let session = with_worktree(&booted).await?;
     assert_eq!(fs::read_to_string(path(&session).join("x.bin"))?, "a pointer\n");
-    assert_eq!(deleted(&booted, &session, "").await?.body["worktree"]["removed"], true);
+    assert_eq!(deleted(&booted, &session, "?worktree=auto").await?.body["worktree"]["removed"], true);
     assert!(!ran.exists(), "it was run");
     assert_no_trace(&booted.lab)
 }

@@ -167,8 +167,8 @@ pub(super) struct DeleteSession {
     /// What becomes of Codex's own records of its threads; they are kept without.
     #[param(inline)]
     thread: Option<Threads>,
-    /// What becomes of the git worktree that it has to itself: without, it goes when nothing would be lost with it (`auto`); it stays
-    /// (`keep`); it goes with whatever would be lost (`remove`).
+    /// What becomes of the git worktree that it has to itself: it goes when nothing would be lost with it (`auto`, also without); it stays
+    /// (`keep`); it goes with whatever would be lost (`remove`). Who says it is told what became of it.
     #[param(inline)]
     worktree: Option<WorktreeFate>,
 }
@@ -331,8 +331,8 @@ pub(super) async fn change(
     tag = "sessions",
     params(("id" = String, Path, description = "Its id, or that of any thread that it has had"), DeleteSession),
     responses(
-        (status = 200, description = "It is gone; what became of its worktree", body = Deleted),
-        (status = 204, description = "It is gone, and had no worktree"),
+        (status = 200, description = "It is gone; what became of its worktree, if `worktree` was said", body = Deleted),
+        (status = 204, description = "It is gone"),
     ),
     extensions(("x-codes" = json!([
         "NO_SESSION", "NOT_SUPPORTED", "AGENT_ERROR", "AGENT_UNAVAILABLE", "AGENT_TIMEOUT", "STORE_FULL", "INTERNAL",
@@ -346,8 +346,10 @@ pub(super) async fn delete(
     Query(asked): Query<DeleteSession>,
 ) -> Result<Response, Failure> {
     let fate = asked.worktree.unwrap_or_default();
-    Ok(match api.engine().delete(&id, asked.thread == Some(Threads::Delete), fate).await? {
+    let left = api.engine().delete(&id, asked.thread == Some(Threads::Delete), fate).await?;
+    Ok(match left.filter(|_| asked.worktree.is_some()) {
         Some(worktree) => Json(Deleted { worktree }).into_response(),
+        // Who does not say the word may not know it, and expects this.
         None => StatusCode::NO_CONTENT.into_response(),
     })
 }

@@ -102,6 +102,7 @@ pub(super) async fn delete(
             return Ok(Exit::Interrupted);
         }
     }
+    let fate = session.worktree.is_some().then_some(fate);
     let spinner = Spinner::start("deleting");
     let left =
         line.ask(&spinner, async |client| client.delete_session(session.id.as_str(), thread, fate).await).await?;
