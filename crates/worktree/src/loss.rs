@@ -68,6 +68,7 @@ impl Git {
         if let Some(name) = under_way(&tree.admin()) {
             let why = match name.as_str() {
                 "locked" => "it is locked (`git worktree lock`)".to_owned(),
+                "modules" => "a submodule is checked out in it".to_owned(),
                 _ => format!("something is under way in it ({name})"),
             };
             return Ok(Some(why));

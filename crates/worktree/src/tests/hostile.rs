@@ -233,9 +233,12 @@ async fn a_repository_inside_of_a_worktree_runs_nothing() {
 async fn nothing_is_fetched() {
     let place = Place::new();
     let traps = Traps::new(&place);
-    let blob = place.plain(&["rev-parse", "HEAD:a.txt"]);
-    let (folder, file) = blob.trim().split_at(2);
-    fs::remove_file(place.repository.join(".git/objects").join(folder).join(file)).unwrap();
+    let lose = |object: &str| {
+        let (folder, file) = object.trim().split_at(2);
+        fs::remove_file(place.repository.join(".git/objects").join(folder).join(file)).unwrap();
+    };
+    let (commit, blob) = (place.plain(&["rev-parse", "HEAD"]), place.plain(&["rev-parse", "HEAD:a.txt"]));
+    lose(&blob);
     place.plain(&["config", "core.repositoryFormatVersion", "1"]);
     place.plain(&["config", "extensions.partialClone", "origin"]);
     place.plain(&["config", "remote.origin.promisor", "true"]);
@@ -249,4 +252,8 @@ async fn nothing_is_fetched() {
     assert!(matches!(error, Error::Missing { .. }), "{error}");
     assert_eq!(traps.sprung(), Vec::<String>::new());
     place.git.remove(&tree).await.unwrap();
+    // Without its commit it is no better.
+    lose(&commit);
+    assert!(place.git.find(&place.repository).await.is_err());
+    assert_eq!(traps.sprung(), Vec::<String>::new());
 }

@@ -159,7 +159,12 @@ async fn a_submodule_that_is_checked_out_keeps_it_and_an_empty_one_does_not() {
     assert_eq!(place.git.loss(&tree).await.unwrap(), None);
     plain(&tree.path, &["-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init"]);
     let why = place.git.loss(&tree).await.unwrap().unwrap();
-    assert!(why.contains("mod"), "{why}");
+    assert!(why.contains("a submodule is checked out"), "{why}");
+    // Files in its place are somebody's as well.
+    let tree = place.made("session-222222222222").await;
+    write(&tree.path, "mod/mine.txt", "mine");
+    let why = place.git.loss(&tree).await.unwrap().unwrap();
+    assert!(why.contains("the submodule mod"), "{why}");
 }
 
 #[tokio::test]
