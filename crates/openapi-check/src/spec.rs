@@ -163,10 +163,10 @@ impl Spec {
         if !self.strict {
             return Ok(());
         }
-        if operation.path.starts_with("/v1/") {
-            if let Some(name) = unknown_parameter(operation, query) {
-                return Err(format!("the parameter `{name}`, which was accepted, is not documented"));
-            }
+        if operation.path.starts_with("/v1/")
+            && let Some(name) = unknown_parameter(operation, query)
+        {
+            return Err(format!("the parameter `{name}`, which was accepted, is not documented"));
         }
         let body = &operation.value["requestBody"];
         let schema = &body["content"]["application/json"]["schema"];
@@ -277,6 +277,8 @@ mod tests {
             ("/v1/things/1", "?", 404, problem, r#"{"code":"OTHER"}"#, false, true),
             ("/v1/things/1", "?", 409, problem, r#"{"code":"OTHER"}"#, false, true),
             ("/v1/things/1", "{}", 206, json, r#"{"kind":"x","id":"a"}"#, false, false),
+            ("/v1/things/1?new=1", "{}", 206, json, r#"{"kind":"x","id":"a"}"#, false, true),
+            ("/v1/things/1?wait=1", "{}", 206, json, r#"{"kind":"x","id":"a"}"#, false, false),
             ("/other", "{}", 404, problem, r#"{"code":"OTHER"}"#, true, true),
             ("/other", "{}", 200, problem, r#"{"code":"OTHER"}"#, false, true),
             ("/other", "{}", 404, problem, r#"{"code":"NEW"}"#, false, true),
