@@ -99,6 +99,15 @@ impl Client {
         Ok(Reply { value, json: answer.body, replayed })
     }
 
+    /// Makes a call whose answer may have nothing to tell.
+    pub(crate) async fn call_or_nothing<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<Option<T>, Error> {
+        let answer = self.raw(&call).await?;
+        if answer.body.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&answer.body).map(Some).map_err(|error| call.not_understood(&error))
+    }
+
     /// Makes a call whose answer has nothing to tell.
     pub(crate) async fn done(&self, call: Call<'_>) -> Result<(), Error> {
         self.raw(&call).await.map(drop)

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent::locate::{Located, Search, locate};
+use agent::locate::{Located, Search, find_on_path, locate};
 use anyhow::Context as _;
 use audit::{Audit, Fact, Kind, Limits};
 use engine::{Engine, Policy};
@@ -67,6 +67,9 @@ const QUEUE_LIMIT: usize = 16;
 const AWAKE_LIMIT: usize = 4096;
 const LINGER: Duration = Duration::from_secs(10);
 
+/// How long git may take to make a worktree, or to look at one and remove it.
+const GIT_LIMIT: Duration = Duration::from_secs(120);
+
 /// How long the head of a request may take, and its body.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
 const BODY_LIMIT: Duration = Duration::from_secs(30);
@@ -84,7 +87,7 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
         // What is refused for `--host` is refused for an address that somebody else chose.
         (args.host, args.port) = (address.ip().to_string(), address.port());
     }
-    let settings = args.settings(old_way)?;
+    let mut settings = args.settings(old_way)?;
     let dir = store_dir.dir()?;
     logging::start();
     for warning in &settings.warnings {
@@ -103,6 +106,9 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     for warning in open_to_agents(&dir, &settings.policy) {
         tracing::warn!("{warning}");
     }
+    let real_dir = dunce::canonicalize(&dir).with_context(|| format!("the folder {} can't be used", dir.display()))?;
+    let git = find_git(&settings.policy.roots, &real_dir);
+    settings.policy.store = Some(real_dir);
     let audit = Audit::start(&dir, Limits::default());
     let listener = match inherited.tcp {
         Some(listener) => listener,
@@ -143,6 +149,7 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
             OnRestart::Auto => crashed,
         },
         linger: LINGER,
+        git,
     };
     let engine = Engine::start(store.clone(), Arc::new(agent.clone()), messages, options).await?;
     let hooks = if settings.hooks.is_empty() {
@@ -286,12 +293,24 @@ fn withdraw(file: &Path, socket: Option<&os::Socket>) {
     }
 }
 
+/// The git that makes worktrees. What agents may write is never run; their worktrees are such folders, too.
+fn find_git(roots: &[PathBuf], store: &Path) -> engine::Git {
+    let home = store.join("worktrees");
+    let mut confined = confining(roots);
+    confined.push(home.clone());
+    let program = find_on_path("git", std::env::var_os("PATH").as_deref(), &confined);
+    if program.is_none() {
+        tracing::info!("no git on PATH that may be run; sessions can't have worktrees");
+    }
+    engine::Git::new(program, home, GIT_LIMIT)
+}
+
 /// Finds Codex, or says why not. What agents may write is never run.
 pub(crate) fn find(codex_cmd: Option<&str>, roots: &[PathBuf], store_dir: &Path) -> anyhow::Result<Located> {
     let search = Search {
         explicit: codex_cmd.map(Into::into),
         path: std::env::var_os("PATH"),
-        roots: confining(roots),
+        roots: confining(roots).into_iter().chain([store_dir.join("worktrees")]).collect(),
         installed: installed_dir(store_dir),
     };
     locate(&search).map_err(|error| BadConfig(error.to_string()).into())

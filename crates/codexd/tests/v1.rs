@@ -25,5 +25,7 @@ mod tokens;
 mod turns;
 #[path = "v1/waiters.rs"]
 mod waiters;
+#[path = "v1/worktrees.rs"]
+mod worktrees;
 
 use testkit::wire;

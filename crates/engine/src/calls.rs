@@ -29,6 +29,7 @@ use crate::{
     state::{Bounds, Finished},
     stats::{Counts, Stats},
     work::Submitted,
+    worktrees::Worktrees,
 };
 
 /// Calls that wait for the hub.
@@ -57,6 +58,8 @@ pub struct Options {
     pub stop_grace: Duration,
     /// Turns that waited when the last daemon ended are held.
     pub hold: bool,
+    /// Which git makes worktrees, and where.
+    pub git: worktree::Git,
     /// How long a session stays awake when it has nothing to do: somebody who goes on at once finds it ready.
     pub linger: Duration,
 }
@@ -69,6 +72,7 @@ pub struct Engine {
     pub(crate) port: Arc<dyn Port>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) claims: Claims,
+    pub(crate) worktrees: Worktrees,
     tasks: TaskTracker,
     stats: Arc<Stats>,
     feed: Feed,
@@ -90,6 +94,8 @@ impl Engine {
         if options.hold {
             recovery::hold(&store).await?;
         }
+        let worktrees = Worktrees::new(options.git, store.clone());
+        let leftovers = worktrees.leftovers().await?;
         let (calls, inbox) = mpsc::channel(CALLS);
         let policy = Arc::new(options.policy);
         let (tasks, stats) = (TaskTracker::new(), Arc::new(Stats::default()));
@@ -122,7 +128,9 @@ impl Engine {
             known: Known::default(),
         };
         tasks.spawn(hub.run());
-        Ok(Self { calls, store, port, policy, claims: Claims::default(), tasks, stats, feed, restart })
+        // Nobody waits for it, at a stop neither: what is not done is left to the next start.
+        tokio::spawn(worktrees.clone().tidy(leftovers));
+        Ok(Self { calls, store, port, policy, claims: Claims::default(), worktrees, tasks, stats, feed, restart })
     }
 
     /// Waits until every session has written down how it ended. Call it when the agent has been stopped.

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use store::WorktreeState;
 use tokio::sync::oneshot;
-use types::{Code, Principal, Session, SessionId, TitleSource, Turn, TurnId, auto_title, fold_title};
+use types::{
+    Code, Principal, Session, SessionId, TitleSource, Turn, TurnId, WorktreeFate, WorktreeLeft, auto_title, fold_title,
+};
 
 use crate::{
     Engine, Refusal,
@@ -53,7 +56,8 @@ impl Engine {
             }
             Some(cwd) => {
                 let (policy, who) = (self.policy.clone(), who.clone());
-                Some(blocking(move || policy.check_cwd(&who, &cwd)).await??)
+                let worktree = found.worktree.clone();
+                Some(blocking(move || policy.check_place(&who, &cwd, worktree.as_ref())).await??)
             }
         };
         let title = title.map(|title| (title, TitleSource::Manual, true));
@@ -77,14 +81,37 @@ impl Engine {
     }
 
     /// Deletes a session: what runs in it is interrupted, and everything of ours is gone. With `thread` Codex's own records of
-    /// its threads go as well, before.
+    /// its threads go as well, before. Its worktree goes after it, or stays, as `fate` says; what became of it is told.
     ///
     /// # Errors
     /// When there is no such session, or Codex can't remove a thread; then the session is still there.
-    pub async fn delete(&self, session: &str, thread: bool) -> Result<(), Refusal> {
+    pub async fn delete(
+        &self,
+        session: &str,
+        thread: bool,
+        fate: WorktreeFate,
+    ) -> Result<Option<WorktreeLeft>, Refusal> {
         let found = self.session(session).await?;
         let threads = if thread { Some(self.store.threads(&found.id).await?) } else { None };
-        self.tell(&found.id, |reply| Mail::Delete { threads, reply }).await
+        if found.worktree.is_none() {
+            self.tell(&found.id, |reply| Mail::Delete { threads, reply }).await?;
+            return Ok(None);
+        }
+        let engine = self.clone();
+        // A task of its own: the worktree is seen to also when the caller goes away.
+        let deleted = tokio::spawn(async move {
+            let state = if fate == WorktreeFate::Keep { WorktreeState::Kept } else { WorktreeState::Leaving };
+            engine.worktrees.mark(&found.id, state).await?;
+            if let Err(refusal) = engine.tell(&found.id, |reply| Mail::Delete { threads, reply }).await {
+                // Where another deletion was quicker, that one sees to the worktree.
+                if engine.store.session(&found.id).await?.is_some() {
+                    let _ = engine.worktrees.mark(&found.id, WorktreeState::Used).await;
+                }
+                return Err(refusal);
+            }
+            Ok(engine.worktrees.leave(&found.id, fate).await?)
+        });
+        deleted.await.map_err(|_| Refusal::new(Code::Internal, "the deletion broke off"))?
     }
 
     /// Stops a turn: one that waits at once, one that runs as soon as Codex stops. What waits behind the one that ran is held.

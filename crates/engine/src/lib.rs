@@ -20,6 +20,8 @@
 //! A crash at any point leaves the store as of the last batch. At the next start what was running goes on when its Codex is still there
 //! (`state::reviving`), else it is settled by Codex's own record (`state::settling`); what was waiting goes on or is held (module `recovery`).
 //!
+//! Sessions may have a git worktree to themselves (module `worktrees`).
+//!
 //! Architecture invariant: this crate speaks to Codex through [`agent::Port`] only, and to the disk through [`store::Store`].
 //! Architecture invariant: a prompt is given to Codex once. It goes out again only when Codex, or the lack of one, says that
 //! it was not heard.
@@ -49,6 +51,7 @@ mod state;
 mod stats;
 mod unwritten;
 mod work;
+mod worktrees;
 
 pub use agent::DeltaKind;
 pub use approvals::{OnExpiry, Verdict};
@@ -68,3 +71,4 @@ pub use state::Finished;
 pub use stats::Counts;
 pub use store::{Archived, Found, Message, Published, SessionCursor, SessionFilter, TurnCursor};
 pub use work::{Accepted, NewSession, OnBusy, Submitted, Work};
+pub use worktree::Git;

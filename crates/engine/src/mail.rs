@@ -1,11 +1,11 @@
 //! What the hub and a session's task say to each other.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use agent::Ask;
 use store::{Base, NewSession, NewTurn, Remembered};
 use tokio::sync::{oneshot, watch};
-use types::{AgentId, ApprovalId, AskId, Origin, Principal, SessionId, ThreadId, Timestamp, TurnId};
+use types::{AgentId, ApprovalId, AskId, Origin, Principal, SessionId, ThreadId, Timestamp, TurnId, Worktree};
 
 use crate::{
     OnBusy, Refusal, Verdict,
@@ -118,6 +118,8 @@ pub(crate) struct Fork {
     pub(crate) principal: Principal,
     pub(crate) origin: Origin,
     pub(crate) at: Timestamp,
+    /// Its folder in a worktree of its own; that of the other one without.
+    pub(crate) place: Option<(PathBuf, Worktree)>,
 }
 
 /// A thread that Codex has loaded, and what it has when no turn says otherwise.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use agent::{Applied, ThreadSpec};
-use types::{ApprovalPolicy, Code, Grant, PolicyInfo, Principal, Sandbox, Scope};
+use types::{ApprovalPolicy, Code, Grant, PolicyInfo, Principal, Sandbox, Scope, Worktree};
 
 use crate::{Grants, Refusal, SharedCwd};
 
@@ -50,6 +50,8 @@ pub struct Policy {
     pub shared_cwd: SharedCwd,
     /// Keys of Codex's configuration that a request may set besides the harmless ones.
     pub config_keys: Vec<String>,
+    /// The store's folder, canonical: only `local` may name a folder in it.
+    pub store: Option<PathBuf>,
     /// The tokens, and what each opens.
     pub grants: Grants,
 }
@@ -105,6 +107,7 @@ impl Policy {
             allow_danger: false,
             shared_cwd: SharedCwd::Warn,
             config_keys: Vec::new(),
+            store: None,
             grants: Grants::default(),
         }
     }
@@ -179,13 +182,22 @@ impl Policy {
     }
 
     /// Decides over a picture on this machine, and returns its canonical path.
-    pub(crate) fn check_image(&self, who: &Principal, cwd: &Path, path: &str) -> Result<PathBuf, Refusal> {
+    pub(crate) fn check_image(
+        &self,
+        who: &Principal,
+        cwd: &Path,
+        worktree: Option<&Worktree>,
+        path: &str,
+    ) -> Result<PathBuf, Refusal> {
         let shown: String = path.chars().take(200).collect();
         let bad = |code: Code, why: String| Refusal::new(code, format!("the image {shown} {why}"));
         let asked = cwd.join(path);
         let grant = self.grants.of(who)?;
         // Before it is told whether there is such a file: what lies elsewhere is nobody's business.
-        if *who != Principal::Local && !nearest(&asked).is_some_and(|near| self.within(grant.as_deref(), &near)) {
+        let theirs = |near: &Path| {
+            self.within(grant.as_deref(), near) || worktree.is_some_and(|worktree| near.starts_with(&worktree.path))
+        };
+        if *who != Principal::Local && !nearest(&asked).is_some_and(|near| theirs(&near)) {
             return Err(bad(Code::CwdForbidden, "lies outside of the folders that this daemon allows".to_owned()));
         }
         let unreadable = |error: std::io::Error| bad(Code::BadRequest, format!("can't be read: {error}"));
@@ -297,20 +309,34 @@ impl Policy {
         (sandbox, approval_policy.min(self.widest_approval(sandbox)))
     }
 
+    /// The canonical form of a session's folder, if this principal may work there now. A worktree that the session has to itself lies in the
+    /// store; whoever may work in the repository that it is of may work in it, and nowhere else in the store.
+    pub(crate) fn check_place(
+        &self,
+        who: &Principal,
+        cwd: &Path,
+        worktree: Option<&Worktree>,
+    ) -> Result<PathBuf, Refusal> {
+        let Some(own) = worktree.filter(|own| cwd.starts_with(&own.path)) else { return self.check_cwd(who, cwd) };
+        if *who != Principal::Local {
+            self.check_cwd(who, &own.repository).map_err(|refused| {
+                let detail = format!("the repository of the session's worktree can't be used: {}", refused.detail);
+                Refusal { detail, ..refused }
+            })?;
+        }
+        let real = real_folder(cwd)?;
+        // A link in the place of the worktree, or in it, would lead elsewhere.
+        if dunce::canonicalize(&own.path).ok().as_ref() != Some(&own.path) || !real.starts_with(&own.path) {
+            let detail = format!("the folder {} leads out of the worktree of the session", cwd.display());
+            return Err(Refusal::new(Code::CwdForbidden, detail));
+        }
+        Ok(real)
+    }
+
     /// The canonical form of a folder, if this principal may work there now.
     pub(crate) fn check_cwd(&self, who: &Principal, cwd: &Path) -> Result<PathBuf, Refusal> {
         let shown = cwd.display();
-        if !cwd.is_absolute() {
-            return Err(Refusal::new(Code::BadCwd, format!("the folder {shown} is not absolute")));
-        }
-        let real = dunce::canonicalize(cwd)
-            .map_err(|error| Refusal::new(Code::BadCwd, format!("the folder {shown} can't be used: {error}")))?;
-        if !real.is_dir() {
-            return Err(Refusal::new(Code::BadCwd, format!("{shown} is not a folder")));
-        }
-        if real.to_str().is_none() {
-            return Err(Refusal::new(Code::BadCwd, format!("the name of the folder {shown} is not UTF-8")));
-        }
+        let real = real_folder(cwd)?;
         let grant = self.grants.of(who)?;
         if *who != Principal::Local && !self.within(grant.as_deref(), &real) {
             let roots: Vec<String> =
@@ -318,8 +344,30 @@ impl Policy {
             let detail = format!("the folder {shown} is outside of the allowed ones: {}", roots.join(", "));
             return Err(Refusal::new(Code::CwdForbidden, detail));
         }
+        if *who != Principal::Local && self.store.as_ref().is_some_and(|store| real.starts_with(store)) {
+            let detail = format!("the folder {shown} lies in the store of codexd, where nobody works");
+            return Err(Refusal::new(Code::CwdForbidden, detail));
+        }
         Ok(real)
     }
+}
+
+/// The canonical form of a folder that is there.
+fn real_folder(folder: &Path) -> Result<PathBuf, Refusal> {
+    let bad = |why: String| Refusal::new(Code::BadCwd, why);
+    let shown = folder.display();
+    if !folder.is_absolute() {
+        return Err(bad(format!("the folder {shown} is not absolute")));
+    }
+    let real =
+        dunce::canonicalize(folder).map_err(|error| bad(format!("the folder {shown} can't be used: {error}")))?;
+    if !real.is_dir() {
+        return Err(bad(format!("{shown} is not a folder")));
+    }
+    if real.to_str().is_none() {
+        return Err(bad(format!("the name of the folder {shown} is not UTF-8")));
+    }
+    Ok(real)
 }
 
 /// The canonical form of a path, or of as much of it as there is.

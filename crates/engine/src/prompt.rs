@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use types::{Code, InputPart, Principal, TurnOptions};
+use types::{Code, InputPart, Principal, TurnOptions, Worktree};
 
 use crate::{Policy, Refusal};
 
@@ -82,11 +82,12 @@ pub(crate) fn checked_images(
     policy: &Policy,
     who: &Principal,
     cwd: &Path,
+    worktree: Option<&Worktree>,
     mut prompt: Prompt,
 ) -> Result<Prompt, Refusal> {
     for part in &mut prompt.options.input {
         if let InputPart::LocalImage { path } = part {
-            *path = policy.check_image(who, cwd, path)?.to_string_lossy().into_owned();
+            *path = policy.check_image(who, cwd, worktree, path)?.to_string_lossy().into_owned();
         }
     }
     Ok(prompt)

@@ -37,6 +37,8 @@ pub struct NewSession {
     pub config: Map<String, Value>,
     /// The caller's own words.
     pub labels: BTreeMap<String, String>,
+    /// It has a git worktree to itself, of the repository that its folder is in.
+    pub worktree: bool,
     /// What becomes of an override that is not allowed.
     pub strictness: Strictness,
 }
@@ -132,7 +134,17 @@ impl Engine {
         work: Work,
         key: Option<Idempotency>,
     ) -> Result<Accepted, Refusal> {
-        let Some(key) = key else { return self.begin(who, origin, work, None).await };
+        let Some(key) = key else {
+            let makes_worktrees =
+                matches!(&work, Work::Fork { .. }) || matches!(&work, Work::Create(new) if new.worktree);
+            if !makes_worktrees {
+                return self.begin(who, origin, work, None).await;
+            }
+            let (engine, who) = (self.clone(), who.clone());
+            // A task of its own: whoever goes away in the middle leaves nothing half made.
+            let begun = tokio::spawn(async move { engine.begin(&who, origin, work, None).await });
+            return begun.await.map_err(|_| Refusal::new(Code::Internal, "the request broke off"))?;
+        };
         let bound = IdempotencyKey { principal: who.name(), method: key.method, path: key.path, key: key.key };
         let claim = loop {
             match self.claims.take(&bound) {
@@ -252,14 +264,23 @@ impl Engine {
             let look = move || {
                 let granted = policy.grant(&who, &overrides, new.strictness)?;
                 policy.check_config(&config)?;
-                let prompt = prompt.map(|prompt| checked_images(&policy, &who, &granted.cwd, prompt)).transpose()?;
+                let prompt =
+                    prompt.map(|prompt| checked_images(&policy, &who, &granted.cwd, None, prompt)).transpose()?;
                 Ok::<_, Refusal>((granted, prompt))
             };
             blocking(look).await??
         };
         let at = Timestamp::now();
         let manual = new.title.as_deref().and_then(fold_title);
-        let mut session = Session::new(SessionId::fresh(), granted.cwd, granted.sandbox, granted.approval_policy, at);
+        let id = SessionId::fresh();
+        let (cwd, worktree) = if new.worktree {
+            let (cwd, worktree) = self.worktrees.make(&self.policy, who, &id, &granted.cwd).await?;
+            (cwd, Some(worktree))
+        } else {
+            (granted.cwd, None)
+        };
+        let mut session = Session::new(id.clone(), cwd, granted.sandbox, granted.approval_policy, at);
+        session.worktree = worktree;
         session.title_source = if manual.is_some() { TitleSource::Manual } else { TitleSource::Auto };
         let from_prompt = || prompt.as_ref().and_then(|prompt| auto_title(&prompt.text));
         session.title = manual.or_else(from_prompt).unwrap_or_default();
@@ -270,7 +291,6 @@ impl Engine {
             session.config.entry("model_reasoning_effort").or_insert(Value::String(effort));
         }
         session.labels = new.labels;
-        let id = session.id.clone();
         let turn = prompt.map(|prompt| new_turn(&id, TurnKind::Prompt, prompt, None, who, origin));
         let turn_id = turn.as_ref().map(|turn| turn.id.clone());
         let remember = remember(key, &id, turn_id.as_ref(), at);
@@ -285,7 +305,11 @@ impl Engine {
             Some(turn) => Mail::Submit { turn: Box::new(turn), on_busy: OnBusy::Queue, remember, reply },
             None => Mail::Begin { remember, reply },
         };
-        let ended = self.call(Call::Create { session, mail }, answer).await?;
+        let ended = self.call(Call::Create { session, mail }, answer).await;
+        if ended.is_err() && new.worktree {
+            self.worktrees.discard(&id).await;
+        }
+        let ended = ended?;
         let turn = turn_id.map(|turn| Submitted { session: id.clone(), turn, ended: Some(ended) });
         Ok(Accepted { session: id, turn, ignored: granted.ignored, replayed: false })
     }
@@ -297,11 +321,11 @@ impl Engine {
         session: &str,
         prompt: Prompt,
     ) -> Result<(SessionId, Prompt), Refusal> {
-        let Session { id, cwd, .. } = self.session(session).await?;
+        let Session { id, cwd, worktree, .. } = self.session(session).await?;
         let (policy, asker, named) = (self.policy.clone(), who.clone(), id.clone());
         let look = move || {
-            let cwd = policy.check_cwd(&asker, &cwd)?;
-            checked_images(&policy, &asker, &cwd, prompt)
+            let cwd = policy.check_place(&asker, &cwd, worktree.as_ref())?;
+            checked_images(&policy, &asker, &cwd, worktree.as_ref(), prompt)
         };
         let looked = blocking(look).await.and_then(|looked| looked);
         looked.map(|prompt| (id, prompt)).map_err(|refusal| refusal.of_its_folder(&named))

@@ -148,6 +148,7 @@ async fn engine(root: &Path) -> (Engine, Arc<Witness>, Store) {
         hold: true,
         approval_limit: Duration::from_secs(60),
         on_expiry: engine::OnExpiry::default(),
+        git: engine::Git::nowhere(),
     };
     let engine = Engine::start(store.clone(), witness.clone(), inbox, options).await.unwrap();
     (engine, witness, store)
@@ -186,7 +187,7 @@ async fn the_same_request_under_one_key_is_one_turn() {
     assert!(!engine.work(&anonymous, Origin::Http, work, key("k", "/v1/sessions", 1)).await.unwrap().replayed);
 
     // What is gone is not done again.
-    engine.delete(first.session.as_str(), false).await.unwrap();
+    engine.delete(first.session.as_str(), false, types::WorktreeFate::Auto).await.unwrap();
     assert_eq!(engine.session(first.session.as_str()).await.unwrap_err().code, types::Code::NoSession);
     assert!(again(key("k", "/v1/sessions", 1)).await.unwrap().replayed);
 }

@@ -4,7 +4,7 @@
 //! type and a body that fits its schema, without a field that the schema does not have; a refusal has a documented code;
 //! and what was accepted was a documented request.
 //!
-//! [`Spec::older`] looks with the eyes of a client of an older release: operations that are new are not its business, and
+//! [`Spec::older`] looks with the eyes of a client of an older release: operations and parameters that are new are not its business, and
 //! fields may have been added, but what the document promises must be there.
 //!
 //! [`Kept`] has both: the document of this checkout and those of released versions.

@@ -7,7 +7,7 @@ use types::{Delivery, EventId, Item, ItemId, ItemStatus, SessionId, TurnId, Turn
 use crate::{
     Batch, Committed, NewEvent, NewSession, NewTurn, SessionChange, StoreError, TurnChange, Write, approvals, copies,
     rows::{item_columns, item_status},
-    side,
+    side, worktrees,
     write::{PendingAsk, first_item},
 };
 
@@ -67,6 +67,9 @@ pub(crate) fn apply(conn: &Connection, batch: &Batch) -> Result<Committed, Store
                     DO UPDATE SET value = value + 1";
                 conn.prepare_cached(sql)?.execute([])?;
             }
+            Write::PlanWorktree(new) => worktrees::plan(conn, new)?,
+            Write::MarkWorktree { session, state, at } => worktrees::mark(conn, session, *state, *at)?,
+            Write::ForgetWorktree(session) => worktrees::forget(conn, session)?,
             Write::KeepProgram(text) => side::keep_program(conn, text)?,
             Write::RemoveGrant(name) => side::remove_grant(conn, name)?,
             Write::GrantUsed { name, at } => side::grant_used(conn, name, *at)?,
@@ -110,6 +113,7 @@ fn create_session(conn: &Connection, new: &NewSession) -> Result<(), StoreError>
         ":developer_instructions": new.developer_instructions,
         ":allowed": json(&session.allowed)?,
     })?;
+    worktrees::used(conn, &session.id, session.created_at)?;
     // A session that is imported or forked begins with a thread.
     if let Some(thread) = &session.thread_id {
         let n = session_row(conn, &session.id)?;

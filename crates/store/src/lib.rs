@@ -48,6 +48,7 @@ mod side;
 mod space;
 mod stored;
 mod words;
+mod worktrees;
 mod write;
 mod writer;
 
@@ -67,6 +68,7 @@ pub use pages::{Archived, SessionCursor, SessionFilter, TurnCursor};
 pub use private::{private_dir, write_private};
 pub use published::Published;
 pub use stored::{Found, Message, Running, StoredApproval, StoredGrant, StoredSession, StoredTurn};
+pub use worktrees::{StoredWorktree, WorktreeState};
 pub use write::{
     Base, Batch, Committed, IdempotencyKey, NewApproval, NewEvent, NewSession, NewTurn, PendingAsk, Remembered,
     Resolution, SessionChange, TurnChange, Write, first_item,

@@ -14,12 +14,13 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use crate::{OpenError, care::MARK, private::private_file};
 
 /// All of them, oldest first. A released one is never changed; what it did is on people's disks.
-pub(crate) const MIGRATIONS: [&str; 5] = [
+pub(crate) const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/0001_sessions.sql"),
     include_str!("../migrations/0002_v1.sql"),
     include_str!("../migrations/0003_approvals.sql"),
     include_str!("../migrations/0004_live.sql"),
     include_str!("../migrations/0005_rotation.sql"),
+    include_str!("../migrations/0006_worktrees.sql"),
 ];
 
 /// How long a connection waits for a lock that another program (`sqlite3`, a backup tool) holds.

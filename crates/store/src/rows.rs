@@ -17,7 +17,9 @@ pub(crate) const SESSION: &str = "s.id, s.title, s.title_source, s.title_locked,
     s.approval_policy, s.thread_id, s.backend, s.forked_from, s.labels, s.turn_count, s.resumed_how, s.resumed_at, \
     s.created_at, s.updated_at, s.archived_at, s.config, s.usage, s.allowed, \
     EXISTS (SELECT 1 FROM turns q WHERE q.session = s.n AND q.status IN ('queued', 'running')), \
-    EXISTS (SELECT 1 FROM approvals p WHERE p.session = s.n AND p.status = 'pending')";
+    EXISTS (SELECT 1 FROM approvals p WHERE p.session = s.n AND p.status = 'pending'), \
+    (SELECT json_object('path', w.path, 'repository', w.repository, 'branch', w.branch, 'base', w.base) \
+        FROM worktrees w WHERE w.session = s.id)";
 
 /// What [`stored_session`] reads after that.
 pub(crate) const STORED_SESSION: &str =
@@ -63,6 +65,7 @@ pub(crate) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
             (false, false) => SessionStatus::Idle,
         },
         cwd: row.get::<_, String>(4)?.into(),
+        worktree: optional_json(row, 23)?,
         model: row.get(5)?,
         sandbox: word_at(row, 6)?,
         approval_policy: word_at(row, 7)?,
@@ -82,14 +85,14 @@ pub(crate) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
 }
 
 pub(crate) fn stored_session(row: &Row<'_>) -> rusqlite::Result<StoredSession> {
-    let agent = optional_id(row, 26, AgentId::parse)?;
-    let seq: Option<i64> = row.get(27)?;
+    let agent = optional_id(row, 27, AgentId::parse)?;
+    let seq: Option<i64> = row.get(28)?;
     Ok(StoredSession {
         session: session(row)?,
-        principal: Principal::from_name(&row.get::<_, String>(23)?),
-        origin: word_at(row, 24)?,
-        developer_instructions: row.get(25)?,
-        base: optional_json(row, 28)?,
+        principal: Principal::from_name(&row.get::<_, String>(24)?),
+        origin: word_at(row, 25)?,
+        developer_instructions: row.get(26)?,
+        base: optional_json(row, 29)?,
         seen: agent.zip(seq.map(i64::cast_unsigned)),
     })
 }

@@ -9,6 +9,8 @@ use types::{
     TurnKind, TurnOptions, TurnStatus, Usage, agent::Backend,
 };
 
+use crate::{StoredWorktree, WorktreeState};
+
 /// Writes that belong together, in order. Either all of them are on disk or none.
 #[derive(Debug, Default, Clone)]
 pub struct Batch {
@@ -143,6 +145,19 @@ pub enum Write {
         /// What became of it.
         resolution: Resolution,
     },
+    /// A worktree is to be made for a session, which is not there yet. Making the session says that it has it.
+    PlanWorktree(Box<StoredWorktree>),
+    /// How far a worktree is.
+    MarkWorktree {
+        /// That of this session.
+        session: SessionId,
+        /// How far.
+        state: WorktreeState,
+        /// When.
+        at: Timestamp,
+    },
+    /// Nothing is left of the worktree of a session.
+    ForgetWorktree(SessionId),
     /// Nothing but a change that has to reach the disk.
     Try,
     /// A grant ends.
@@ -159,7 +174,8 @@ pub enum Write {
 /// A session with what callers don't see of it.
 #[derive(Debug, Clone)]
 pub struct NewSession {
-    /// What callers see. `status` and `turn_count` are not stored: they follow from the turns.
+    /// What callers see. `status` and `turn_count` are not stored: they follow from the turns. Nor is `worktree`, which was planned before
+    /// ([`Write::PlanWorktree`]).
     pub session: Session,
     /// Who made it.
     pub principal: Principal,

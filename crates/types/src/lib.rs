@@ -22,6 +22,7 @@ mod session;
 mod timestamp;
 mod title;
 mod turn;
+mod worktree;
 
 pub mod agent;
 
@@ -40,3 +41,4 @@ pub use session::{Resumed, ResumedHow, Role, Session, SessionStatus, TitleSource
 pub use timestamp::Timestamp;
 pub use title::{TITLE_CHARS, auto_title, fold_title};
 pub use turn::{Delivery, InputPart, OnHeld, Turn, TurnError, TurnErrorCode, TurnKind, TurnOptions, TurnStatus, Usage};
+pub use worktree::{Worktree, WorktreeFate, WorktreeLeft};

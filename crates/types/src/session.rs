@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::{Allowed, ApprovalPolicy, Sandbox, SessionId, ThreadId, Timestamp, Usage};
+use crate::{Allowed, ApprovalPolicy, Sandbox, SessionId, ThreadId, Timestamp, Usage, Worktree};
 
 /// A conversation that the bridge owns: its id never changes and its history is on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -25,6 +25,9 @@ pub struct Session {
     /// The folder that Codex works in.
     #[schema(value_type = String)]
     pub cwd: PathBuf,
+    /// The git worktree that it has to itself. It works there unless it was moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worktree: Option<Worktree>,
     /// The model that was asked for; Codex's own default without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -79,6 +82,7 @@ impl Session {
             title_locked: false,
             status: SessionStatus::Idle,
             cwd,
+            worktree: None,
             model: None,
             sandbox,
             approval_policy,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use hyper::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use types::{ApprovalPolicy, InputPart, Sandbox, Session, SessionStatus, Turn, TurnId};
+use types::{ApprovalPolicy, InputPart, Sandbox, Session, SessionStatus, Turn, TurnId, WorktreeFate, WorktreeLeft};
 
 use crate::{
     Client, Download, Error, Reply,
@@ -14,6 +14,9 @@ use crate::{
 
 /// How long a fork may take: Codex may have to open a long thread for it.
 const FORK_LIMIT: Duration = Duration::from_secs(150);
+
+/// How long git may take to make a worktree, or to look at it and remove it.
+const WORKTREE_LIMIT: Duration = Duration::from_secs(150);
 
 /// A session to make, and its first turn. What is left out is the daemon's own choice.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -31,6 +34,9 @@ pub struct NewSession {
     /// The folder to work in, absolute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<PathBuf>,
+    /// A git worktree to itself, of the repository that the folder is in.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub worktree: bool,
     /// The model of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -184,7 +190,11 @@ impl Client {
         key: Option<&str>,
         wait: Option<Duration>,
     ) -> Result<Reply<Created>, Error> {
-        self.call(Call::post("/v1/sessions", new)?.keyed(key).waiting(wait)).await
+        let mut call = Call::post("/v1/sessions", new)?.keyed(key);
+        if new.worktree {
+            call = call.within(WORKTREE_LIMIT);
+        }
+        self.call(call.waiting(wait)).await
     }
 
     /// `GET /v1/sessions`: a page of them.
@@ -213,10 +223,25 @@ impl Client {
         self.call(Call::new(Method::PATCH, of(id, "")).with(changes)?).await
     }
 
-    /// `DELETE /v1/sessions/{id}`: ends what runs in it and removes its history; with `thread` also what Codex itself keeps.
-    pub async fn delete_session(&self, id: &str, thread: bool) -> Result<(), Error> {
-        let path = query(&of(id, ""), thread.then_some(("thread", "delete")));
-        self.done(Call::new(Method::DELETE, path)).await
+    /// `DELETE /v1/sessions/{id}`: ends what runs in it and removes its history; with `thread` also what Codex itself keeps. With
+    /// `worktree`, which is for a session that has one, it tells what became of that.
+    pub async fn delete_session(
+        &self,
+        id: &str,
+        thread: bool,
+        worktree: Option<WorktreeFate>,
+    ) -> Result<Option<WorktreeLeft>, Error> {
+        #[derive(Deserialize)]
+        struct Deleted {
+            worktree: Option<WorktreeLeft>,
+        }
+        let mut path = query(&of(id, ""), thread.then_some(("thread", "delete")));
+        // A daemon that does not know worktrees would refuse the word.
+        if let Some(fate) = worktree {
+            path = query(&path, [("worktree", fate.as_str())]);
+        }
+        let call = Call::new(Method::DELETE, path).within(WORKTREE_LIMIT);
+        Ok(self.call_or_nothing::<Deleted>(call).await?.and_then(|deleted| deleted.worktree))
     }
 
     /// `POST /v1/sessions/{id}/autoname`: takes the title from the latest prompt; with `force` also over a person's own.

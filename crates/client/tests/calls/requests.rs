@@ -22,8 +22,10 @@ async fn each_call_is_one_request() {
     assert_eq!(line(&mut heard).await.0, "GET /v1/turns/u%2F1?wait=55");
     client.retry("u1", true, Some("k")).await.unwrap();
     assert_eq!(line(&mut heard).await, ("POST /v1/turns/u1/retry".to_owned(), r#"{"force":true}"#.to_owned()));
-    client.delete_session("s1", true).await.unwrap();
+    client.delete_session("s1", true, None).await.unwrap();
     assert_eq!(line(&mut heard).await.0, "DELETE /v1/sessions/s1?thread=delete");
+    client.delete_session("s1", false, Some(types::WorktreeFate::Keep)).await.unwrap();
+    assert_eq!(line(&mut heard).await.0, "DELETE /v1/sessions/s1?worktree=keep");
     client.revoke_token("a b").await.unwrap();
     assert_eq!(line(&mut heard).await.0, "DELETE /v1/tokens/a%20b");
 

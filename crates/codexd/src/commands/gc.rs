@@ -8,9 +8,9 @@ use clap::Args;
 use client::{Error, SessionQuery};
 use serde_json::json;
 use store::{Batch, NewEvent, Remembered, SessionFilter, Store, Write};
-use types::{Code, EventName, Session, SessionStatus, Timestamp};
+use types::{Code, EventName, Session, SessionStatus, Timestamp, WorktreeFate, WorktreeLeft};
 
-use super::{confirmed, line::Line};
+use super::{confirmed, line::Line, sessions::worktree_left};
 use crate::{
     config::parse_time,
     exit::{Exit, Usage},
@@ -45,6 +45,14 @@ pub(crate) struct GcArgs {
 enum Way {
     Daemon(Box<Line>),
     Alone(Store),
+}
+
+/// What became of one.
+enum Removed {
+    /// It is gone; and its worktree, if it had one, or not.
+    Gone(Option<WorktreeLeft>),
+    /// Something has happened in it by now, or somebody has deleted it.
+    NotOld,
 }
 
 /// Removes them.
@@ -91,12 +99,15 @@ async fn removed(
         }
     }
     let bar = Bar::start("deleting");
-    let (mut gone, mut failed) = (Vec::new(), None);
+    let (mut gone, mut failed, mut worktrees) = (Vec::new(), None, Vec::new());
     for (n, session) in (0_u64..).zip(sessions) {
         match way.remove(session, before).await {
-            Ok(true) => gone.push(session.id.clone()),
+            Ok(Removed::Gone(left)) => {
+                gone.push(session.id.clone());
+                worktrees.extend(left);
+            }
             // Somebody uses it, or has deleted it.
-            Ok(false) => {}
+            Ok(Removed::NotOld) => {}
             Err(error) => {
                 failed = Some(error);
                 break;
@@ -115,6 +126,15 @@ async fn removed(
         store.commit(Batch { writes: vec![Write::ForgetKeys { before: day_ago }] }).await?;
         if let Err(error) = store.compact().await {
             output.note(&format!("the space stays with the store for now: {error}"));
+        }
+    }
+    if !output.json() {
+        for left in worktrees.iter().filter(|left| !left.removed) {
+            output.note(&format!("session {}: {}", session_of(left), worktree_left(left)));
+        }
+        let has_one = |session: &&Session| session.worktree.is_some() && gone.contains(&session.id);
+        if matches!(way, Way::Alone(_)) && sessions.iter().any(|session| has_one(&session)) {
+            output.note("the next start of codexd sees to the worktrees of these sessions; its log says which stay");
         }
     }
     let kept: Vec<&Session> = sessions.iter().filter(|session| !gone.contains(&session.id)).collect();
@@ -172,30 +192,36 @@ async fn listed_by_daemon(
     }
 }
 
+/// A worktree's folder has the name of its session.
+fn session_of(left: &WorktreeLeft) -> std::borrow::Cow<'_, str> {
+    left.worktree.path.file_name().unwrap_or_default().to_string_lossy()
+}
+
 fn is_old(session: &Session, before: Timestamp) -> bool {
     session.status == SessionStatus::Idle && session.updated_at < before
 }
 
 impl Way {
-    /// Removes one, unless something has happened in it by now.
-    async fn remove(&mut self, session: &Session, before: Timestamp) -> anyhow::Result<bool> {
+    /// Removes one, unless something has happened in it by now. Without a daemon its worktree is left to the next one, which finds it without a session.
+    async fn remove(&mut self, session: &Session, before: Timestamp) -> anyhow::Result<Removed> {
         let id = session.id.as_str();
         match self {
             Self::Daemon(line) => {
                 let spinner = Spinner::none();
                 let now = match line.ask(&spinner, async |client| client.session(id).await).await {
                     Ok(now) => now.value,
-                    Err(error) if error.code() == Some(Code::NoSession) => return Ok(false),
+                    Err(error) if error.code() == Some(Code::NoSession) => return Ok(Removed::NotOld),
                     Err(error) => return Err(error.into()),
                 };
                 if !is_old(&now, before) || now.archived_at.is_some() != session.archived_at.is_some() {
-                    return Ok(false);
+                    return Ok(Removed::NotOld);
                 }
-                match line.ask(&spinner, async |client| client.delete_session(id, false).await).await {
+                let fate = now.worktree.is_some().then_some(WorktreeFate::Auto);
+                match line.ask(&spinner, async |client| client.delete_session(id, false, fate).await).await {
                     // It was asked again after a cut.
-                    Err(error) if error.code() == Some(Code::NoSession) => Ok(true),
+                    Err(error) if error.code() == Some(Code::NoSession) => Ok(Removed::Gone(None)),
                     Err(error) => Err(error.into()),
-                    Ok(()) => Ok(true),
+                    Ok(left) => Ok(Removed::Gone(left)),
                 }
             }
             Self::Alone(store) => {
@@ -209,7 +235,7 @@ impl Way {
                 };
                 let writes = vec![Write::DeleteSession(session.id.clone()), Write::AddEvent(Box::new(event))];
                 store.commit(Batch { writes }).await?;
-                Ok(true)
+                Ok(Removed::Gone(None))
             }
         }
     }

@@ -21,6 +21,9 @@ pub(crate) struct StartArgs {
     /// The folder to work in [default: the current folder]
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
+    /// Gives the session a git worktree to itself, of the repository that the folder is in: it works there, on a branch of its own
+    #[arg(long)]
+    worktree: bool,
     /// The session's title [default: from the prompt]
     #[arg(long)]
     title: Option<String>,
@@ -45,6 +48,7 @@ pub(crate) async fn run(args: StartArgs, globals: &Globals) -> anyhow::Result<Ex
         input: parts,
         title: args.title,
         cwd: Some(input::folder(args.cwd, "--cwd")?),
+        worktree: args.worktree,
         model: args.input.model,
         effort: args.input.effort,
         output_schema,

@@ -134,6 +134,7 @@ impl ServeArgs {
             allow_danger: self.allow_danger_full_access,
             shared_cwd: self.exclusive_cwd,
             config_keys: self.config_keys()?,
+            store: None,
             grants: engine::Grants::default(),
         })
     }

@@ -58,7 +58,7 @@ pub fn confinement(data: &[u8]) {
         assert!(real.is_dir() && lies_in_root(&real), "{} by {}", real.display(), path.display());
     }
     if let Some(text) = path.to_str()
-        && let Ok(real) = policy.check_image(&Principal::Anonymous, &root, text)
+        && let Ok(real) = policy.check_image(&Principal::Anonymous, &root, None, text)
     {
         assert!(real.is_file() && lies_in_root(&real), "{} by {}", real.display(), path.display());
     }

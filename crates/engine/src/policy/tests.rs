@@ -122,7 +122,7 @@ fn a_token_is_confined_by_the_daemon_and_by_itself() {
     // Outside of them it is not told what there is.
     for there in [other.clone(), base.join("no-such-folder")] {
         let image = there.join("x.png");
-        let refused = policy.check_image(&who, &inner, &image.to_string_lossy());
+        let refused = policy.check_image(&who, &inner, None, &image.to_string_lossy());
         assert_eq!(refused.unwrap_err().code, Code::CwdForbidden);
     }
     assert_eq!(policy.check_cwd(&who, &inner.join("missing")).unwrap_err().code, Code::BadCwd);
@@ -206,5 +206,46 @@ fn what_codex_applied_may_be_narrower_and_nothing_else() {
         applied(Ok(Sandbox::ReadOnly), false, Err("granular".into())),
     ] {
         assert!(widened(&allowed, &wide).is_some(), "{wide:?}");
+    }
+}
+
+/// A store that lies in a root, and a session's own worktree in it.
+#[test]
+fn the_store_is_nobodys_folder_and_a_worktree_is_its_own_sessions() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dunce::canonicalize(dir.path()).unwrap();
+    let folders = ["repo", "apart", "store/worktrees/one/sub", "store/worktrees/two"].map(|folder| root.join(folder));
+    folders.iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
+    let [repository, apart, sub, other] = folders;
+    let path = root.join("store/worktrees/one");
+    let own = Worktree { path: path.clone(), repository, branch: "b".into(), base: "c".into() };
+    let policy = Policy { store: Some(root.join("store")), ..policy(&root) };
+    let (who, local) = (Principal::Anonymous, Principal::Local);
+    for folder in [root.join("store"), path.clone(), sub.clone(), other.clone()] {
+        assert_eq!(policy.check_cwd(&who, &folder).unwrap_err().code, Code::CwdForbidden);
+        assert_eq!(policy.check_cwd(&local, &folder).unwrap(), folder);
+    }
+    for who in [&who, &local] {
+        assert_eq!(policy.check_place(who, &path, Some(&own)).unwrap(), path);
+        assert_eq!(policy.check_place(who, &path.join("sub/../sub"), Some(&own)).unwrap(), sub);
+        let out = path.join("../two");
+        assert_eq!(policy.check_place(who, &out, Some(&own)).unwrap_err().code, Code::CwdForbidden);
+        assert_eq!(policy.check_place(who, &path.join("gone"), Some(&own)).unwrap_err().code, Code::BadCwd);
+        // Outside of it the session has no more than any other.
+        assert_eq!(policy.check_place(who, &apart, Some(&own)).unwrap(), apart);
+    }
+    assert_eq!(policy.check_place(&who, &other, Some(&own)).unwrap_err().code, Code::CwdForbidden);
+    // The repository is not theirs any more.
+    let policy = Policy { roots: vec![apart.clone()], ..policy };
+    assert_eq!(policy.check_place(&who, &path, Some(&own)).unwrap_err().code, Code::CwdForbidden);
+    assert_eq!(policy.check_place(&local, &path, Some(&own)).unwrap(), path);
+    #[cfg(unix)]
+    {
+        let policy = Policy { roots: vec![root.clone()], ..policy };
+        std::os::unix::fs::symlink(&apart, path.join("link")).unwrap();
+        assert_eq!(policy.check_place(&who, &path.join("link"), Some(&own)).unwrap_err().code, Code::CwdForbidden);
+        fs::rename(&path, root.join("aside")).unwrap();
+        std::os::unix::fs::symlink(root.join("aside"), &path).unwrap();
+        assert_eq!(policy.check_place(&who, &path, Some(&own)).unwrap_err().code, Code::CwdForbidden);
     }
 }

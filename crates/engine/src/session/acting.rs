@@ -55,7 +55,9 @@ impl Living {
                     let _ = self.task.hub.send(Internal::Unstoppable { session, agent, force });
                 }
                 Effect::CheckCwd { turn, principal, images } => {
-                    let (policy, cwd) = (self.task.policy.clone(), self.state.session().cwd.clone());
+                    let session = self.state.session();
+                    let (policy, cwd) = (self.task.policy.clone(), session.cwd.clone());
+                    let worktree = session.worktree.clone();
                     let (folders, id) = (self.task.folders.clone(), self.id.clone());
                     self.jobs.spawn(async move {
                         match (policy.shared_cwd, folders.before(&cwd, &id)) {
@@ -70,8 +72,10 @@ impl Living {
                             _ => {}
                         }
                         let look = tokio::task::spawn_blocking(move || {
-                            let cwd = policy.check_cwd(&principal, &cwd)?;
-                            images.iter().try_for_each(|path| policy.check_image(&principal, &cwd, path).map(drop))
+                            let worktree = worktree.as_ref();
+                            let cwd = policy.check_place(&principal, &cwd, worktree)?;
+                            let look = |path: &String| policy.check_image(&principal, &cwd, worktree, path).map(drop);
+                            images.iter().try_for_each(look)
                         });
                         let verdict = match tokio::time::timeout(LOOK_LIMIT, look).await {
                             Ok(Ok(verdict)) => verdict.map_err(|refusal| refusal.detail),

@@ -278,7 +278,8 @@ impl State {
             Input::Shared(other) => {
                 let message = format!(
                     "session {other} is at work in this folder too; what one writes the other may undo \
-                     (--exclusive-cwd queue lets them wait for each other)"
+                     (--exclusive-cwd queue lets them wait for each other; a session that is made with a worktree has a folder to \
+                     itself)"
                 );
                 self.warn(message, now, out);
             }

@@ -90,7 +90,8 @@ pub(super) async fn resume(
 
 /// Make a session that begins with the history of another one
 ///
-/// Both have the same history, up to the last turn that has ended, and a future of their own.
+/// Both have the same history, up to the last turn that has ended, and a future of their own. The fork of a session that works in a git worktree to
+/// itself has one as well, with the same files.
 #[utoipa::path(
     post,
     path = "/v1/sessions/{id}/fork",
@@ -99,7 +100,7 @@ pub(super) async fn resume(
     params(("id" = String, Path, description = "The id of the session to copy, or that of any thread that it has had")),
     request_body = Option<Fork>,
     responses((status = 201, description = "The new session", body = Forked, headers(("location" = String)))),
-    extensions(("x-work" = json!(true)), ("x-codes" = json!(["NO_SESSION", "BAD_CWD", "CWD_FORBIDDEN"]))),
+    extensions(("x-work" = json!(true)), ("x-codes" = json!(["NO_SESSION", "BAD_CWD", "CWD_FORBIDDEN", "NOT_SUPPORTED"]))),
 )]
 pub(super) async fn fork(
     State(api): State<Api>,

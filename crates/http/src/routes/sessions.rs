@@ -6,11 +6,12 @@ use axum::{
     Json,
     extract::State,
     http::{HeaderName, StatusCode, header},
+    response::{IntoResponse as _, Response},
 };
 use engine::{Archived, NewSession, Overrides, SessionCursor, SessionFilter, SessionPatch, Strictness, Work};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use types::{ApprovalPolicy, InputPart, Sandbox, Session, SessionStatus, Turn};
+use types::{ApprovalPolicy, InputPart, Sandbox, Session, SessionStatus, Turn, WorktreeFate, WorktreeLeft};
 use utoipa::{IntoParams, ToSchema};
 
 use super::turns::{self, Replayed, Wait, Words, cursor};
@@ -38,6 +39,8 @@ pub(super) struct CreateSession {
     /// The folder to work in, absolute.
     #[schema(value_type = Option<String>)]
     cwd: Option<PathBuf>,
+    /// Gives it a git worktree to itself, of the repository that its folder is in: it works there, beside whoever works in the folder.
+    worktree: Option<bool>,
     /// The model.
     model: Option<String>,
     /// What Codex's commands may touch.
@@ -164,6 +167,17 @@ pub(super) struct DeleteSession {
     /// What becomes of Codex's own records of its threads; they are kept without.
     #[param(inline)]
     thread: Option<Threads>,
+    /// What becomes of the git worktree that it has to itself: it goes when nothing would be lost with it (`auto`, also without); it stays
+    /// (`keep`); it goes with whatever would be lost (`remove`). Who says it is told what became of it.
+    #[param(inline)]
+    worktree: Option<WorktreeFate>,
+}
+
+/// A session is gone that had a git worktree to itself.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Deleted {
+    /// What became of that.
+    worktree: WorktreeLeft,
 }
 
 /// What becomes of Codex's own records.
@@ -218,6 +232,7 @@ pub(super) async fn create(
         developer_instructions: body.developer_instructions,
         config: body.config.unwrap_or_default(),
         labels: body.labels.unwrap_or_default(),
+        worktree: body.worktree.unwrap_or_default(),
         strictness: Strictness::Refuse,
     };
     let accepted = api.engine().work(&who.principal, who.origin, Work::Create(Box::new(new)), asked.key).await?;
@@ -308,14 +323,17 @@ pub(super) async fn change(
 
 /// Delete a session
 ///
-/// What runs in it is interrupted. Its history is gone for good.
+/// What runs in it is interrupted. Its history is gone for good. A git worktree that it had to itself goes as well when nothing would be lost with it.
 #[utoipa::path(
     delete,
     path = "/v1/sessions/{id}",
     operation_id = "deleteSession",
     tag = "sessions",
     params(("id" = String, Path, description = "Its id, or that of any thread that it has had"), DeleteSession),
-    responses((status = 204, description = "It is gone")),
+    responses(
+        (status = 200, description = "It is gone; what became of its worktree, if `worktree` was said", body = Deleted),
+        (status = 204, description = "It is gone"),
+    ),
     extensions(("x-codes" = json!([
         "NO_SESSION", "NOT_SUPPORTED", "AGENT_ERROR", "AGENT_UNAVAILABLE", "AGENT_TIMEOUT", "STORE_FULL", "INTERNAL",
         "SHUTTING_DOWN"
@@ -326,9 +344,14 @@ pub(super) async fn delete(
     _: Caller,
     Id(id): Id,
     Query(asked): Query<DeleteSession>,
-) -> Result<StatusCode, Failure> {
-    api.engine().delete(&id, asked.thread == Some(Threads::Delete)).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Failure> {
+    let fate = asked.worktree.unwrap_or_default();
+    let left = api.engine().delete(&id, asked.thread == Some(Threads::Delete), fate).await?;
+    Ok(match left.filter(|_| asked.worktree.is_some()) {
+        Some(worktree) => Json(Deleted { worktree }).into_response(),
+        // Who does not say the word may not know it, and expects this.
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
 }
 
 /// Title a session by its latest prompt

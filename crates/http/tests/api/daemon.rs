@@ -131,6 +131,7 @@ impl Daemon {
             linger: Duration::from_secs(10),
             stop_grace: Duration::from_secs(10),
             hold: true,
+            git: engine::Git::nowhere(),
         };
         let engine = Engine::start(store.clone(), Arc::new(EchoPort(echo.clone())), inbox, settings).await.unwrap();
         Self { api: Api::new(engine.clone(), options), engine, echo, store, work, dir }

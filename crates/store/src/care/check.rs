@@ -9,7 +9,7 @@ use super::{
     rules::{RULES, Rule},
     unsound, version,
 };
-use crate::{OpenError, migrate::MIGRATIONS, owner::Owner};
+use crate::{OpenError, migrate::MIGRATIONS, owner::Owner, worktrees};
 
 /// So many ids of what is wrong are told.
 const SHOWN: usize = 5;
@@ -102,6 +102,7 @@ pub fn check(dir: &Path, repair: bool, mut step: impl FnMut(&str)) -> Result<Che
             );
         }
         unsettled(&conn, owner.is_some(), &mut checked).map_err(&failed)?;
+        left_behind(&conn, &mut checked).map_err(&failed)?;
     }
     if repair && !checked.problems.is_empty() {
         step("repairing");
@@ -167,6 +168,17 @@ fn unsettled(conn: &Connection, alone: bool, checked: &mut Checked) -> rusqlite:
     let running = number(conn, "SELECT count(*) FROM turns WHERE status = 'running'")?;
     if alone && running > 0 {
         checked.notes.push(format!("{running} turns ran when the last daemon ended; the next start settles them"));
+    }
+    Ok(())
+}
+
+/// Worktrees whose sessions are gone: somebody's work may be in them.
+fn left_behind(conn: &Connection, checked: &mut Checked) -> rusqlite::Result<()> {
+    for path in worktrees::left(conn)?.into_iter().filter(|path| Path::new(path).exists()) {
+        checked.notes.push(format!(
+            "the git worktree {path} is still there, and its session is not: look at what is in it, then remove it with \
+             `git worktree remove` in its repository"
+        ));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::OpenError;
 
 /// What we and others of the project put into a store's folder. What else somebody keeps there is out of reach with the folder.
 const FILES: [&str; 5] = ["store.", "daemon.json", ".daemon.json", "owner.json", "audit."];
-const FOLDERS: [&str; 3] = ["agents", "hooks", "work"];
+const FOLDERS: [&str; 4] = ["agents", "hooks", "work", "worktrees"];
 
 /// Whatever others than the owner may do.
 const OTHERS: u32 = 0o077;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use client::{Changes, Reply};
 use serde_json::json;
-use types::Session;
+use types::{Session, WorktreeFate, WorktreeLeft};
 
 use crate::{
     commands::{confirmed, input, line::Line, resolve},
@@ -74,7 +74,13 @@ pub(super) async fn resume(given: &str, globals: &Globals) -> anyhow::Result<Exi
 }
 
 /// Deletes it.
-pub(super) async fn delete(given: &str, thread: bool, yes: bool, globals: &Globals) -> anyhow::Result<Exit> {
+pub(super) async fn delete(
+    given: &str,
+    thread: bool,
+    fate: WorktreeFate,
+    yes: bool,
+    globals: &Globals,
+) -> anyhow::Result<Exit> {
     let output = Output::new(globals.json);
     let mut line = Line::open(globals)?;
     let spinner = Spinner::start("asking codexd");
@@ -87,20 +93,51 @@ pub(super) async fn delete(given: &str, thread: bool, yes: bool, globals: &Globa
         let Session { id, title, turn_count, .. } = &session.value;
         let turns = output::count(*turn_count, "turn");
         let what = if thread { ", and what Codex keeps of it" } else { "" };
-        if !confirmed(&output, &format!("delete session {id} \"{title}\" with its {turns}{what}? [y/N] "))? {
+        let lost = match fate {
+            WorktreeFate::Remove if session.worktree.is_some() => ", and its worktree with whatever is only there",
+            _ => "",
+        };
+        if !confirmed(&output, &format!("delete session {id} \"{title}\" with its {turns}{what}{lost}? [y/N] "))? {
             output.note("nothing was deleted");
             return Ok(Exit::Interrupted);
         }
     }
+    let fate = session.worktree.is_some().then_some(fate);
     let spinner = Spinner::start("deleting");
-    line.ask(&spinner, async |client| client.delete_session(session.id.as_str(), thread).await).await?;
+    let left =
+        line.ask(&spinner, async |client| client.delete_session(session.id.as_str(), thread, fate).await).await?;
     drop(spinner);
     if output.json() {
-        output.object(json!({ "deleted": session.id }).to_string().as_bytes())?;
+        let mut object = json!({ "deleted": session.id });
+        if let Some(left) = &left {
+            object["worktree"] = serde_json::to_value(left)?;
+        }
+        output.object(object.to_string().as_bytes())?;
     } else {
         output.note(&format!("session {} is deleted", session.id));
+        if let Some(left) = &left {
+            output.note(&worktree_left(left));
+        }
     }
     Ok(Exit::Completed)
+}
+
+/// What became of a worktree, in words.
+pub(crate) fn worktree_left(left: &WorktreeLeft) -> String {
+    let path = left.worktree.path.display();
+    if left.removed {
+        return format!("its worktree {path} and the branch {} are gone as well", left.worktree.branch);
+    }
+    let reason = left.reason.as_deref().unwrap_or("nobody knows why");
+    let by_hand = left.by_hand.as_ref().map(|how| format!(". To remove it: {how}")).unwrap_or_default();
+    format!("its worktree {path} is still there, because {reason}{by_hand}")
+}
+
+/// Reads a word.
+pub(super) fn fate(text: &str) -> Result<WorktreeFate, String> {
+    let all = [WorktreeFate::Auto, WorktreeFate::Keep, WorktreeFate::Remove];
+    let found = all.into_iter().find(|fate| fate.as_str() == text);
+    found.ok_or_else(|| format!("{text:?} is unknown; it is one of auto, keep, remove"))
 }
 
 async fn change(given: &str, changes: Changes, globals: &Globals) -> anyhow::Result<Reply<Session>> {

@@ -9,6 +9,9 @@ mod sink;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use types::WorktreeFate;
+
+pub(super) use self::change::worktree_left;
 
 use self::{export::Format, list::ListArgs};
 use crate::{exit::Exit, globals::Globals};
@@ -100,6 +103,10 @@ enum SessionsCommand {
         /// Also deletes Codex's own record of the conversation, which otherwise stays below CODEX_HOME
         #[arg(long)]
         thread: bool,
+        /// What becomes of the git worktree that the session has to itself: `auto` removes it when nothing would be lost, `keep` lets it
+        /// stay, `remove` removes it with whatever would be lost
+        #[arg(long, value_name = "FATE", value_parser = change::fate, default_value = "auto")]
+        worktree: WorktreeFate,
         /// Deletes without asking; needed where nobody can be asked
         #[arg(long)]
         yes: bool,
@@ -138,8 +145,8 @@ pub(crate) async fn run(args: SessionsArgs, globals: &Globals) -> anyhow::Result
         SessionsCommand::Archive { session } => change::archive(&session.session, true, globals).await,
         SessionsCommand::Unarchive { session } => change::archive(&session.session, false, globals).await,
         SessionsCommand::Resume { session } => change::resume(&session.session, globals).await,
-        SessionsCommand::Delete { session, thread, yes } => {
-            change::delete(&session.session, thread, yes, globals).await
+        SessionsCommand::Delete { session, thread, worktree, yes } => {
+            change::delete(&session.session, thread, worktree, yes, globals).await
         }
         SessionsCommand::Export { session, format, output } => {
             export::run(&session.session, format, output.as_deref(), globals).await

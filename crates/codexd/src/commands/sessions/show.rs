@@ -93,6 +93,14 @@ fn facts(session: &Session, output: &Output) -> Vec<(&'static str, String)> {
     facts.push(("status", status.to_owned()));
     facts.extend(session.archived_at.map(|at| ("archived", output.time(at))));
     facts.push(("folder", session.cwd.display().to_string()));
+    if let Some(worktree) = &session.worktree {
+        let base: String = worktree.base.chars().take(12).collect();
+        let mut text = format!("branch {} of {}, from {base}", worktree.branch, worktree.repository.display());
+        if !session.cwd.starts_with(&worktree.path) {
+            text.push_str(&format!(", in {}", worktree.path.display()));
+        }
+        facts.push(("worktree", text));
+    }
     facts.extend(session.model.clone().map(|model| ("model", model)));
     facts.push(("policy", format!("{}, asks {}", session.sandbox, session.approval_policy)));
     if !session.labels.is_empty() {

@@ -9,7 +9,7 @@ use crate::mail::Fork;
 fn fork(lab: &mut Lab) -> (SessionId, Output) {
     let (id, policy) = (SessionId::fresh(), lab.state.limits.policy.clone());
     let (principal, at) = (Principal::Local, types::Timestamp::from_millis(5));
-    let wish = Fork { id: id.clone(), title: None, principal, origin: Origin::Http, at };
+    let wish = Fork { id: id.clone(), title: None, principal, origin: Origin::Http, at, place: None };
     let of = |session: &Session| wish.of(session, &policy);
     let out = lab.run(|state, now, out| state.fork(id.clone(), of, None, now, out).unwrap());
     (id, out)
