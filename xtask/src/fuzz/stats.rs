@@ -2,8 +2,11 @@
 
 use std::{fmt::Write as _, fs};
 
-/// So many lines of its last words are shown: the panic, and where it came from.
-const LAST: usize = 60;
+/// So many lines of its last words are shown.
+const LAST: usize = 40;
+
+/// So many lines of a panic: where it was, and what it says.
+const PANIC: usize = 4;
 
 /// How many inputs were tried. A run that failed has no line of its own for that, but one of each progress that it made.
 pub(super) fn executed(text: &str) -> u64 {
@@ -17,7 +20,11 @@ pub(super) fn failure(name: &str, text: &str) -> String {
     let lines: Vec<&str> =
         text.lines().filter(|line| !line.starts_with('#') && !line.starts_with("NEW_FUNC")).collect();
     let mut said = format!("{name} failed. Its last words:\n");
-    for line in &lines[lines.len().saturating_sub(LAST)..] {
+    // What did not hold stands above the traces, which may be longer than what is shown.
+    let last = lines.len().saturating_sub(LAST);
+    let panic = lines.iter().position(|line| line.contains("panicked at")).unwrap_or(last).min(last);
+    let panic = &lines[panic..(panic + PANIC).min(last)];
+    for line in panic.iter().chain(&lines[last..]) {
         let _ = writeln!(said, "    {}", line.chars().take(500).collect::<String>());
     }
     let input =
@@ -66,6 +73,14 @@ mod tests {
             assert!(said.contains(part), "{part}: {said}");
         }
         assert!(said.contains(&input.display().to_string()) && !said.contains("INITED"), "{said}");
+    }
+
+    #[test]
+    fn what_did_not_hold_is_shown_above_a_long_trace() {
+        let trace = "frame\n".repeat(300);
+        let said = failure("stream", &format!("INFO\nthread panicked at a.rs:1\nleft is not right\n{trace}"));
+        assert!(said.contains("a.rs:1") && said.contains("left is not right") && !said.contains("INFO"), "{said}");
+        assert!(said.lines().count() < 60, "{said}");
     }
 
     #[test]
