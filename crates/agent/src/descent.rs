@@ -78,5 +78,6 @@ fn known(agents: &Path) -> Vec<Known> {
     both.collect()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -381,5 +381,6 @@ async fn greet(socket: &Path, secret: &str) -> io::Result<(Stream, Inbox, Welcom
     timeout_at(limit, greeting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
