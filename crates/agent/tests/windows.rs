@@ -1,6 +1,7 @@
 //! What is only so on Windows: hosts, their jobs, and whose a process is. `cargo xtask wine` runs it where there is no Windows.
 
 #![cfg(windows)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by failing")]
 
 use std::{
     path::Path,

@@ -143,8 +143,8 @@ unsafe impl Sync for Access {}
 impl Access {
     fn own() -> io::Result<Self> {
         let user = Sid::own()?;
-        // Owner, and a list that inherits nothing (P) and allows (A) all (GA) to one.
-        let text = format!("O:{0}D:P(A;;GA;;;{0})", user.as_str());
+        // Owner, and a list that inherits nothing (P) and allows (A) all that there is for files (FA) to one.
+        let text = format!("O:{0}D:P(A;;FA;;;{0})", user.as_str());
         let words: Vec<u16> = text.encode_utf16().chain([0]).collect();
         let mut descriptor = null_mut();
         #[expect(unsafe_code, reason = "no safe function does it")]
@@ -180,7 +180,6 @@ impl Access {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use windows_sys::Win32::Security::{
         Authorization::{ConvertSecurityDescriptorToStringSecurityDescriptorW, GetSecurityInfo, SE_KERNEL_OBJECT},
@@ -235,7 +234,6 @@ mod tests {
         let name = format!(r"\\.\pipe\win32-test-{}-rights", std::process::id());
         let mut listener = Listener::bind(OsStr::new(&name), 4096).unwrap();
         let own = Sid::own().unwrap();
-        // All that there is to be allowed, in the words for files.
         let only = format!("O:{0}D:P(A;;FA;;;{0})", own.as_str());
         assert_eq!(rights(&listener.waiting), only);
         let _client = connect(OsStr::new(&name)).await.unwrap();
