@@ -150,7 +150,10 @@ impl Git {
     #[must_use]
     pub fn by_hand(tree: &Tree) -> String {
         let (repository, path) = (quoted(&tree.repository), quoted(&tree.path));
-        format!("git -C {repository} worktree remove {path}, then git -C {repository} branch -D {}", tree.branch)
+        format!(
+            "git -C {repository} worktree remove --force {path}, then git -C {repository} branch -D {}",
+            tree.branch
+        )
     }
 }
 

@@ -129,7 +129,8 @@ pub(crate) fn worktree_left(left: &WorktreeLeft) -> String {
         return format!("its worktree {path} and the branch {} are gone as well", left.worktree.branch);
     }
     let reason = left.reason.as_deref().unwrap_or("nobody knows why");
-    let by_hand = left.by_hand.as_ref().map(|how| format!(". To remove it: {how}")).unwrap_or_default();
+    let by_hand =
+        left.by_hand.as_ref().map(|how| format!(". To remove it with all that is in it: {how}")).unwrap_or_default();
     format!("its worktree {path} is still there, because {reason}{by_hand}")
 }
 
