@@ -155,16 +155,22 @@ pub(crate) fn mark_of(text: &str) -> Option<String> {
 }
 
 #[cfg(target_os = "linux")]
-#[test]
-fn a_process_that_is_left_is_found() -> Result<()> {
+#[tokio::test]
+async fn a_process_that_is_left_is_found() -> Result<()> {
     let variable = format!("CODEX_HOME=/nowhere/{}", uuid::Uuid::now_v7());
     let (name, value) = variable.split_once('=').unwrap_or_default();
     assert_eq!(processes_with(&variable), Vec::<String>::new());
     let mut left = std::process::Command::new("sleep").arg("600").env(name, value).spawn()?;
-    let found = processes_with(&variable);
+    let line = format!("{} sleep 600 ", left.id());
+    // A program that is just being started has no environment yet.
+    let found = eventually("a process that is left", async || {
+        let found = processes_with(&variable);
+        (!found.is_empty()).then_some(found)
+    })
+    .await;
     left.kill()?;
     left.wait()?;
-    assert_eq!(found, [format!("{} sleep 600 ", left.id())]);
+    assert_eq!(found?, [line]);
     assert_eq!(processes_with(&variable), Vec::<String>::new());
     Ok(())
 }
