@@ -26,6 +26,15 @@ struct Waiting {
     line: Vec<u8>,
 }
 
+/// A Codex that was started, as the system gives it.
+pub(super) struct Started {
+    pub(super) family: Family,
+    pub(super) end: End,
+    pub(super) stdin: Input,
+    pub(super) stdout: Output,
+    pub(super) stderr: Output,
+}
+
 /// See the module.
 pub(super) struct Codex {
     pub(super) family: Family,
@@ -54,7 +63,7 @@ impl Codex {
             };
         }
         command.env(MARKER, birth.agent.as_str());
-        let os::Started { family, end, stdin, stdout, stderr } = os::start(waiting, command)?;
+        let Started { family, end, stdin, stdout, stderr } = os::start(waiting, command)?;
         let (stdin, stdout, stderr) = (Some(stdin), Some(stdout), Some(stderr));
         let words = Words::default();
         let (queue, partial) = (VecDeque::new(), Vec::new());

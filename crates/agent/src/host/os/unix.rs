@@ -25,7 +25,7 @@ use rustix::{
 use types::AgentId;
 
 use crate::{
-    host::birth::Folder,
+    host::{birth::Folder, codex::Started},
     processes::{kill_children, kill_group},
 };
 
@@ -138,15 +138,6 @@ pub(in crate::host) fn stand_alone() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     Ok(())
-}
-
-/// A Codex that was started.
-pub(in crate::host) struct Started {
-    pub(in crate::host) family: Family,
-    pub(in crate::host) end: End,
-    pub(in crate::host) stdin: Input,
-    pub(in crate::host) stdout: Output,
-    pub(in crate::host) stderr: Output,
 }
 
 /// Starts it in a group of its own.

@@ -27,7 +27,7 @@ use tokio::{
 use types::AgentId;
 use win32::{job::Job, pipe};
 
-use crate::host::birth::Folder;
+use crate::host::{birth::Folder, codex::Started};
 
 /// The thread that waits for Codex's end does nothing else.
 const WAITER_STACK: usize = 64 * 1024;
@@ -163,15 +163,6 @@ impl Listener {
 /// Makes this process one that Codex and what comes of it belong to, and nobody else. It was started without a console of others.
 pub(in crate::host) const fn stand_alone() -> io::Result<()> {
     Ok(())
-}
-
-/// A Codex that was started.
-pub(in crate::host) struct Started {
-    pub(in crate::host) family: Family,
-    pub(in crate::host) end: End,
-    pub(in crate::host) stdin: Input,
-    pub(in crate::host) stdout: Output,
-    pub(in crate::host) stderr: Output,
 }
 
 /// Starts it in this process's job.
