@@ -5,6 +5,8 @@
 
 #[path = "faults/endings.rs"]
 mod endings;
+#[path = "common/fake_codex_rig.rs"]
+mod fake_codex_rig;
 #[path = "faults/floods.rs"]
 mod floods;
 #[path = "faults/hangs.rs"]
@@ -15,8 +17,6 @@ mod lines;
 mod processes;
 #[path = "faults/refusals.rs"]
 mod refusals;
-#[path = "common/rig.rs"]
-mod rig;
 #[path = "faults/struck.rs"]
 mod struck;
 

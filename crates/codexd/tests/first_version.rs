@@ -8,6 +8,8 @@ mod bodies;
 mod broken_codex;
 #[path = "first_version/deadlines.rs"]
 mod deadlines;
+#[path = "common/fake_codex_rig.rs"]
+mod fake_codex_rig;
 #[path = "first_version/flags.rs"]
 mod flags;
 #[path = "first_version/hosts.rs"]
@@ -24,8 +26,6 @@ mod queueing;
 mod refusals;
 #[path = "first_version/restarts.rs"]
 mod restarts;
-#[path = "common/rig.rs"]
-mod rig;
 #[path = "first_version/routes.rs"]
 mod routes;
 #[path = "first_version/search.rs"]

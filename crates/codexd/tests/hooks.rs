@@ -1,12 +1,12 @@
 //! Hooks on a real daemon: told by a command and by a POST, again after a failure, after a crash, and never in the way.
 #![cfg(unix)]
 
+#[path = "common/fake_codex_rig.rs"]
+mod fake_codex_rig;
 #[path = "hooks/receiver.rs"]
 mod receiver;
 #[path = "hooks/refused.rs"]
 mod refused;
-#[path = "common/rig.rs"]
-mod rig;
 
 use std::{
     fs,
@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use testkit::{Daemon, Lab, eventually, wire};
 
 use crate::{
+    fake_codex_rig::{assert_calm, lab, serve},
     receiver::{Receiver, signature},
-    rig::{assert_calm, lab, serve},
 };
 
 /// A hook that appends what it is told to a file, a line each.

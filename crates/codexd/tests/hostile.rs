@@ -6,6 +6,8 @@
 
 #[path = "hostile/every_route.rs"]
 mod every_route;
+#[path = "common/fake_codex_rig.rs"]
+mod fake_codex_rig;
 #[path = "hostile/framing.rs"]
 mod framing;
 #[path = "hostile/pages.rs"]
@@ -14,8 +16,6 @@ mod pages;
 mod paths;
 #[path = "hostile/rebinding.rs"]
 mod rebinding;
-#[path = "common/rig.rs"]
-mod rig;
 #[path = "hostile/secrets.rs"]
 mod secrets;
 #[path = "hostile/sizes.rs"]

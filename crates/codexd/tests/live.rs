@@ -5,10 +5,10 @@
 mod crowd;
 #[path = "live/cut.rs"]
 mod cut;
+#[path = "common/fake_codex_rig.rs"]
+mod fake_codex_rig;
 #[path = "live/resumed.rs"]
 mod resumed;
-#[path = "common/rig.rs"]
-mod rig;
 #[path = "live/sse.rs"]
 mod sse;
 

@@ -4,12 +4,12 @@
 
 #[path = "operate/breaker.rs"]
 mod breaker;
+#[path = "common/fake_codex_rig.rs"]
+mod fake_codex_rig;
 #[path = "operate/recycle.rs"]
 mod recycle;
 #[path = "operate/restart.rs"]
 mod restart;
-#[path = "common/rig.rs"]
-mod rig;
 #[path = "operate/stop.rs"]
 mod stop;
 #[path = "operate/turns.rs"]

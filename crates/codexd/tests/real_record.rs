@@ -3,8 +3,8 @@
 #![cfg(unix)]
 #![expect(clippy::print_stdout, reason = "the table of a run is for whoever started it")]
 
-#[path = "common/kills.rs"]
-mod kills;
+#[path = "common/real_codex_steps.rs"]
+mod real_codex_steps;
 #[path = "live/sse.rs"]
 #[expect(dead_code, reason = "what a client makes of a stream is the matter of other tests")]
 mod sse;
@@ -12,7 +12,7 @@ mod sse;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use kills::{approve_all, is_step, parent, serve};
+use real_codex_steps::{approve_all, is_step, parent, serve};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sse::Stream;

@@ -1,15 +1,15 @@
 //! The daemon is killed in the middle of turns of the real Codex, and started again: the turns complete as if nothing had been.
 #![cfg(unix)]
 
-#[path = "common/kills.rs"]
-mod kills;
+#[path = "common/real_codex_steps.rs"]
+mod real_codex_steps;
 #[path = "live/sse.rs"]
 mod sse;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use kills::{approve_all, is_step, parent, serve};
+use real_codex_steps::{approve_all, is_step, parent, serve};
 use serde_json::{Value, json};
 use sse::{Client, Stream};
 use testkit::{Daemon, Lab, eventually, fake_codex, real_codex, wire};

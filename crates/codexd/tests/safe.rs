@@ -3,14 +3,14 @@
 
 #[path = "safe/audit.rs"]
 mod audit;
+#[path = "common/fake_codex_rig.rs"]
+mod fake_codex_rig;
 #[path = "safe/modes.rs"]
 mod modes;
 #[path = "safe/page.rs"]
 mod page;
 #[path = "safe/redaction.rs"]
 mod redaction;
-#[path = "common/rig.rs"]
-mod rig;
 #[path = "safe/users.rs"]
 mod users;
 

@@ -5,6 +5,8 @@
 mod backup;
 #[path = "store/check.rs"]
 mod check;
+#[path = "common/fake_codex_rig.rs"]
+mod fake_codex_rig;
 #[cfg(target_os = "linux")]
 #[path = "store/full.rs"]
 mod full;
@@ -13,8 +15,6 @@ mod gc;
 #[path = "cli/ran.rs"]
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod ran;
-#[path = "common/rig.rs"]
-mod rig;
 #[path = "live/sse.rs"]
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod sse;

@@ -5,6 +5,8 @@
 mod approvals;
 #[path = "v1/confinement.rs"]
 mod confinement;
+#[path = "common/fake_codex_rig.rs"]
+mod fake_codex_rig;
 #[path = "v1/folders.rs"]
 mod folders;
 #[path = "v1/forks.rs"]
@@ -13,8 +15,6 @@ mod forks;
 mod idempotency;
 #[path = "v1/interrupt.rs"]
 mod interrupt;
-#[path = "common/rig.rs"]
-mod rig;
 #[path = "v1/sessions.rs"]
 mod sessions;
 #[path = "v1/steer.rs"]

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::{
-    rig::of_method,
+    fake_codex_rig::of_method,
     struck::{SOON, STRIKE, Struck, assert_ended},
 };
 

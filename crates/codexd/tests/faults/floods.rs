@@ -8,8 +8,8 @@ use serde_json::json;
 use testkit::eventually;
 
 use crate::{
+    fake_codex_rig::{of_method, serve},
     processes::{Watched, host},
-    rig::{of_method, serve},
     struck::{SOON, STRIKE, Struck, assert_ended},
 };
 
@@ -55,7 +55,7 @@ async fn a_flood_while_there_is_no_daemon() -> Result<()> {
     })
     .await?;
     let Struck { rig, session, other } = struck;
-    let crate::rig::Rig { daemon, lab } = rig;
+    let crate::fake_codex_rig::Rig { daemon, lab } = rig;
     daemon.kill().await?;
     let agents = lab.store.join("agents");
     eventually("the flood to have reached the files", async || {
@@ -65,7 +65,7 @@ async fn a_flood_while_there_is_no_daemon() -> Result<()> {
     })
     .await?;
     let daemon = serve(&lab, &[], &[("FAKE_CODEX_FAULT_IN", STRIKE), ("CODEXD_ORPHAN_GRACE", "5s")]).await?;
-    let struck = Struck { rig: crate::rig::Rig { daemon, lab }, session, other };
+    let struck = Struck { rig: crate::fake_codex_rig::Rig { daemon, lab }, session, other };
     assert_eq!((host(&struck)?, &struck.rig.daemon.agent().await?["pid"]), (host_pid, &codex));
     let ours = Watched::daemon(&struck.rig.daemon)?;
     let turn = struck.ended(&turn, FLOOD).await?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    rig::{Rig, assert_refused, lab, of_method, serve},
+    fake_codex_rig::{Rig, assert_refused, lab, of_method, serve},
     struck::{SOON, STRIKE, Struck, assert_ended},
 };
 

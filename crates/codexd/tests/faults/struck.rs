@@ -8,8 +8,8 @@ use testkit::eventually;
 use tokio::time::timeout;
 
 use crate::{
+    fake_codex_rig::{Rig, lab, serve},
     processes,
-    rig::{Rig, lab, serve},
 };
 
 /// A turn is meant when its prompt has this line.

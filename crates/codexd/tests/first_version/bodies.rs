@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
-    rig::{Rig, assert_answered, assert_refused},
+    fake_codex_rig::{Rig, assert_answered, assert_refused},
     wire::{Call, Door, exchange, raw},
 };
 

@@ -12,7 +12,7 @@ use testkit::{Lab, eventually, fake_codex};
 use tokio::time::timeout;
 
 use crate::{
-    rig::{Rig, assert_refused, journal, lab, of_method, serving, text},
+    fake_codex_rig::{Rig, assert_refused, journal, lab, of_method, serving, text},
     wire::Call,
 };
 
@@ -194,7 +194,7 @@ async fn one_that_is_not_there() -> Result<()> {
         assert!(text(&reply.body, "error").contains(hint) || rig.daemon.log().contains(hint), "{reply:?}");
     } else {
         command = lab.command(&serving(&nowhere, &["--no-auth"])?);
-        let (output, text) = crate::rig::run(command).await?;
+        let (output, text) = crate::fake_codex_rig::run(command).await?;
         assert!(!output.status.success() && text.contains(hint) && !text.contains("panicked"), "{text}");
     }
     Ok(())
@@ -218,7 +218,7 @@ async fn none_found() -> Result<()> {
         assert!(text(&reply.body, "error").contains(what_to_do), "what to do? {reply:?}");
         assert!(rig.daemon.log().contains(what_to_do), "what to do? {}", rig.daemon.log());
     } else {
-        let (output, text) = crate::rig::run(command()).await?;
+        let (output, text) = crate::fake_codex_rig::run(command()).await?;
         assert!(!output.status.success() && text.contains(what_to_do) && !text.contains("panicked"), "{text}");
     }
     Ok(())

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    rig::{Rig, assert_calm, tcp},
+    fake_codex_rig::{Rig, assert_calm, tcp},
     wire::{Call, Door, raw},
 };
 

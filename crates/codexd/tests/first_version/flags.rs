@@ -5,7 +5,7 @@ use serde_json::json;
 use testkit::fake_codex;
 
 use crate::{
-    rig::{Rig, assert_answered, assert_refused, lab, of_method, run, serving, tcp, text},
+    fake_codex_rig::{Rig, assert_answered, assert_refused, lab, of_method, run, serving, tcp, text},
     wire::Call,
 };
 
@@ -14,7 +14,8 @@ async fn the_folder_of_sessions() -> Result<()> {
     let lab = lab().await?;
     let other = lab.project.with_file_name("other");
     std::fs::create_dir_all(&other)?;
-    let daemon = crate::rig::serve(&lab, &["--no-auth", "--cwd", other.to_str().context("not UTF-8")?], &[]).await?;
+    let daemon =
+        crate::fake_codex_rig::serve(&lab, &["--no-auth", "--cwd", other.to_str().context("not UTF-8")?], &[]).await?;
     let rig = Rig { daemon, lab };
     let reply = Call::json("/start", &json!({"prompt": "SAY:x"})).ask(&rig.tcp()).await?;
     let session = rig.session(&text(&reply.body, "sessionId")).await?;
@@ -72,7 +73,7 @@ async fn every_flag_has_an_environment_name() -> Result<()> {
     command.env("CODEXD_ALLOW_CWD_OVERRIDE", "true").env("CODEXD_ALLOW_SANDBOX_OVERRIDE", "true");
     command.env("CODEXD_ALLOW_APPROVAL_OVERRIDE", "true").env("CODEXD_MAX_INJECT_CHARS", "5000");
     command.env("CODEXD_ALLOW_HOST", "box.example").env("CODEXD_ALLOW_ORIGIN", "https://ui.example");
-    command.env("CODEXD_MAX_CONNECTIONS", "50").env("FAKE_CODEX_LOG", crate::rig::journal(&lab));
+    command.env("CODEXD_MAX_CONNECTIONS", "50").env("FAKE_CODEX_LOG", crate::fake_codex_rig::journal(&lab));
     let daemon = lab.boot(command).await?;
     daemon.ready().await?;
     let rig = Rig { daemon, lab };

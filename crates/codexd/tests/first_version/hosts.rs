@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::{
-    rig::{Rig, assert_answered, assert_refused},
+    fake_codex_rig::{Rig, assert_answered, assert_refused},
     wire::{Call, Door, exchange},
 };
 

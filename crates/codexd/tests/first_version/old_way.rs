@@ -5,7 +5,7 @@ use serde_json::json;
 use testkit::fake_codex;
 
 use crate::{
-    rig::{Rig, assert_answered, assert_refused, journal, lab, of_method, text},
+    fake_codex_rig::{Rig, assert_answered, assert_refused, journal, lab, of_method, text},
     wire::Call,
 };
 

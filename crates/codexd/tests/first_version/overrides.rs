@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::{Lab, Reply};
 
 use crate::{
-    rig::{Rig, assert_answered, assert_keys, assert_refused, of_method, text},
+    fake_codex_rig::{Rig, assert_answered, assert_keys, assert_refused, of_method, text},
     wire::Call,
 };
 

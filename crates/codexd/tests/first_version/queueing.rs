@@ -6,7 +6,7 @@ use testkit::{Daemon, eventually};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinSet};
 
 use crate::{
-    rig::{Rig, assert_answered, assert_refused, of_method, text},
+    fake_codex_rig::{Rig, assert_answered, assert_refused, of_method, text},
     wire::{Call, Door},
 };
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
-    rig::{Rig, assert_keys, assert_refused},
+    fake_codex_rig::{Rig, assert_keys, assert_refused},
     wire::Call,
 };
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::{
-    rig::{Rig, assert_answered, of_method, text},
+    fake_codex_rig::{Rig, assert_answered, of_method, text},
     wire::Call,
 };
 
@@ -88,7 +88,7 @@ async fn a_crash_of_the_daemon_loses_no_answer() -> Result<()> {
     let (session, _) = rig.daemon.start("alpha").await?;
     let Rig { daemon, lab } = rig;
     daemon.kill().await?;
-    let daemon = crate::rig::serve(&lab, &[], &[]).await?;
+    let daemon = crate::fake_codex_rig::serve(&lab, &[], &[]).await?;
     let rig = Rig { daemon, lab };
     assert_eq!(rig.daemon.go_on(&session, "RECALL").await?, "user: alpha\nassistant: echo: alpha\ncount: 2");
     rig.assert_calm();

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
-    rig::{Rig, assert_answered, assert_keys, text},
+    fake_codex_rig::{Rig, assert_answered, assert_keys, text},
     wire::Call,
 };
 

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    rig::{Rig, heard, lab, of_method, serving, tcp},
+    fake_codex_rig::{Rig, heard, lab, of_method, serving, tcp},
     wire::Call,
 };
 
@@ -76,7 +76,7 @@ async fn a_turn_under_way_does_not_keep_it() -> Result<()> {
     let good = heard_by_caller.as_ref().is_ok_and(|reply| reply.status == 200 && reply.body.get("isError").is_none());
     assert!(!good, "{heard_by_caller:?}");
 
-    let daemon = crate::rig::serve(&lab, &["--no-auth"], &[]).await?;
+    let daemon = crate::fake_codex_rig::serve(&lab, &["--no-auth"], &[]).await?;
     assert_eq!(daemon.go_on(&session, "SAY:on").await?, "on");
     assert_eq!(asked(&heard(&lab)?), 1, "given to Codex at most once");
     Ok(())
@@ -122,6 +122,6 @@ async fn a_stop_and_a_start_at_the_same_port() -> Result<()> {
     daemon.ready().await?;
     assert!(daemon.url.ends_with(&format!(":{port}")), "{}", daemon.url);
     let reply = Call::json("/continue", &json!({"sessionId": session, "prompt": "SAY:y"})).ask(&door).await?;
-    crate::rig::assert_answered(&reply, "y");
+    crate::fake_codex_rig::assert_answered(&reply, "y");
     Ok(())
 }

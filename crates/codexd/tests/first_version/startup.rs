@@ -6,7 +6,7 @@ use testkit::fake_codex;
 use tokio::net::TcpListener;
 
 use crate::{
-    rig::{Rig, assert_keys, lab, run, serving, text},
+    fake_codex_rig::{Rig, assert_keys, lab, run, serving, text},
     wire::{Call, Door},
 };
 
@@ -53,7 +53,7 @@ async fn what_a_killed_daemon_left_is_in_nobodys_way() -> Result<()> {
     let (session, _) = daemon.start("SAY:first").await?;
     daemon.kill().await?;
     assert!(lab.store.join("daemon.json").exists(), "a kill cannot tidy up");
-    let daemon = crate::rig::serve(&lab, &["--no-auth"], &[]).await?;
+    let daemon = crate::fake_codex_rig::serve(&lab, &["--no-auth"], &[]).await?;
     assert_eq!(daemon.go_on(&session, "SAY:again").await?, "again");
     Ok(())
 }
@@ -70,7 +70,7 @@ async fn a_port_in_use() -> Result<()> {
     assert!(text.contains("--port") || text.contains("in use"), "what to do? {text}");
     assert!(!text.contains("panicked") && !lab.store.join("daemon.json").exists(), "{text}");
     // With a free one it comes up: nothing was left behind.
-    let daemon = crate::rig::serve(&lab, &[], &[]).await?;
+    let daemon = crate::fake_codex_rig::serve(&lab, &[], &[]).await?;
     assert_eq!(daemon.start("SAY:up").await?.1, "up");
     Ok(())
 }
@@ -114,7 +114,7 @@ async fn a_store_of_a_newer_version_is_left_alone() -> Result<()> {
     // Nothing is lost: with its own version back it opens again.
     bytes[60..64].copy_from_slice(&version);
     std::fs::write(database, &bytes)?;
-    let daemon = crate::rig::serve(&lab, &[], &[]).await?;
+    let daemon = crate::fake_codex_rig::serve(&lab, &[], &[]).await?;
     assert_eq!(daemon.get("/sessions").await?.body["sessions"][0]["title"], json!("SAY:kept"));
     Ok(())
 }

@@ -8,7 +8,7 @@ use testkit::fake_codex;
 use tokio::time::timeout;
 
 use crate::{
-    rig::{Rig, assert_answered, assert_keys, lab, of_method, serving, text},
+    fake_codex_rig::{Rig, assert_answered, assert_keys, lab, of_method, serving, text},
     wire::Call,
 };
 

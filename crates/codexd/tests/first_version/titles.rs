@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, assert_refused, text};
+use crate::fake_codex_rig::{Rig, assert_refused, text};
 
 /// A title, whether it is locked, and its source, as the list and the session itself show them.
 async fn title(rig: &Rig, session: &str) -> Result<(String, bool, String)> {

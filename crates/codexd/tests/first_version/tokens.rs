@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    rig::{Rig, assert_answered, assert_refused, lab, run, serving, tcp},
+    fake_codex_rig::{Rig, assert_answered, assert_refused, lab, run, serving, tcp},
     wire::{Call, Door},
 };
 
@@ -74,7 +74,7 @@ async fn a_token_in_a_file() -> Result<()> {
     let file = lab.dir.path().join("token");
     std::fs::write(&file, format!("{token}\n"))?;
     let flags = ["--token-file", file.to_str().context("a path that is not UTF-8")?];
-    let daemon = crate::rig::serve(&lab, &flags, &[]).await?;
+    let daemon = crate::fake_codex_rig::serve(&lab, &flags, &[]).await?;
     let rig = Rig { daemon, lab };
     assert_opens(&rig, token).await?;
     assert!(!rig.daemon.log().contains(token));

@@ -6,9 +6,9 @@ use anyhow::Result;
 use testkit::fake_codex;
 
 use crate::{
-    configure, posting,
-    rig::{lab, run, serving},
-    secret,
+    configure,
+    fake_codex_rig::{lab, run, serving},
+    posting, secret,
 };
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::{
-    rig::Rig,
+    fake_codex_rig::Rig,
     table::{BODY, Case, address, assert_answer, assert_untouched},
 };
 

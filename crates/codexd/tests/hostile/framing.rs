@@ -5,7 +5,7 @@
 use anyhow::Result;
 
 use crate::{
-    rig::Rig,
+    fake_codex_rig::Rig,
     table::{BODY, Case, address, answers, assert_harmless, post},
     wire::raw,
 };

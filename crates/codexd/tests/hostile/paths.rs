@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    rig::Rig,
+    fake_codex_rig::Rig,
     table::{BODY, Case, address, assert_harmless, post},
 };
 

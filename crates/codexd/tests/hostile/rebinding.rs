@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    rig::Rig,
+    fake_codex_rig::Rig,
     table::{Case, address, assert_harmless, post},
 };
 

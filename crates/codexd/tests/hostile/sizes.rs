@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use crate::{
-    rig::Rig,
+    fake_codex_rig::Rig,
     table::{Case, address, answers, assert_harmless, assert_untouched},
 };
 

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    rig::{Rig, assert_answered},
+    fake_codex_rig::{Rig, assert_answered},
     table::{address, answers, assert_untouched},
     wire::Call,
 };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    rig::{Rig, assert_answered, of_method},
+    fake_codex_rig::{Rig, assert_answered, of_method},
     wire::{Call, Door, raw},
 };
 

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::{
-    rig::Rig,
+    fake_codex_rig::Rig,
     sse::{Client, Stream},
 };
 

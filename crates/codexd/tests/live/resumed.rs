@@ -11,7 +11,7 @@ use tokio::{
 };
 use types::EventId;
 
-use crate::{rig::Rig, wire::Door};
+use crate::{fake_codex_rig::Rig, wire::Door};
 
 /// So many connections are cut; those that come later are left alone.
 const CUTS: usize = 60;

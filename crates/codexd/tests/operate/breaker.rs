@@ -8,7 +8,7 @@ use testkit::{eventually, fake_codex};
 use types::Timestamp;
 
 use crate::{
-    rig::{Rig, lab, run, serving},
+    fake_codex_rig::{Rig, lab, run, serving},
     wire::Call,
 };
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::eventually;
 
 use crate::{
-    rig::Rig,
+    fake_codex_rig::Rig,
     turns::{codex, ended, running},
 };
 

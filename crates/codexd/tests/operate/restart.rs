@@ -9,7 +9,7 @@ use testkit::{Daemon, eventually};
 use types::EventId;
 
 use crate::{
-    rig::{Rig, run, serve},
+    fake_codex_rig::{Rig, run, serve},
     turns::{begin, codex, ended, running},
 };
 
@@ -196,7 +196,7 @@ async fn a_codex_that_dies_in_a_drain_is_followed_by_another_one_and_by_no_third
 
 #[tokio::test]
 async fn the_real_codex_is_drained() -> Result<()> {
-    let lab = crate::rig::lab().await?;
+    let lab = crate::fake_codex_rig::lab().await?;
     let daemon = lab.serve(&testkit::real_codex()?, &[]).await?;
     let (session, _) = daemon.start("SAY:one").await?;
     let (other, _) = daemon.start("SAY:first").await?;

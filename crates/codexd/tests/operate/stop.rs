@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::Lab;
 
 use crate::{
-    rig::{Rig, run, serve, serving},
+    fake_codex_rig::{Rig, run, serve, serving},
     turns::{codex, ended, gone, lives, running},
 };
 
@@ -98,7 +98,7 @@ async fn what_a_dead_codexd_left_is_ended_when_that_is_wanted() -> Result<()> {
 
 #[tokio::test]
 async fn without_a_daemon_there_is_nothing_to_stop() -> Result<()> {
-    let lab = crate::rig::lab().await?;
+    let lab = crate::fake_codex_rig::lab().await?;
     for flags in [&[][..], &["--agents"], &["--json"]] {
         let (output, text) = stop(&lab, flags).await?;
         assert_eq!(output.status.code(), Some(3), "{flags:?} {text}");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::eventually;
 
 use crate::{
-    rig::{Rig, lab, run},
+    fake_codex_rig::{Rig, lab, run},
     wire::Call,
 };
 
@@ -171,7 +171,7 @@ async fn what_nobody_answers_is_noted_and_guesses_fill_no_disk() -> Result<()> {
 async fn a_log_that_can_not_be_written_stops_nothing() -> Result<()> {
     let lab = lab().await?;
     std::fs::create_dir_all(lab.store.join("audit.jsonl"))?;
-    let daemon = crate::rig::serve(&lab, &[], &[]).await?;
+    let daemon = crate::fake_codex_rig::serve(&lab, &[], &[]).await?;
     daemon.start("SAY:hello").await?;
     let made = daemon.post("/v1/tokens", json!({"name": "x", "scopes": ["read"]})).await?;
     assert_eq!(made.status, 201);

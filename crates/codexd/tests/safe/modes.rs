@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use testkit::{Lab, fake_codex};
 use tokio::process::Command;
 
-use crate::rig::{lab, run, serving};
+use crate::fake_codex_rig::{lab, run, serving};
 
 fn mode(path: &Path) -> Result<u32> {
     Ok(fs::symlink_metadata(path)?.mode() & 0o7777)

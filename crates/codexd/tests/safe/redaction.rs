@@ -8,7 +8,7 @@ use testkit::{Lab, real_codex};
 use types::REDACTED;
 
 use crate::{
-    rig::lab,
+    fake_codex_rig::lab,
     wire::{Call, Door},
 };
 

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    rig::{Rig, lab, run},
+    fake_codex_rig::{Rig, lab, run},
     wire::Call,
 };
 
@@ -89,7 +89,7 @@ async fn another_user_reads_neither_store_nor_socket_nor_prompts_and_gets_401() 
     tokio::io::AsyncWriteExt::write_all(&mut child.stdin.take().context("no stdin")?, prompt.as_bytes()).await?;
     testkit::eventually("the turn to run", async || {
         let heard = rig.heard().ok()?;
-        (!crate::rig::of_method(&heard, "turn/start").is_empty()).then_some(())
+        (!crate::fake_codex_rig::of_method(&heard, "turn/start").is_empty()).then_some(())
     })
     .await?;
 

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use testkit::{Daemon, Lab, fake_codex};
 
 use crate::{
+    fake_codex_rig::tcp,
     ran::{CODEXD, run},
-    rig::tcp,
     sse::Stream,
 };
 

@@ -13,8 +13,8 @@ use testkit::eventually;
 use tokio::time::timeout;
 
 use crate::{
+    fake_codex_rig::{Rig, heard, of_method},
     ran::run,
-    rig::{Rig, heard, of_method},
     sse::{Client, Stream},
     wire::Call,
 };
@@ -177,7 +177,7 @@ async fn a_codex_that_says_much_waits_and_nobody_else_does() -> Result<()> {
         }
         tokio::task::yield_now().await;
     }
-    let sent = lines(&std::fs::read_to_string(crate::rig::journal(&rig.lab))?, "turn/start");
+    let sent = lines(&std::fs::read_to_string(crate::fake_codex_rig::journal(&rig.lab))?, "turn/start");
     assert_eq!(sent, 3);
     limit(&rig, None)?;
     let turn = ended(&rig, &turn).await?;
@@ -217,7 +217,7 @@ async fn it_stops_on_a_full_disk_and_the_next_start_has_what_was_not_stored() ->
     let Rig { daemon, lab } = rig;
     daemon.stop().await?;
     assert!(!lab.store.join("daemon.json").exists(), "it stopped as it should");
-    let daemon = crate::rig::serve(&lab, &[], &[]).await?;
+    let daemon = crate::fake_codex_rig::serve(&lab, &[], &[]).await?;
     let turn = daemon.get(&format!("/v1/turns/{turn}?wait=60")).await?.body;
     let told = (turn["status"].as_str(), turn["delivery"].as_str(), turn["answer"].as_str());
     assert_eq!(told, (Some("completed"), Some("yes"), Some("never stored")), "{turn}");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::{Daemon, Reply, eventually};
 
 use crate::{
-    rig::{Rig, lab, serve, tcp},
+    fake_codex_rig::{Rig, lab, serve, tcp},
     wire::Call,
 };
 
@@ -110,7 +110,7 @@ async fn a_person_answers_questions_in_words() -> Result<()> {
     let answered = rig.daemon.post(&path(&approval), answers).await?;
     assert_eq!((answered.status, &answered.body["status"]), (200, &json!("accepted")), "{answered:?}");
     assert_eq!(ended(&rig.daemon, &approval).await?["status"], "completed");
-    let heard = std::fs::read_to_string(crate::rig::journal(&rig.lab))?;
+    let heard = std::fs::read_to_string(crate::fake_codex_rig::journal(&rig.lab))?;
     assert!(heard.contains(r#""answers":["blue"]"#), "{heard}");
     Ok(())
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testkit::{Reply, wire::Call};
 
-use crate::rig::{Rig, lab, of_method, serve};
+use crate::fake_codex_rig::{Rig, lab, of_method, serve};
 
 /// A lab with two roots, of which one is a link, and much around them. The daemon runs in the first root.
 struct Tree {

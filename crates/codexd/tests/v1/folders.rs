@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use testkit::eventually;
 
-use crate::rig::Rig;
+use crate::fake_codex_rig::Rig;
 
 async fn begin(rig: &Rig, prompt: &str, sandbox: &str) -> Result<String> {
     let made = rig.daemon.post("/v1/sessions", json!({"prompt": prompt, "sandbox": sandbox})).await?;

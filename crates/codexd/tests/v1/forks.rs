@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use testkit::eventually;
 
-use crate::rig::{Rig, of_method};
+use crate::fake_codex_rig::{Rig, of_method};
 
 fn history(turns: &Value) -> Vec<(&str, &str)> {
     let turns = turns["turns"].as_array().into_iter().flatten();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::{Daemon, Lab};
 
 use crate::{
-    rig::{Rig, heard, lab, of_method, serve, tcp},
+    fake_codex_rig::{Rig, heard, lab, of_method, serve, tcp},
     wire::{Answer, Call, Door},
 };
 

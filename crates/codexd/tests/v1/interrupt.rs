@@ -8,7 +8,7 @@ use testkit::eventually;
 
 use crate::{
     approvals::asked,
-    rig::{Rig, of_method},
+    fake_codex_rig::{Rig, of_method},
 };
 
 async fn begin(rig: &Rig, prompt: &str) -> Result<(String, String)> {

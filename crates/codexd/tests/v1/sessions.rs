@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, of_method};
+use crate::fake_codex_rig::{Rig, of_method};
 
 async fn create(rig: &Rig, body: Value) -> Result<Value> {
     let made = rig.daemon.post("/v1/sessions?wait=60", body).await?;

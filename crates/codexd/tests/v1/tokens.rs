@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use testkit::Reply;
 
-use crate::{rig::Rig, wire::Call};
+use crate::{fake_codex_rig::Rig, wire::Call};
 
 async fn new_token(rig: &Rig, body: Value) -> Result<String> {
     let made = rig.daemon.post("/v1/tokens", body).await?;
@@ -89,7 +89,7 @@ async fn a_token_is_confined_to_its_roots_and_its_sandbox() -> Result<()> {
     let reply = ask(&rig, &token, turn).await?;
     assert_eq!(reply.status, 200, "{reply:?}");
     let heard = rig.heard()?;
-    let last = crate::rig::of_method(&heard, "turn/start").into_iter().last().context("no turn")?;
+    let last = crate::fake_codex_rig::of_method(&heard, "turn/start").into_iter().last().context("no turn")?;
     assert_eq!(last["sandboxPolicy"]["type"], "readOnly", "{last}");
     let elsewhere = rig.daemon.post("/v1/sessions", json!({"cwd": rig.lab.project})).await?;
     let id = elsewhere.body["session"]["id"].as_str().context("no id")?.to_owned();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::eventually;
 
 use crate::{
-    rig::{Rig, of_method},
+    fake_codex_rig::{Rig, of_method},
     wire::Call,
 };
 

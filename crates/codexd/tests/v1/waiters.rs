@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    rig::Rig,
+    fake_codex_rig::Rig,
     wire::{Call, Door},
 };
 

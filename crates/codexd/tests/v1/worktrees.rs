@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use testkit::{Lab, Reply, eventually};
 
 use crate::{
-    rig::{Rig, lab, of_method, run, serve},
+    fake_codex_rig::{Rig, lab, of_method, run, serve},
     wire::Call,
 };
 

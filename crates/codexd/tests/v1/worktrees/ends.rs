@@ -8,7 +8,7 @@ use testkit::{Lab, eventually};
 
 use super::{assert_no_trace, branches, id, path, repository, rig, there, with_worktree};
 use crate::{
-    rig::{Rig, lab, run, serve},
+    fake_codex_rig::{Rig, lab, run, serve},
     wire::Call,
 };
 
