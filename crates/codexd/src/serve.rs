@@ -23,29 +23,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent::locate::{Located, Search, find_on_path, locate};
 use anyhow::Context as _;
 use audit::{Audit, Fact, Kind, Limits};
-use engine::{Engine, Policy};
+use engine::Engine;
 use hooks::Hooks;
 use http_api::Api;
 use store::{Batch, Store, Write};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use types::{DaemonFile, Sandbox, Timestamp};
+use types::{DaemonFile, Timestamp};
 
 use crate::{
-    config::{BadConfig, OnRestart, ServeArgs, Settings, StoreArg, confining},
-    install::installed_dir,
+    config::{BadConfig, OnRestart, ServeArgs, StoreArg},
     logging,
 };
 
+mod open_to_agents;
 #[cfg(unix)]
 #[path = "unix.rs"]
 mod os;
 #[cfg(windows)]
 #[path = "windows.rs"]
 mod os;
+mod programs;
+
+use self::{
+    open_to_agents::open_to_agents,
+    programs::{find_codex, find_git},
+};
 
 /// How long stopping may take before it ends whatever happens.
 pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -66,9 +71,6 @@ const QUEUE_LIMIT: usize = 16;
 /// How many sessions may have work at once, and how long one stays ready when it has none.
 const AWAKE_LIMIT: usize = 4096;
 const LINGER: Duration = Duration::from_secs(10);
-
-/// How long git may take to make a worktree, or to look at one and remove it.
-const GIT_LIMIT: Duration = Duration::from_secs(120);
 
 /// How long the head of a request may take, and its body.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
@@ -246,35 +248,6 @@ pub(crate) async fn run(mut args: ServeArgs, store_dir: &StoreArg, old_way: bool
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the operator should hear of folders that agents may change from inside their sandbox, and should not: a store's file that they
-/// write says what they like, and Codex's configuration gives them what they like.
-fn open_to_agents(store: &Path, policy: &Policy) -> Vec<String> {
-    let writes = policy.allow_sandbox_override || policy.sandbox >= Sandbox::WorkspaceWrite;
-    if !writes {
-        return Vec::new();
-    }
-    let real = |path: &Path| dunce::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut writable: Vec<PathBuf> = policy.roots.iter().map(|root| real(root)).collect();
-    // Codex's workspace-write sandbox has these in it as well.
-    writable.push(real(&std::env::temp_dir()));
-    writable.extend(cfg!(unix).then(|| real(Path::new("/tmp"))));
-    let codex_home = std::env::var_os("CODEX_HOME").map(PathBuf::from);
-    let codex_home = codex_home.or_else(|| Some(etcetera::home_dir().ok()?.join(".codex")));
-    let kept =
-        [("the store", "--store-dir", Some(store.to_owned())), ("Codex's configuration", "CODEX_HOME", codex_home)];
-    let found = kept.into_iter().filter_map(|(what, how, folder)| {
-        let folder = real(&folder?);
-        let root = writable.iter().find(|root| folder.starts_with(root))?;
-        Some(format!(
-            "agents may be able to write in {} ({what}), because it lies in {}, and so could give themselves more rights; let {how} name a folder elsewhere, or let them \
-             work in a narrower one (--cwd, --allow-root)",
-            folder.display(),
-            root.display()
-        ))
-    });
-    found.collect()
-}
-
 /// Keeps what program Codex is, for the next daemon to tell a change.
 async fn keep_pins(mut pins: watch::Receiver<Option<agent::Pin>>, store: Store) {
     while pins.changed().await.is_ok() {
@@ -291,37 +264,6 @@ fn withdraw(file: &Path, socket: Option<&os::Socket>) {
     if let Some(socket) = socket {
         socket.remove();
     }
-}
-
-/// The git that makes worktrees. What agents may write is never run; their worktrees are such folders, too.
-fn find_git(roots: &[PathBuf], store: &Path) -> engine::Git {
-    let home = store.join("worktrees");
-    let mut confined = confining(roots);
-    confined.push(home.clone());
-    let program = find_on_path("git", std::env::var_os("PATH").as_deref(), &confined);
-    if program.is_none() {
-        tracing::info!("no git on PATH that may be run; sessions can't have worktrees");
-    }
-    engine::Git::new(program, home, GIT_LIMIT)
-}
-
-/// Finds Codex, or says why not. What agents may write is never run.
-pub(crate) fn find(codex_cmd: Option<&str>, roots: &[PathBuf], store_dir: &Path) -> anyhow::Result<Located> {
-    let search = Search {
-        explicit: codex_cmd.map(Into::into),
-        path: std::env::var_os("PATH"),
-        roots: confining(roots).into_iter().chain([store_dir.join("worktrees")]).collect(),
-        installed: installed_dir(store_dir),
-    };
-    locate(&search).map_err(|error| BadConfig(error.to_string()).into())
-}
-
-fn find_codex(args: &ServeArgs, settings: &Settings, dir: &Path) -> anyhow::Result<Located> {
-    let codex = find(args.codex_cmd.as_deref(), &settings.policy.roots, dir)?;
-    for passed in &codex.passed_over {
-        tracing::info!("{passed}");
-    }
-    Ok(codex)
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -381,32 +323,5 @@ fn keep_socket(socket: &os::Socket, api: &Api, stop: &CancellationToken, servers
     match socket.again(api, stop, servers) {
         Ok(()) => tracing::warn!("the socket {path} was removed; codexd listens on it again"),
         Err(error) => tracing::warn!("the socket {path} was removed, and can't be made again: {error:#}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_store_that_agents_may_write_in_is_told() {
-        let here = dunce::canonicalize(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let mut policy = Policy::narrowest(here.clone());
-        let of_store = |policy: &Policy, store: &Path| {
-            let warnings = open_to_agents(store, policy);
-            warnings.iter().filter(|warning| warning.contains("--store-dir")).count()
-        };
-        // The tests may stand in the temporary folder themselves.
-        let (inside, beside) = (here.join("src"), here.ancestors().last().unwrap());
-        let temporary = dunce::canonicalize(std::env::temp_dir()).unwrap().join("store");
-        for (sandbox, told) in [(Sandbox::ReadOnly, 0), (Sandbox::WorkspaceWrite, 1)] {
-            policy.sandbox = sandbox;
-            assert_eq!(of_store(&policy, &inside), told);
-            assert_eq!(of_store(&policy, &temporary), told);
-            assert_eq!(of_store(&policy, beside), 0);
-        }
-        policy.sandbox = Sandbox::ReadOnly;
-        policy.allow_sandbox_override = true;
-        assert_eq!(of_store(&policy, &inside), 1);
     }
 }
