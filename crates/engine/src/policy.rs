@@ -195,7 +195,8 @@ impl Policy {
         let grant = self.grants.of(who)?;
         // Before it is told whether there is such a file: what lies elsewhere is nobody's business.
         let theirs = |near: &Path| {
-            self.within(grant.as_deref(), near) || worktree.is_some_and(|worktree| near.starts_with(&worktree.path))
+            let in_roots = self.within(grant.as_deref(), near) && !self.in_store(near);
+            in_roots || worktree.is_some_and(|worktree| near.starts_with(&worktree.path))
         };
         if *who != Principal::Local && !nearest(&asked).is_some_and(|near| theirs(&near)) {
             return Err(bad(Code::CwdForbidden, "lies outside of the folders that this daemon allows".to_owned()));
@@ -216,6 +217,11 @@ impl Policy {
     /// Whether a canonical path lies in one of the daemon's roots and, for a token with roots of its own, in one of those.
     fn within(&self, grant: Option<&Grant>, real: &Path) -> bool {
         self.roots_of(grant).iter().any(|root| real.starts_with(root))
+    }
+
+    /// Whether a canonical path lies in the store, which is nobody's to name, whatever the roots are.
+    fn in_store(&self, real: &Path) -> bool {
+        self.store.as_ref().is_some_and(|store| real.starts_with(store))
     }
 
     /// Decides over a request. Looks at the file system when it names a folder.
@@ -344,7 +350,7 @@ impl Policy {
             let detail = format!("the folder {shown} is outside of the allowed ones: {}", roots.join(", "));
             return Err(Refusal::new(Code::CwdForbidden, detail));
         }
-        if *who != Principal::Local && self.store.as_ref().is_some_and(|store| real.starts_with(store)) {
+        if *who != Principal::Local && self.in_store(&real) {
             let detail = format!("the folder {shown} lies in the store of codexd, where nobody works");
             return Err(Refusal::new(Code::CwdForbidden, detail));
         }

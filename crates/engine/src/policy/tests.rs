@@ -235,6 +235,14 @@ fn the_store_is_nobodys_folder_and_a_worktree_is_its_own_sessions() {
         assert_eq!(policy.check_place(who, &apart, Some(&own)).unwrap(), apart);
     }
     assert_eq!(policy.check_place(&who, &other, Some(&own)).unwrap_err().code, Code::CwdForbidden);
+    // Neither is a picture in it, but for one in the session's own.
+    let pictures = [apart.join("x.png"), sub.join("x.png"), other.join("x.png"), root.join("store/x.png")];
+    pictures.iter().for_each(|picture| fs::write(picture, "x").unwrap());
+    let seen =
+        |who, own| pictures.each_ref().map(|it| policy.check_image(who, &apart, own, it.to_str().unwrap()).is_ok());
+    assert_eq!(seen(&who, None), [true, false, false, false]);
+    assert_eq!(seen(&who, Some(&own)), [true, true, false, false]);
+    assert_eq!(seen(&local, None), [true; 4]);
     // The repository is not theirs any more.
     let policy = Policy { roots: vec![apart.clone()], ..policy };
     assert_eq!(policy.check_place(&who, &path, Some(&own)).unwrap_err().code, Code::CwdForbidden);
